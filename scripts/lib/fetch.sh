@@ -99,13 +99,9 @@ fetch_unpack() {
 	done
 }
 
-# fetch_prefer_static DIR: hides the shared library wherever a static one lies beside it, so that no rpath is needed.
-fetch_prefer_static() {
-	local archive
-	for archive in "$1"/root/usr/lib/*/*.a; do
-		[ -e "$archive" ] && rm -f "${archive%.a}".so*
-	done
-}
+# fetch_drop_dangling DIR: removes links to shared libraries whose package was not fetched, so that the static library beside
+# them is linked and no rpath is needed.
+fetch_drop_dangling() { find "$1/root/usr/lib" -name '*.so*' -xtype l -delete; }
 
 # fetch_pkgconfig DIR: rewrites the packages' .pc files to DIR/root, relative to themselves, as DIR/pkgconfig/*.pc.
 # What a static library needs becomes a public requirement; a library that is only shared gets an rpath.
