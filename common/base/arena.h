@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bump allocation for the life of one request (or one image, one command): freed as a whole, capped at init. */
+/* Bump allocation for the life of one request (or one image, one command): freed as a whole, capped at init.
+ */
 #ifndef SLUICE_BASE_ARENA_H
 #define SLUICE_BASE_ARENA_H
 
@@ -8,20 +9,22 @@
 
 struct arena_block;
 
-/* Memory comes from `first` (caller's, may be NULL) and then from malloc'd blocks, up to cap_bytes in total. */
+/* Memory comes from `first` (caller's, may be NULL) and then from malloc'd blocks, up to cap_bytes in total.
+ */
 struct arena {
-    uint8_t *next, *end;       /* free part of the current block */
+    uint8_t *next, *end;        /* free part of the current block */
     struct arena_block *blocks; /* newest first; freed by arena_free() */
     size_t cap_bytes, used_bytes;
     uint8_t *first;
     size_t first_size;
 };
 
-/* first/first_size: a buffer that the caller owns and that outlives the arena (a per-connection scratch makes the hot path
- * free of allocation). cap_bytes bounds first + all blocks. */
+/* first/first_size: a buffer that the caller owns and that outlives the arena (a per-connection scratch makes
+ * the hot path free of allocation). cap_bytes bounds first + all blocks. */
 void arena_init(struct arena *arena, void *first, size_t first_size, size_t cap_bytes);
 
-/* 16-byte aligned, not zeroed. NULL when the cap would be passed or malloc fails; size 0 gives a valid unique pointer. */
+/* 16-byte aligned, not zeroed. NULL when the cap would be passed or malloc fails; size 0 gives a valid unique
+ * pointer. */
 void *arena_alloc(struct arena *arena, size_t size);
 
 /* The same, zeroed, for count elements; checks the product for overflow. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One memory budget per process, visible by owner (DESIGN, Bounds): admission takes, completion gives back. Atomic: shared by shards. */
+/* One memory budget per process, visible by owner (DESIGN, Bounds): admission takes, completion gives back.
+ * Atomic: shared by shards. */
 #ifndef SLUICE_BASE_BUDGET_H
 #define SLUICE_BASE_BUDGET_H
 

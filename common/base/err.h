@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Operating errors: everything that can go wrong outside a programmer's control. Programmer errors assert (assert.h). */
+/* Operating errors: everything that can go wrong outside a programmer's control. Programmer errors assert
+ * (assert.h). */
 #ifndef SLUICE_BASE_ERR_H
 #define SLUICE_BASE_ERR_H
 
-/* X(name, text): the one table behind the enum, err_name() and err_text(). Append only; keep texts one line, lower case. */
+/* X(name, text): the one table behind the enum, err_name() and err_text(). Append only; keep texts one line,
+ * lower case. */
 #define ERR_TABLE(X)                                                                                         \
     X(NOMEM, "out of memory, or over the memory budget")                                                     \
     X(INVALID, "invalid argument or value")                                                                  \

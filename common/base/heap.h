@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Intrusive binary min-heap on a 64-bit key (deadlines), ties in order of insertion, so that simulated runs are repeatable. */
+/* Intrusive binary min-heap on a 64-bit key (deadlines), ties in order of insertion, so that simulated runs
+ * are repeatable. */
 #ifndef SLUICE_BASE_HEAP_H
 #define SLUICE_BASE_HEAP_H
 
@@ -24,6 +25,6 @@ void heap_free(struct heap *heap); /* nodes are the callers' */
 /* Returns false only when memory is out. The node must not be in a heap. */
 bool heap_insert(struct heap *heap, struct heap_node *node, uint64_t key);
 void heap_remove(struct heap *heap, struct heap_node *node); /* no-op when not in a heap */
-struct heap_node *heap_min(const struct heap *heap);          /* NULL when empty */
+struct heap_node *heap_min(const struct heap *heap);         /* NULL when empty */
 
 #endif

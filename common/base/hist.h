@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Log-linear histogram of microseconds or nanoseconds (HDR style: 64 sub-buckets per power of two, error below 1.6 %). Fixed size, no allocation. */
+/* Log-linear histogram of microseconds or nanoseconds (HDR style: 64 sub-buckets per power of two, error
+ * below 1.6 %). Fixed size, no allocation. */
 #ifndef SLUICE_BASE_HIST_H
 #define SLUICE_BASE_HIST_H
 
 #include <stdint.h>
 
 #define HIST_SUB_BITS 6
-#define HIST_BUCKETS ((64 - HIST_SUB_BITS + 1) << HIST_SUB_BITS)
+#define HIST_BUCKETS  ((64 - HIST_SUB_BITS + 1) << HIST_SUB_BITS)
 
 struct hist {
     uint64_t count, sum, min, max;

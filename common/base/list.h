@@ -59,8 +59,8 @@ static inline void list_splice_back(struct list *to, struct list *from)
     list_init(from);
 }
 
-#define list_for_each(it, head)            for (struct list *it = (head)->next; it != (head); it = it->next)
-#define list_for_each_safe(it, tmp, head)                                                                     \
+#define list_for_each(it, head) for (struct list *it = (head)->next; it != (head); it = it->next)
+#define list_for_each_safe(it, tmp, head)                                                                    \
     for (struct list *it = (head)->next, *tmp = it->next; it != (head); it = tmp, tmp = tmp->next)
 
 #endif

@@ -24,9 +24,9 @@ struct uuid {
     uint8_t b[16];
 };
 
-#define STR_NULL ((struct str){NULL, -1})
-#define STR_LIT(lit) ((struct str){(lit), (int32_t)(sizeof(lit) - 1)})
-#define BYTES_NULL ((struct bytes){NULL, -1})
+#define STR_NULL      ((struct str){NULL, -1})
+#define STR_LIT(lit)  ((struct str){(lit), (int32_t)(sizeof(lit) - 1)})
+#define BYTES_NULL    ((struct bytes){NULL, -1})
 #define UUID_TEXT_MAX 23 /* 22 characters of URL-safe base64 and the zero */
 
 /* View of a C string (NULL gives the null view). The string must outlive the view. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Readers and writers of big-endian wire data with sticky errors: after the first failure every later call is a no-op (reads give
- * zero), so a decoder checks once at its end. */
+/* Readers and writers of big-endian wire data with sticky errors: after the first failure every later call is
+ * a no-op (reads give zero), so a decoder checks once at its end. */
 #ifndef SLUICE_BASE_WIRE_H
 #define SLUICE_BASE_WIRE_H
 
@@ -34,16 +34,17 @@ int64_t reader_i64(struct reader *r);
 uint16_t reader_u16(struct reader *r);
 uint32_t reader_u32(struct reader *r);
 double reader_f64(struct reader *r);
-uint32_t reader_uvarint(struct reader *r);  /* LEB128, at most 5 bytes; longer is ERR_MALFORMED */
-int32_t reader_varint(struct reader *r);    /* zigzag */
-int64_t reader_varlong(struct reader *r);   /* zigzag, at most 10 bytes */
+uint32_t reader_uvarint(struct reader *r); /* LEB128, at most 5 bytes; longer is ERR_MALFORMED */
+int32_t reader_varint(struct reader *r);   /* zigzag */
+int64_t reader_varlong(struct reader *r);  /* zigzag, at most 10 bytes */
 struct uuid reader_uuid(struct reader *r);
 const uint8_t *reader_raw(struct reader *r, size_t len); /* view of len bytes, NULL on failure */
 
-/* Growable output with a cap. Large byte fields can be spliced in by reference instead of copied (writer_splice). */
+/* Growable output with a cap. Large byte fields can be spliced in by reference instead of copied
+ * (writer_splice). */
 struct splice {
-    size_t at;           /* position in the linear part before which the bytes go */
-    const uint8_t *p;    /* memory: p and owner; the owner is referenced by the writer until writer_free() */
+    size_t at;        /* position in the linear part before which the bytes go */
+    const uint8_t *p; /* memory: p and owner; the owner is referenced by the writer until writer_free() */
     struct iobuf *owner;
     struct env_file *file; /* or a file range (sendfile): file, file_offset; p and owner are NULL then */
     uint64_t file_offset;
@@ -53,9 +54,9 @@ struct splice {
 #define WRITER_SPLICES_MAX 1024 /* a reply with more partitions than this copies the rest */
 
 struct writer {
-    struct iobuf *buf;  /* linear part; buf->len is kept up to date */
+    struct iobuf *buf; /* linear part; buf->len is kept up to date */
     struct iobuf_pool *pool;
-    size_t cap_bytes;   /* of linear + spliced bytes */
+    size_t cap_bytes; /* of linear + spliced bytes */
     size_t spliced_bytes;
     struct splice *splices; /* malloc'd on first use */
     uint32_t splice_count, splice_cap;
@@ -68,7 +69,8 @@ void writer_init(struct writer *w, struct iobuf_pool *pool, size_t size_hint, si
 /* Drops the linear buffer (unless taken with writer_take) and the splices' references. */
 void writer_free(struct writer *w);
 
-/* Hands over the linear buffer (one reference); the caller unrefs it. NULL when the writer failed. Splices stay until writer_free(). */
+/* Hands over the linear buffer (one reference); the caller unrefs it. NULL when the writer failed. Splices
+ * stay until writer_free(). */
 struct iobuf *writer_take(struct writer *w);
 
 static inline size_t writer_pos(const struct writer *w)
@@ -92,10 +94,12 @@ void writer_uuid(struct writer *w, struct uuid v);
 void writer_raw(struct writer *w, const void *p, size_t len);
 void writer_patch_i32(struct writer *w, size_t pos, int32_t v); /* overwrites 4 bytes written before */
 
-/* Appends len bytes by reference: takes its own reference on owner. Copies when the splice table is full or the piece is below 1 KiB. */
+/* Appends len bytes by reference: takes its own reference on owner. Copies when the splice table is full or
+ * the piece is below 1 KiB. */
 void writer_splice(struct writer *w, const uint8_t *p, size_t len, struct iobuf *owner);
 
-/* Appends len bytes of a file, to be sent with sendfile. ERR_FULL when the splice table is full. The file must stay open until sent. */
+/* Appends len bytes of a file, to be sent with sendfile. ERR_FULL when the splice table is full. The file
+ * must stay open until sent. */
 void writer_splice_file(struct writer *w, struct env_file *file, uint64_t offset, size_t len);
 
 /* Linear plus spliced bytes so far. */
