@@ -108,7 +108,7 @@ fetch_drop_dangling() { find "$1/root/usr/lib" -name '*.so*' -xtype l -delete; }
 fetch_pkgconfig() {
 	local dir=$1 pc name libdir
 	mkdir -p "$dir/pkgconfig"
-	for pc in "$dir"/root/usr/lib/*/pkgconfig/*.pc; do
+	for pc in "$dir/root/usr/lib"/*/pkgconfig/*.pc; do
 		[ -e "$pc" ] || continue
 		name=$(basename "$pc")
 		libdir=$(basename "$(dirname "$(dirname "$pc")")")

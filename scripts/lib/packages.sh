@@ -9,7 +9,7 @@ PACKAGES_BUILD="build-essential meson ninja-build pkg-config python3 python3-pro
 
 # To test: reference clients, their codecs, and the tools of the checks.
 PACKAGES_TEST="kcat librdkafka-dev python3-confluent-kafka python3-kafka python3-lz4 python3-snappy python3-zstandard
-	valgrind clang clang-format universal-ctags git"
+	valgrind clang clang-format git"
 
 # To build for aarch64 and to run what was built.
 PACKAGES_CROSS="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
@@ -29,7 +29,7 @@ case "$DEBIAN" in
 		libyyjson0/trixie"
 	;;
 *)
-	PACKAGES_BUILD="$PACKAGES_BUILD libraft-dev libmbedtls-dev libllhttp-dev libyyjson-dev"
+	PACKAGES_BUILD="$PACKAGES_BUILD libraft-dev libmbedtls-dev libllhttp-dev libyyjson-dev libprotobuf-dev"
 	PACKAGES_TARGET="$PACKAGES_TARGET libraft-dev libmbedtls-dev libllhttp-dev libyyjson-dev"
 	PACKAGES_TEST="$PACKAGES_TEST libclang-rt-19-dev"
 	;;
