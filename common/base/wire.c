@@ -176,16 +176,32 @@ void writer_init(struct writer *w, struct iobuf_pool *pool, size_t size_hint, si
         writer_fail(w, ERR_NOMEM);
 }
 
-void writer_free(struct writer *w)
+static void writer_drop(struct writer *w)
 {
     for (uint32_t i = 0; i < w->splice_count; i++)
         iobuf_unref(w->splices[i].owner);
-    free(w->splices);
     iobuf_unref(w->buf);
-    w->splices = NULL;
     w->buf = NULL;
-    w->splice_count = w->splice_cap = 0;
+    w->splice_count = 0;
     w->spliced_bytes = 0;
+}
+
+void writer_reset(struct writer *w, struct iobuf_pool *pool, size_t size_hint, size_t cap_bytes)
+{
+    writer_drop(w);
+    struct splice *splices = w->splices;
+    uint32_t splice_cap = w->splice_cap;
+    writer_init(w, pool, size_hint, cap_bytes);
+    w->splices = splices;
+    w->splice_cap = splice_cap;
+}
+
+void writer_free(struct writer *w)
+{
+    writer_drop(w);
+    free(w->splices);
+    w->splices = NULL;
+    w->splice_cap = 0;
 }
 
 struct iobuf *writer_take(struct writer *w)

@@ -66,6 +66,10 @@ struct writer {
 /* pool may be NULL. size_hint: first size of the linear part. */
 void writer_init(struct writer *w, struct iobuf_pool *pool, size_t size_hint, size_t cap_bytes);
 
+/* Drops what the writer holds and starts anew like writer_init(), but keeps the memory of the splice table: a pooled writer splices without allocation. The
+ * writer must have been initialized before, or be all zero. */
+void writer_reset(struct writer *w, struct iobuf_pool *pool, size_t size_hint, size_t cap_bytes);
+
 /* Drops the linear buffer (unless taken with writer_take) and the splices' references. */
 void writer_free(struct writer *w);
 
