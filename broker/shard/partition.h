@@ -157,9 +157,10 @@ void partition_watch(struct partition *p, struct partition_watch *watch, bool fo
 void partition_watch_cancel(struct partition_watch *watch);
 
 /* A follower's fetch arrived (before its read): position, durable position (-1: not told), its broker epoch. May move the high watermark, expand the ISR.
- * KAFKA_NONE, NOT_LEADER_OR_FOLLOWER, UNKNOWN/FENCED_LEADER_EPOCH, INCONSISTENT... as Kafka. */
+ * last_fetched_epoch as in the request: a position in a log that diverged from ours (or lies outside it) is not counted; the read that follows tells the follower.
+ * KAFKA_NONE, NOT_LEADER_OR_FOLLOWER, UNKNOWN/FENCED_LEADER_EPOCH as Kafka. */
 int16_t partition_follower_fetched(struct partition *p, int32_t broker_id, int64_t broker_epoch, int64_t fetch_offset, int64_t durable_offset,
-                                   int32_t current_leader_epoch);
+                                   int32_t current_leader_epoch, int32_t last_fetched_epoch);
 
 /* OffsetForLeaderEpoch: largest epoch <= asked and its end offset; -1, -1 when unknown. */
 int16_t partition_epoch_end(struct partition *p, int32_t current_leader_epoch, int32_t epoch, int32_t *ret_epoch, int64_t *ret_end_offset);
