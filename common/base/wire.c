@@ -176,7 +176,7 @@ void writer_init(struct writer *w, struct iobuf_pool *pool, size_t size_hint, si
         writer_fail(w, ERR_NOMEM);
 }
 
-static void writer_drop(struct writer *w)
+void writer_clear(struct writer *w)
 {
     for (uint32_t i = 0; i < w->splice_count; i++)
         iobuf_unref(w->splices[i].owner);
@@ -188,7 +188,7 @@ static void writer_drop(struct writer *w)
 
 void writer_reset(struct writer *w, struct iobuf_pool *pool, size_t size_hint, size_t cap_bytes)
 {
-    writer_drop(w);
+    writer_clear(w);
     struct splice *splices = w->splices;
     uint32_t splice_cap = w->splice_cap;
     writer_init(w, pool, size_hint, cap_bytes);
@@ -198,7 +198,7 @@ void writer_reset(struct writer *w, struct iobuf_pool *pool, size_t size_hint, s
 
 void writer_free(struct writer *w)
 {
-    writer_drop(w);
+    writer_clear(w);
     free(w->splices);
     w->splices = NULL;
     w->splice_cap = 0;

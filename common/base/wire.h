@@ -70,6 +70,9 @@ void writer_init(struct writer *w, struct iobuf_pool *pool, size_t size_hint, si
  * writer must have been initialized before, or be all zero. */
 void writer_reset(struct writer *w, struct iobuf_pool *pool, size_t size_hint, size_t cap_bytes);
 
+/* Drops what the writer holds, but keeps the memory of the splice table for the next writer_reset(). */
+void writer_clear(struct writer *w);
+
 /* Drops the linear buffer (unless taken with writer_take) and the splices' references. */
 void writer_free(struct writer *w);
 
