@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""For tests: functions that fill a message with random values that a version can carry."""
+from emit import Emitter, ITEMS, VIEW, WIRE, truth
+
+
+class RandomEmitter(Emitter):
+    def define(self, code):
+        for struct in self.message.structs:
+            self.fill(code, struct)
+        name = self.message.name
+        code('kafka_random_fn %s_random;' % name)
+        code('void %s_random(struct kafka_random *x, int16_t version, void *m)' % name)
+        code('{\n    %s_fill(x, version, m);\n}' % self.local(self.message.root))
+        code()
+
+    def fill(self, code, struct):
+        name = self.message.c_name(struct)
+        code('static void %s_fill(struct kafka_random *x, int16_t version, struct %s *m)' % (self.local(struct), name))
+        with code.block(''):
+            code('%s_init(m);' % name)
+            for field in struct.fields:
+                self.guarded(code, field, self.within(struct), self.fill_field)
+        code()
+
+    def fill_field(self, code, field, within):
+        if field.tag is not None:
+            with code.block('if (kafka_random_below(x, 2) == 0)'):
+                self.fill_value(code, field, within)
+        else:
+            self.fill_value(code, field, within)
+
+    def fill_value(self, code, field, within):
+        null = truth(field.nullable, within)
+        member = 'm->' + field.name
+        if field.is_array and field.struct:
+            code('%s_count = kafka_random_count(x, %s);' % (member, null))
+            code('%s = kafka_random_room(x, %s_count, sizeof *%s);' % (member, member, member))
+            code('for (int32_t i = 0; i < %s_count; i++)' % member)
+            code('    %s_fill(x, version, &%s[i]);' % (self.local(field.struct), member))
+        elif field.is_array:
+            code('%s = kafka_random_%s(x, %s, &%s_count);' % (member, ITEMS[field.type], null, member))
+        elif field.struct and field.nullable:
+            code('m->has_%s = kafka_random_below(x, 2) == 0;' % field.name)
+            with code.block('if (m->has_%s)' % field.name):
+                code('%s_fill(x, version, &%s);' % (self.local(field.struct), member))
+        elif field.struct:
+            code('%s_fill(x, version, &%s);' % (self.local(field.struct), member))
+        elif field.type in VIEW:
+            code('%s = kafka_random_%s(x, %s);' % (member, VIEW[field.type], null))
+        else:
+            code('%s = kafka_random_%s(x);' % (member, WIRE[field.type]))
