@@ -23,8 +23,11 @@ class RandomEmitter(Emitter):
         code()
 
     def fill_field(self, code, field, within):
-        if field.tag is not None:
-            with code.block('if (kafka_random_below(x, 2) == 0)'):
+        if field.struct is None:
+            with code.block('if (kafka_random_%s(x))' % ('tag' if field.tag is not None else 'value')):
+                self.fill_value(code, field, within)
+        elif field.tag is not None:
+            with code.block('if (kafka_random_tag(x) || x->skeleton)'):
                 self.fill_value(code, field, within)
         else:
             self.fill_value(code, field, within)
@@ -40,7 +43,7 @@ class RandomEmitter(Emitter):
         elif field.is_array:
             code('%s = kafka_random_%s(x, %s, &%s_count);' % (member, ITEMS[field.type], null, member))
         elif field.struct and field.nullable:
-            code('m->has_%s = kafka_random_below(x, 2) == 0;' % field.name)
+            code('m->has_%s = x->skeleton || kafka_random_bool(x);' % field.name)
             with code.block('if (m->has_%s)' % field.name):
                 code('%s_fill(x, version, &%s);' % (self.local(field.struct), member))
         elif field.struct:

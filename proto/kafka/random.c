@@ -11,8 +11,20 @@ uint64_t kafka_random_below(struct kafka_random *x, uint64_t bound)
     return prng_below(&x->prng, bound);
 }
 
+bool kafka_random_value(struct kafka_random *x)
+{
+    return !x->skeleton;
+}
+
+bool kafka_random_tag(struct kafka_random *x)
+{
+    return !x->skeleton && kafka_random_bool(x);
+}
+
 int32_t kafka_random_count(struct kafka_random *x, bool nullable)
 {
+    if (x->skeleton)
+        return 1;
     if (nullable && kafka_random_below(x, 4) == 0)
         return -1;
     int32_t count = (int32_t)kafka_random_below(x, ARRAY_MAX + 1);

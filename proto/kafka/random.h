@@ -13,6 +13,8 @@ struct kafka_random {
     struct prng prng;
     struct arena *arena;
     int32_t elements_left; /* a budget that keeps messages small; arrays are empty when it is used up */
+    bool skeleton; /* nothing random: one element in each array of structs, every struct present, the rest at
+                      defaults */
 };
 
 /* Fills m, a struct of the message's type. */
@@ -22,6 +24,8 @@ typedef void kafka_random_fn(struct kafka_random *x, int16_t version, void *m);
 extern kafka_random_fn *const kafka_message_random[];
 
 /* What the generated functions are made of. Extremes of each type come up often; null only where nullable. */
+bool kafka_random_value(struct kafka_random *x); /* fill a plain field? */
+bool kafka_random_tag(struct kafka_random *x);   /* fill a tagged plain field? */
 uint64_t kafka_random_below(struct kafka_random *x, uint64_t bound);
 int32_t kafka_random_count(struct kafka_random *x, bool nullable);
 void *kafka_random_room(struct kafka_random *x, int32_t count, size_t size);
