@@ -11,6 +11,7 @@ LICENSED_NAMES = ('meson_options.txt', 'Dockerfile')
 README_LINES_MAX = 90
 README_FOR = ('.c', '.h', '.py', '.sh', '.proto', '.test')
 PROTOTYPE = re.compile(r'^(?!(?:typedef|#|/|\*|static\b|struct\s+\w+\s*;|enum\b.*\{)).*\b[A-Za-z_]\w*\(.*$')
+TRAILING = re.compile(r'\s*/\*.*\*/$')
 TODO = re.compile(r'\b(TODO|FIXME|XXX)\b(?:\((\d+)\))?')
 
 
@@ -54,7 +55,7 @@ def strip_bodies(lines):
 
 
 def undocumented(lines):
-    """(number, line) of prototypes whose paragraph does not start with a comment."""
+    """(number, line) of prototypes without a comment: above them in their paragraph, or behind them."""
     outside = dict(strip_bodies(lines))
     comment = False
     inside_comment = False
@@ -72,9 +73,13 @@ def undocumented(lines):
             continue
         if not statement and line.startswith((' ', '}', '{')):
             continue
+        code = TRAILING.sub('', text)
+        trailing = code != text or text.endswith('*/') or '/*' in text
+        inside_comment = '/*' in code
+        text = code.split('/*')[0].strip()
         statement = (statement + ' ' + text).strip()
         if text.endswith((';', '}', '{')):
-            if text.endswith(';') and PROTOTYPE.match(statement) and not comment:
+            if text.endswith(';') and PROTOTYPE.match(statement) and not (comment or trailing):
                 yield number, statement
             statement = ''
 
@@ -114,7 +119,7 @@ CLEAN = {
     **SIGN,
     'docs/known-gaps.md': '# Known gaps\n\n3. Something.\n',
     'common/base/a.c': TOP + 'int a; /* TODO(3): more */\n',
-    'common/base/a.h': TOP + '/* Adds.\n * Two lines. */\nint add(int a,\n        int b);\nint sub(int a);\n\nstruct a;\n'
+    'common/base/a.h': TOP + '/* Adds.\n * Two lines. */\nint add(int a,\n        int b);\nint sub(int a);\n\nint mul(int a); /* behind,\n * in two lines */\n\nstruct a;\n'
                        'struct b {\n    int (*done)(void);\n};\n\n#define X(a) \\\n    f(a);\n\nstatic inline int inl(void)\n{\n    return f();\n}\n',
 }
 
