@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A broker's settings. The table in config.c is the single truth (names, defaults, ranges, docs); --help-config prints it. */
+#ifndef SLUICE_BROKER_CONFIG_H
+#define SLUICE_BROKER_CONFIG_H
+
+#include "common/config/setting.h"
+
+struct broker_config {
+    int32_t node_id;
+    const char *rack;
+    struct setting_list process_roles;
+    struct endpoints listeners;
+    struct endpoints advertised_listeners;
+    const char *inter_broker_listener_name;
+    struct endpoints admin_listener;
+    struct endpoints controller_bootstrap_servers;
+    struct setting_list log_dirs;
+    int32_t num_shards;                     /* 0: one per CPU that the process may use */
+
+    int64_t memory_budget_bytes;
+    int64_t buffer_pool_bytes;              /* kept for reuse, per shard */
+    int32_t max_connections;
+    int32_t socket_request_max_bytes;
+    int32_t fetch_max_bytes;
+
+    int32_t heartbeat_interval_ms;
+    int32_t session_timeout_ms;
+    int32_t replica_lag_time_max_ms;
+    int32_t replica_fetch_wait_max_ms;
+    int32_t replica_fetch_max_bytes;
+    int32_t replica_fetch_response_max_bytes;
+    int64_t producer_id_expiration_ms;
+    int32_t controlled_shutdown_timeout_ms;
+
+    bool auto_create_topics_enable;
+    int32_t num_partitions;
+    int32_t default_replication_factor;
+    /* Defaults of topic settings (Kafka's broker synonyms). */
+    int32_t min_insync_replicas;
+    int32_t message_max_bytes;
+    int64_t log_segment_bytes;
+    int64_t log_flush_interval_messages;
+    int64_t log_retention_ms, log_retention_bytes;
+};
+
+const struct setting_table *broker_settings(void);
+
+/* What the table cannot say: relations between settings. Returns NULL, or the line for people that names setting and fix. */
+const char *broker_config_problem(const struct broker_config *config);
+
+#endif

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/handlers/fetch_sub.h"
+
+#include "common/base/assert.h"
+#include "proto/kafka/error.h"
+
+/* -- on the owner ---------------------------------------------------------------------------------------------------------------- */
+
+static void part_missing(struct fetch_part *part)
+{
+    part->result = (struct partition_read_result){
+        .error = KAFKA_NOT_LEADER_OR_FOLLOWER,
+        .high_watermark = -1,
+        .last_stable_offset = -1,
+        .log_start = -1,
+        .diverging_epoch = -1,
+        .leader = -1,
+        .leader_epoch = -1,
+    };
+}
+
+static int16_t part_tell_position(struct fetch_sub *sub, struct fetch_part *part, struct partition *p)
+{
+    return partition_follower_fetched(p, sub->replica_id, sub->replica_epoch, part->read.fetch_offset, part->durable_offset,
+                                      part->read.current_leader_epoch, part->read.last_fetched_epoch);
+}
+
+static void part_read(struct fetch_sub *sub, struct fetch_part *part)
+{
+    struct partition *p = shard_partition(sub->owner, part->topic_id, part->out->partition_index);
+    int32_t wanted = part->read.max_bytes;
+
+    part_missing(part);
+    if (!p)
+        return;
+    if (sub->follower && sub->first_read) {
+        int16_t error = part_tell_position(sub, part, p);
+        if (error != KAFKA_NONE) {
+            part->result.error = error;
+            return;
+        }
+    }
+    part->read.max_bytes = MIN(wanted, MAX(sub->max_bytes - sub->bytes, 0));
+    part->read.at_least_one = sub->at_least_one && sub->bytes == 0;
+    partition_read(p, &part->read, &part->result);
+    part->read.max_bytes = wanted;
+}
+
+static void sub_read(struct fetch_sub *sub)
+{
+    sub->bytes = 0;
+    sub->answer_now = false;
+    for (struct fetch_part *part = sub->parts; part; part = part->next) {
+        part_read(sub, part);
+        sub->bytes += part->result.bytes;
+        sub->answer_now |= part->result.error != KAFKA_NONE || part->result.diverging_epoch >= 0;
+    }
+    sub->first_read = false;
+}
+
+static void sub_unwatch(struct fetch_sub *sub)
+{
+    sub->watching = false;
+    env_task_cancel(&sub->wake);
+    for (struct fetch_part *part = sub->parts; part; part = part->next)
+        partition_watch_cancel(&part->watch);
+}
+
+static void come_back(struct env_msg *msg)
+{
+    struct fetch_sub *sub = CONTAINER_OF(msg, struct fetch_sub, msg);
+
+    sub->out = false;
+    sub->back(sub);
+}
+
+static void sub_return(struct fetch_sub *sub)
+{
+    sub->msg.fn = come_back;
+    if (sub->owner == sub->home)
+        come_back(&sub->msg);
+    else
+        env_post(sub->home->env, &sub->msg);
+}
+
+static void on_wake(struct env_task *task)
+{
+    struct fetch_sub *sub = CONTAINER_OF(task, struct fetch_sub, wake);
+
+    if (!sub->watching)
+        return;
+    sub_unwatch(sub);
+    sub_return(sub);
+}
+
+static void on_watch(struct partition_watch *watch)
+{
+    struct fetch_sub *sub = CONTAINER_OF(watch, struct fetch_part, watch)->sub;
+
+    env_defer(sub->owner->env, &sub->wake);
+}
+
+/* Data may have come between READ and WATCH: a first look decides whether to sleep. */
+static bool sub_changed(struct fetch_sub *sub)
+{
+    for (struct fetch_part *part = sub->parts; part; part = part->next) {
+        struct partition *p = shard_partition(sub->owner, part->topic_id, part->out->partition_index);
+        if (!p || partition_available(p, &part->read) > part->result.bytes)
+            return true;
+    }
+    return false;
+}
+
+static void sub_watch(struct fetch_sub *sub)
+{
+    sub->watching = true;
+    env_task_init(&sub->wake, on_wake);
+    if (sub->owner != sub->home && sub_changed(sub)) {
+        env_defer(sub->owner->env, &sub->wake);
+        return;
+    }
+    for (struct fetch_part *part = sub->parts; part; part = part->next) {
+        struct partition *p = shard_partition(sub->owner, part->topic_id, part->out->partition_index);
+        part->watch.fn = on_watch;
+        if (p)
+            partition_watch(p, &part->watch, sub->follower);
+        else
+            env_defer(sub->owner->env, &sub->wake);
+    }
+}
+
+static void sub_run(struct env_msg *msg)
+{
+    struct fetch_sub *sub = CONTAINER_OF(msg, struct fetch_sub, msg);
+
+    if (sub->task == FETCH_WATCH) {
+        sub_watch(sub);
+        return;
+    }
+    sub_read(sub);
+    sub_return(sub);
+}
+
+static void cancel_back(struct env_msg *msg)
+{
+    struct fetch_sub *sub = CONTAINER_OF(msg, struct fetch_sub, cancel);
+
+    sub->cancel_out = false;
+    sub->back(sub);
+}
+
+static void cancel_run(struct env_msg *msg)
+{
+    struct fetch_sub *sub = CONTAINER_OF(msg, struct fetch_sub, cancel);
+
+    if (sub->watching) { /* else it is on its way back already */
+        sub_unwatch(sub);
+        sub_return(sub);
+    }
+    msg->fn = cancel_back;
+    env_post(sub->home->env, msg);
+}
+
+/* -- at home --------------------------------------------------------------------------------------------------------------------- */
+
+void fetch_sub_send(struct fetch_sub *sub, enum fetch_task task)
+{
+    ASSERT(!sub->out && !sub->cancel_out);
+    sub->out = true;
+    sub->task = task;
+    sub->msg.fn = sub_run;
+    if (sub->owner == sub->home) {
+        sub_run(&sub->msg);
+        return;
+    }
+    shard_count(sub->home, request_hops, 1);
+    env_post(sub->owner->env, &sub->msg);
+}
+
+void fetch_sub_cancel(struct fetch_sub *sub)
+{
+    if (!sub->out || sub->cancel_out)
+        return;
+    if (sub->owner == sub->home) {
+        sub_unwatch(sub);
+        sub_return(sub);
+        return;
+    }
+    sub->cancel_out = true;
+    sub->cancel.fn = cancel_run;
+    env_post(sub->owner->env, &sub->cancel);
+}
+
+void fetch_sub_release(struct fetch_sub *sub)
+{
+    ASSERT(!sub->out);
+    for (struct fetch_part *part = sub->parts; part; part = part->next)
+        partition_read_release(&part->result);
+    sub->bytes = 0;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The part of one Fetch that concerns one shard: the shard reads its partitions, and when that is not enough watches them. Private to fetch*.c.
+ *
+ * A sub is held either by the fetch's home shard or by its owner shard; it changes hands by mail (by a direct call when both are the same shard). The
+ * home sends it out with FETCH_READ or FETCH_WATCH and gets it back exactly once. While it is out to watch, the home may send `cancel` after it, which comes back too. */
+#ifndef SLUICE_BROKER_HANDLERS_FETCH_SUB_H
+#define SLUICE_BROKER_HANDLERS_FETCH_SUB_H
+
+#include "broker/shard/shard.h"
+#include "proto/kafka/messages.h"
+
+struct fetch_op;
+struct fetch_sub;
+
+struct fetch_part {
+    struct partition_watch watch;
+    struct fetch_sub *sub;
+    struct fetch_part *next; /* of the same sub, in the request's order */
+    struct uuid topic_id;
+    struct partition_read read;
+    struct partition_read_result result;
+    int64_t durable_offset;  /* of a follower */
+    struct kafka_fetch_response_partition *out;
+};
+
+enum fetch_task {
+    FETCH_READ,  /* read what is there */
+    FETCH_WATCH, /* come back when something changed */
+};
+
+struct fetch_sub {
+    struct env_msg msg;
+    struct env_msg cancel;
+    struct env_task wake;       /* on the owner: one return per turn, however many watches fired */
+    struct fetch_op *op;
+    struct shard *home, *owner;
+    struct fetch_part *parts, *last;
+    struct fetch_sub *next;
+    enum fetch_task task;
+    /* Set by the home before READ: */
+    int32_t max_bytes;
+    bool at_least_one;
+    bool follower;
+    bool first_read;            /* the follower's position is told to the partition once per request */
+    int32_t replica_id;
+    int64_t replica_epoch;
+    /* Result of READ: */
+    int32_t bytes;
+    bool answer_now;            /* an error, a divergence: waiting would not help */
+    /* Owner's: */
+    bool watching;
+    /* Home's: */
+    bool out;                   /* the owner holds it */
+    bool cancel_out;
+    /* Called on the home shard when the sub (or its cancel) is back. */
+    void (*back)(struct fetch_sub *sub);
+};
+
+/* Hands the sub to its owner. */
+void fetch_sub_send(struct fetch_sub *sub, enum fetch_task task);
+
+/* Asks a watching sub back; no-op when it is not out or the question is under way. */
+void fetch_sub_cancel(struct fetch_sub *sub);
+
+/* Drops what a READ holds (pieces). Home only, sub not out. */
+void fetch_sub_release(struct fetch_sub *sub);
+
+#endif

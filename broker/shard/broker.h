@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What all shards of one broker share: set up before the first shard starts and constant after, but for the atomic budget and counters. */
+#ifndef SLUICE_BROKER_SHARD_BROKER_H
+#define SLUICE_BROKER_SHARD_BROKER_H
+
+#include "common/base/budget.h"
+#include "common/env/env.h"
+
+struct broker_config;
+struct control;
+struct logger;
+struct manifest;
+struct metrics;
+struct shard;
+
+#define BROKER_SHARDS_MAX    64
+#define BROKER_LISTENERS_MAX 8
+
+/* One address that clients or other brokers connect to; every shard listens on it. */
+struct listener_info {
+    const char *name;    /* PLAINTEXT, ... as in listeners */
+    bool internal;       /* the replication listener: replica fetches are accepted here and nowhere else */
+    bool authenticated;  /* connections need no SASL exchange first (plain text for now) */
+    struct env_addr bind;
+    struct env_addr advertised;
+};
+
+struct broker_shared {
+    int32_t broker_id;
+    const struct broker_config *config;
+    struct logger *log;
+    struct metrics *metrics;
+    struct budget budget;
+    struct manifest *manifest;
+    struct control *control; /* the control loop: controllers, metadata, admin forwarding */
+    struct shard *shards[BROKER_SHARDS_MAX];
+    unsigned shard_count;
+    struct listener_info listeners[BROKER_LISTENERS_MAX];
+    unsigned listener_count;
+    _Atomic uint32_t connection_count;
+};
+
+#endif

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/shard/shard.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/config.h"
+#include "broker/shard/connection.h"
+#include "broker/shard/control.h"
+#include "broker/shard/fetcher.h"
+#include "broker/shard/replica_rpc.h"
+#include "broker/shard/request.h"
+#include "common/base/assert.h"
+#include "common/batch/batch.h"
+#include "common/obs/log.h"
+
+struct partition *shard_partition(struct shard *shard, struct uuid topic_id, int32_t index)
+{
+    struct route *route = route_find(&shard->routes, topic_id, index);
+
+    return route ? route->partition : NULL;
+}
+
+/* -- what partitions ask of their shard -------------------------------------------------------------------------------------------- */
+
+static int64_t host_broker_epoch(void *ctx, int32_t broker_id)
+{
+    struct shard *shard = ctx;
+    const struct image_broker *broker = image_broker(shard->image, broker_id);
+
+    return broker && !broker->fenced && !broker->in_controlled_shutdown ? broker->epoch : -1;
+}
+
+static void host_failed(void *ctx, struct partition *p, enum err err)
+{
+    struct shard *shard = ctx;
+
+    shard->failed_partitions++;
+    LOG(shard->broker->log, ERROR, "partition.offline", F_VIEW("topic", partition_topic(p)), F_I64("partition", partition_index(p)),
+        F_STR("error", err_text(err)));
+    control_shard_applied(shard->broker->control, shard->index, image_index(shard->image), shard->failed_partitions);
+}
+
+static void host_init(struct shard *shard)
+{
+    const struct broker_config *config = shard->broker->config;
+
+    shard->host = (struct partition_host){
+        .env = shard->env,
+        .broker_id = shard->broker->broker_id,
+        .data_dir = config->log_dirs.items[0],
+        .manifest = shard->broker->manifest,
+        .log = shard->broker->log,
+        .scratch = shard->scratch,
+        .replica_lag_time_max_us = (uint64_t)config->replica_lag_time_max_ms * 1000,
+        .producer_expiry_us = (uint64_t)config->producer_id_expiration_ms * 1000,
+        .ctx = shard,
+        .alter_partition = shard_alter_partition,
+        .broker_epoch = host_broker_epoch,
+        .failed = host_failed,
+    };
+}
+
+/* -- life ------------------------------------------------------------------------------------------------------------------------ */
+
+static void on_admission(struct env_timer *timer)
+{
+    connection_admit_waiting(CONTAINER_OF(timer, struct shard, admission_timer));
+}
+
+enum err shard_init(struct shard *shard, struct broker_shared *broker, unsigned index, struct env *env)
+{
+    memset(shard, 0, sizeof(*shard));
+    shard->env = env;
+    shard->broker = broker;
+    shard->index = index;
+    list_init(&shard->connections);
+    list_init(&shard->admission_queue);
+    list_init(&shard->image_waits);
+    env_timer_init(&shard->admission_timer, on_admission);
+    route_table_init(&shard->routes);
+    shard->image = image_new();
+    shard->rx = malloc(SHARD_RX_BYTES);
+    shard->scratch = batch_scratch_new((uint32_t)broker->config->socket_request_max_bytes);
+    shard->fetchers = fetchers_new(shard);
+    if (!shard->image || !shard->rx || !shard->scratch || !shard->fetchers)
+        return ERR_NOMEM;
+    host_init(shard);
+    return OK;
+}
+
+struct closing {
+    struct shard *shard;
+    bool clean;
+};
+
+static void close_route(void *ctx, struct route *route)
+{
+    struct closing *closing = ctx;
+
+    if (!route->partition)
+        return;
+    fetchers_remove(closing->shard->fetchers, route->partition);
+    partition_close(route->partition, closing->clean);
+    route->partition = NULL;
+}
+
+void shard_shutdown(struct shard *shard, bool clean)
+{
+    struct closing closing = {shard, clean};
+
+    shard->stopping = true;
+    for (unsigned i = 0; i < shard->broker->listener_count; i++)
+        if (shard->listeners[i])
+            env_listener_close(shard->listeners[i]);
+    route_each(&shard->routes, close_route, &closing);
+    fetchers_close(shard->fetchers);
+    list_for_each_safe(it, tmp, &shard->connections)
+    {
+        connection_close(CONTAINER_OF(it, struct connection, link), NULL);
+    }
+    env_timer_cancel(shard->env, &shard->admission_timer);
+}
+
+void shard_free(struct shard *shard)
+{
+    ASSERT(list_empty(&shard->connections) && list_empty(&shard->image_waits));
+    while (shard->free_requests) {
+        struct request *rq = shard->free_requests;
+        shard->free_requests = rq->next_free;
+        writer_free(&rq->reply);
+        free(rq);
+    }
+    route_table_free(&shard->routes);
+    image_unref(shard->image);
+    batch_scratch_free(shard->scratch);
+    free(shard->rx);
+}
+
+/* -- listening ------------------------------------------------------------------------------------------------------------------- */
+
+static void on_accepted(void *ctx, struct env_conn *conn, const struct env_addr *peer)
+{
+    struct shard_listener *listener = ctx;
+
+    connection_accept(listener->shard, listener->info, conn, peer);
+}
+
+enum err shard_listen(struct shard *shard)
+{
+    static const struct env_listener_handler handler = {.accepted = on_accepted};
+
+    for (unsigned i = 0; i < shard->broker->listener_count; i++) {
+        struct listener_info *info = &shard->broker->listeners[i];
+        struct env_addr bound;
+
+        shard->listener_of[i] = (struct shard_listener){shard, info};
+        enum err err = env_listen(shard->env, &info->bind, true, &handler, &shard->listener_of[i], &shard->listeners[i], &bound);
+        if (err != OK)
+            return err;
+        info->bind.port = bound.port; /* port 0: the other shards share what the first one got */
+    }
+    return OK;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One shard: a thread, its loop, the connections it accepted and the partitions it owns (DESIGN, Shards). No locks: what another shard needs arrives by
+ * mail. */
+#ifndef SLUICE_BROKER_SHARD_SHARD_H
+#define SLUICE_BROKER_SHARD_SHARD_H
+
+#include "broker/shard/broker.h"
+#include "broker/shard/partition.h"
+#include "broker/shard/route.h"
+#include "common/obs/log.h"
+#include "proto/cluster/image.h"
+
+struct replica_fetchers;
+struct request;
+
+/* Counted on the shard's thread, summed by /metrics. X(name, help) */
+#define SHARD_COUNTERS(X)                                                                                    \
+    X(connections_accepted, "Connections accepted")                                                          \
+    X(connections_closed, "Connections closed")                                                              \
+    X(connections_refused, "Connections refused: over max.connections")                                      \
+    X(frames_refused, "Connections closed for a frame or request that breaks the protocol")                  \
+    X(requests, "Requests started")                                                                          \
+    X(request_hops, "Requests or parts of requests that went to another shard")                              \
+    X(admission_waits, "Times a connection waited for the memory budget")                                    \
+    X(slow_readers_closed, "Connections closed because the peer did not read")                               \
+    X(produce_batches, "Partition batches accepted by Produce")                                              \
+    X(produce_bytes, "Bytes accepted by Produce")                                                            \
+    X(fetch_bytes, "Record bytes sent by Fetch")                                                             \
+    X(hot_path_mallocs, "Allocations beyond the pools on the produce and fetch path")
+
+struct shard_counters {
+#define X(name, help) _Atomic uint64_t name;
+    SHARD_COUNTERS(X)
+#undef X
+};
+
+#define shard_count(shard, name, n)                                                                          \
+    atomic_fetch_add_explicit(&(shard)->counters.name, (uint64_t)(n), memory_order_relaxed)
+
+#define SHARD_RX_BYTES (64 * 1024) /* shared receive buffer: connections copy what they keep */
+
+struct shard_listener {
+    struct shard *shard;
+    const struct listener_info *info;
+};
+
+struct shard {
+    struct env *env;
+    struct broker_shared *broker;
+    unsigned index;
+    struct image *image;          /* the version that this shard answers from; never NULL after start */
+    struct list image_waits;      /* of struct image_wait */
+    struct route_table routes;
+    uint32_t failed_partitions;   /* offline for a failed log */
+    struct partition_host host;
+    struct replica_fetchers *fetchers;
+    struct list connections;
+    struct request *free_requests; /* pool, linked by next_free */
+    uint32_t free_requests_count;
+    struct list admission_queue;   /* connections waiting for the budget, oldest first */
+    struct env_timer admission_timer;
+    struct env_listener *listeners[BROKER_LISTENERS_MAX];
+    struct shard_listener listener_of[BROKER_LISTENERS_MAX];
+    struct batch_scratch *scratch;
+    uint8_t *rx;
+    struct shard_counters counters;
+    struct log_limit close_limit;
+    bool stopping;
+};
+
+/* The partition's replica on this very shard, or NULL (not here, or owned by another shard). */
+struct partition *shard_partition(struct shard *shard, struct uuid topic_id, int32_t index);
+
+/* Sets the shard up on env's loop, which must be the calling thread's; listens on nothing yet. ERR_NOMEM. */
+enum err shard_init(struct shard *shard, struct broker_shared *broker, unsigned index, struct env *env);
+
+/* Stops listening, closes partitions (cleanly when told so) and connections. shard_free() may follow once the connections list is empty. */
+void shard_shutdown(struct shard *shard, bool clean);
+
+/* Frees what the shard holds, not the struct itself. */
+void shard_free(struct shard *shard);
+
+/* Starts listening on all of the broker's listeners; connections are handed to connection.h. Shards listen one after the other: the first one fixes the
+ * ports that the kernel chose (listener_info.bind). */
+enum err shard_listen(struct shard *shard);
+
+#endif
