@@ -37,6 +37,7 @@ struct env {
     _Atomic(struct env_msg *) mail; /* newest first, reversed by the receiver */
     struct prng prng;
     struct iobuf_pool *pool;       /* buffers of this loop */
+    uint64_t turn_us;              /* when the present or last turn began; private to the seam */
 };
 
 /* -- clock and randomness ------------------------------------------------------------------------------------------------------ */

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Helper threads: a queue with a mutex and a condition, threads started when a request finds none idle. */
+#include <signal.h>
+
+#include "common/base/assert.h"
+#include "common/env_uv/euv.h"
+
+#define POOL_STACK_BYTES (1u << 20)
+
+void euv_pool_init(struct euv_pool *pool, const char *name, void (*run)(struct list *node))
+{
+    pool->name = name;
+    pool->run = run;
+    pthread_mutex_init(&pool->mutex, NULL);
+    pthread_cond_init(&pool->cond, NULL);
+    list_init(&pool->queue);
+}
+
+enum err euv_thread_start(pthread_t *thread, size_t stack_bytes, void *(*fn)(void *), void *arg)
+{
+    sigset_t all, before;
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    if (stack_bytes > 0)
+        pthread_attr_setstacksize(&attr, stack_bytes);
+    sigfillset(&all); /* signals belong to the main thread */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = pthread_create(thread, &attr, fn, arg);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attr);
+    return err_from_errno(rc);
+}
+
+static struct list *pool_take(struct euv_pool *pool)
+{
+    if (list_empty(&pool->queue))
+        return NULL;
+    struct list *node = pool->queue.next;
+    list_remove(node);
+    return node;
+}
+
+static void *pool_thread(void *arg)
+{
+    struct euv_pool *pool = arg;
+    pthread_setname_np(pthread_self(), pool->name);
+    pthread_mutex_lock(&pool->mutex);
+    for (;;) {
+        struct list *node = pool_take(pool);
+        if (node != NULL) {
+            pthread_mutex_unlock(&pool->mutex);
+            pool->run(node);
+            pthread_mutex_lock(&pool->mutex);
+        } else if (pool->stopping) {
+            break;
+        } else {
+            pool->idle++;
+            pthread_cond_wait(&pool->cond, &pool->mutex);
+            pool->idle--;
+        }
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    return NULL;
+}
+
+/* Called with the mutex held. False when not one thread can be had. */
+static bool pool_grow(struct euv_pool *pool)
+{
+    if (pool->idle == 0 && pool->started < EUV_POOL_THREADS &&
+        euv_thread_start(&pool->threads[pool->started], POOL_STACK_BYTES, pool_thread, pool) == OK)
+        pool->started++;
+    return pool->started > 0;
+}
+
+void euv_pool_submit(struct euv_pool *pool, struct list *node)
+{
+    pthread_mutex_lock(&pool->mutex);
+    ASSERT(!pool->stopping);
+    bool can = pool_grow(pool);
+    if (can) {
+        list_push_back(&pool->queue, node);
+        pthread_cond_signal(&pool->cond);
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    if (!can)
+        pool->run(node);
+}
+
+void euv_pool_free(struct euv_pool *pool)
+{
+    pthread_mutex_lock(&pool->mutex);
+    pool->stopping = true;
+    pthread_cond_broadcast(&pool->cond);
+    pthread_mutex_unlock(&pool->mutex);
+    for (unsigned i = 0; i < pool->started; i++)
+        pthread_join(pool->threads[i], NULL);
+    ASSERT(list_empty(&pool->queue));
+    pthread_cond_destroy(&pool->cond);
+    pthread_mutex_destroy(&pool->mutex);
+}
