@@ -9,30 +9,38 @@
 #define C struct broker_config
 
 static const struct setting settings[] = {
-    SETTING_INT("node.id", C, node_id, NULL, 0, INT32_MAX, SETTING_REQUIRED, "Id of this broker, unique in the cluster."),
-    SETTING_LIST("process.roles", C, process_roles, "broker", 0, "Roles of this process; this program knows broker."),
-    SETTING_STRING("broker.rack", C, rack, "", 0, "Rack or zone of this broker; replicas of a partition are spread over racks."),
-    SETTING_LISTENERS("listeners", C, listeners, "PLAINTEXT://:9092,REPLICATION://:9093", 0,
-                      "Addresses to listen on. One of them, named by inter.broker.listener.name, serves replication only."),
+    SETTING_INT("node.id", C, node_id, NULL, 0, INT32_MAX, SETTING_REQUIRED,
+                "Id of this broker, unique in the cluster."),
+    SETTING_LIST("process.roles", C, process_roles, "broker", 0,
+                 "Roles of this process; this program knows broker."),
+    SETTING_STRING("broker.rack", C, rack, "", 0,
+                   "Rack or zone of this broker; replicas of a partition are spread over racks."),
+    SETTING_LISTENERS(
+        "listeners", C, listeners, "PLAINTEXT://:9092,REPLICATION://:9093", 0,
+        "Addresses to listen on. One of them, named by inter.broker.listener.name, serves replication only."),
     SETTING_LISTENERS("advertised.listeners", C, advertised_listeners, "", 0,
                       "Addresses that clients and brokers are told; those of listeners unless given."),
     SETTING_STRING("inter.broker.listener.name", C, inter_broker_listener_name, "REPLICATION", 0,
                    "Listener that other brokers replicate from."),
     SETTING_SERVERS("admin.listener", C, admin_listener, "127.0.0.1:0", 0,
                     "Address of /metrics, /healthz and /readyz; port 0 lets the kernel choose."),
-    SETTING_SERVERS("controller.quorum.bootstrap.servers", C, controller_bootstrap_servers, NULL, SETTING_REQUIRED,
-                    "Controllers, as host:port,..."),
+    SETTING_SERVERS("controller.quorum.bootstrap.servers", C, controller_bootstrap_servers, NULL,
+                    SETTING_REQUIRED, "Controllers, as host:port,..."),
     SETTING_LIST("log.dirs", C, log_dirs, NULL, SETTING_REQUIRED, "The data directory (one for now)."),
     SETTING_INT("num.shards", C, num_shards, "0", 0, BROKER_SHARDS_MAX, 0,
-                "Threads that serve clients, each with partitions of its own; 0: one per CPU that the process may use."),
+                "Threads that serve clients, each with partitions of its own; 0: one per CPU that the "
+                "process may use."),
 
     SETTING_SIZE("memory.budget.bytes", C, memory_budget_bytes, "512MiB", 16 << 20, INT64_MAX, 0,
                  "Memory for requests, replies and caches together; beyond it connections wait."),
     SETTING_SIZE("memory.buffer.pool.bytes", C, buffer_pool_bytes, "16MiB", 1 << 20, INT64_MAX, 0,
                  "Freed buffers that each shard keeps for reuse."),
-    SETTING_INT("max.connections", C, max_connections, "100000", 1, INT32_MAX, 0, "Client connections; further ones are closed."),
-    SETTING_SIZE("socket.request.max.bytes", C, socket_request_max_bytes, "104857600", 1024, INT32_MAX, 0, "Largest request."),
-    SETTING_SIZE("fetch.max.bytes", C, fetch_max_bytes, "57671680", 1024, INT32_MAX, 0, "Largest answer to a fetch."),
+    SETTING_INT("max.connections", C, max_connections, "100000", 1, INT32_MAX, 0,
+                "Client connections; further ones are closed."),
+    SETTING_SIZE("socket.request.max.bytes", C, socket_request_max_bytes, "104857600", 1024, INT32_MAX, 0,
+                 "Largest request."),
+    SETTING_SIZE("fetch.max.bytes", C, fetch_max_bytes, "57671680", 1024, INT32_MAX, 0,
+                 "Largest answer to a fetch."),
 
     SETTING_DURATION_MS("broker.heartbeat.interval.ms", C, heartbeat_interval_ms, "500", 10, 3600000, 0,
                         "Time between heartbeats to the active controller."),
@@ -44,16 +52,19 @@ static const struct setting settings[] = {
                         "Longest time a follower's fetch waits at the leader."),
     SETTING_SIZE("replica.fetch.max.bytes", C, replica_fetch_max_bytes, "1048576", 1024, INT32_MAX, 0,
                  "Bytes that a follower asks for per partition."),
-    SETTING_SIZE("replica.fetch.response.max.bytes", C, replica_fetch_response_max_bytes, "10485760", 1024, INT32_MAX, 0,
-                 "Bytes that a follower asks for per fetch."),
-    SETTING_DURATION_MS("producer.id.expiration.ms", C, producer_id_expiration_ms, "86400000", 1, INT64_MAX / 1000, 0,
+    SETTING_SIZE("replica.fetch.response.max.bytes", C, replica_fetch_response_max_bytes, "10485760", 1024,
+                 INT32_MAX, 0, "Bytes that a follower asks for per fetch."),
+    SETTING_DURATION_MS("producer.id.expiration.ms", C, producer_id_expiration_ms, "86400000", 1,
+                        INT64_MAX / 1000, 0,
                         "Deduplication state of a producer that wrote nothing for this long is dropped."),
-    SETTING_DURATION_MS("controlled.shutdown.timeout.ms", C, controlled_shutdown_timeout_ms, "10000", 0, 3600000, 0,
+    SETTING_DURATION_MS("controlled.shutdown.timeout.ms", C, controlled_shutdown_timeout_ms, "10000", 0,
+                        3600000, 0,
                         "How long SIGTERM waits for leadership to move away before leaving anyway."),
 
     SETTING_BOOL("auto.create.topics.enable", C, auto_create_topics_enable, "true", 0,
                  "Create a topic when a client asks for its metadata."),
-    SETTING_INT("num.partitions", C, num_partitions, "1", 1, 100000, 0, "Partitions of topics created without a number."),
+    SETTING_INT("num.partitions", C, num_partitions, "1", 1, 100000, 0,
+                "Partitions of topics created without a number."),
     SETTING_INT("default.replication.factor", C, default_replication_factor, "1", 1, 32767, 0,
                 "Replicas of topics created without a number."),
     SETTING_INT("min.insync.replicas", C, min_insync_replicas, "1", 1, INT32_MAX, 0,
@@ -63,7 +74,8 @@ static const struct setting settings[] = {
     SETTING_SIZE("log.segment.bytes", C, log_segment_bytes, "1073741824", 1024, INT32_MAX, 0,
                  "Size of a segment file, unless the topic says otherwise (segment.bytes)."),
     SETTING_INT("log.flush.interval.messages", C, log_flush_interval_messages, "1", 1, INT64_MAX, 0,
-                "1: acknowledged means on disk. More: acknowledgments follow the append, as in Kafka (flush.messages)."),
+                "1: acknowledged means on disk. More: acknowledgments follow the append, as in Kafka "
+                "(flush.messages)."),
     SETTING_DURATION_MS("log.retention.ms", C, log_retention_ms, "604800000", -1, INT64_MAX / 1000, 0,
                         "Age at which records may go, -1: never (retention.ms)."),
     SETTING_SIZE("log.retention.bytes", C, log_retention_bytes, "-1", -1, INT64_MAX, 0,
@@ -94,7 +106,8 @@ const char *broker_config_problem(const struct broker_config *config)
     if (config->listeners.count == 0 || config->listeners.count > BROKER_LISTENERS_MAX)
         return "listeners: give between 1 and 8 addresses, as NAME://host:port";
     if (!endpoints_by_name(&config->listeners, config->inter_broker_listener_name))
-        return "inter.broker.listener.name: no entry of listeners has this name; add one, as REPLICATION://host:port";
+        return "inter.broker.listener.name: no entry of listeners has this name; add one, as "
+               "REPLICATION://host:port";
     if (config->listeners.count < 2)
         return "listeners: one more address is needed beside that of inter.broker.listener.name, for clients";
     if (config->log_dirs.count != 1)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A broker's settings. The table in config.c is the single truth (names, defaults, ranges, docs); --help-config prints it. */
+/* A broker's settings. The table in config.c is the single truth (names, defaults, ranges, docs);
+ * --help-config prints it. */
 #ifndef SLUICE_BROKER_CONFIG_H
 #define SLUICE_BROKER_CONFIG_H
 
@@ -15,10 +16,10 @@ struct broker_config {
     struct endpoints admin_listener;
     struct endpoints controller_bootstrap_servers;
     struct setting_list log_dirs;
-    int32_t num_shards;                     /* 0: one per CPU that the process may use */
+    int32_t num_shards; /* 0: one per CPU that the process may use */
 
     int64_t memory_budget_bytes;
-    int64_t buffer_pool_bytes;              /* kept for reuse, per shard */
+    int64_t buffer_pool_bytes; /* kept for reuse, per shard */
     int32_t max_connections;
     int32_t socket_request_max_bytes;
     int32_t fetch_max_bytes;
@@ -45,7 +46,8 @@ struct broker_config {
 
 const struct setting_table *broker_settings(void);
 
-/* What the table cannot say: relations between settings. Returns NULL, or the line for people that names setting and fix. */
+/* What the table cannot say: relations between settings. Returns NULL, or the line for people that names
+ * setting and fix. */
 const char *broker_config_problem(const struct broker_config *config);
 
 #endif

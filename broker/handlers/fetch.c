@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fetch: reads partitions for consumers (below the high watermark) and followers (to the log's end), and waits when there is not enough.
+/* Fetch: reads partitions for consumers (below the high watermark) and followers (to the log's end), and
+ * waits when there is not enough.
  *
- * READING: every shard concerned reads; when all are back the reply goes out, if it holds min_bytes, an error, or the time is up.
- * WATCHING: nothing is held; the first shard that sees a change ends the watch of all, and reading starts over.
- * Sessions (KIP-227) are not kept: every answer says session 0, which a client must take for "none". */
+ * READING: every shard concerned reads; when all are back the reply goes out, if it holds min_bytes, an
+ * error, or the time is up. WATCHING: nothing is held; the first shard that sees a change ends the watch of
+ * all, and reading starts over. Sessions (KIP-227) are not kept: every answer says session 0, which a client
+ * must take for "none". */
 #include "broker/config.h"
 #include "broker/handlers/fetch_sub.h"
 #include "broker/handlers/handler.h"
@@ -12,10 +14,10 @@
 #include "common/base/assert.h"
 #include "proto/kafka/error.h"
 
-#define FETCH_ID_VERSION      13 /* topic ids in place of names */
-#define FETCH_STATE_VERSION   15 /* replica id in replica_state */
-#define READ_COMMITTED        1
-#define FETCH_WAIT_MS_MAX     (10 * 60 * 1000)
+#define FETCH_ID_VERSION    13 /* topic ids in place of names */
+#define FETCH_STATE_VERSION 15 /* replica id in replica_state */
+#define READ_COMMITTED      1
+#define FETCH_WAIT_MS_MAX   (10 * 60 * 1000)
 
 struct fetch_op {
     struct request *rq;
@@ -24,8 +26,8 @@ struct fetch_op {
     struct fetch_sub *subs;
     struct env_timer timer;
     enum { FETCH_IDLE, FETCH_READING, FETCH_WATCHING } phase;
-    bool sending;   /* inside a loop over subs: their returns are looked at when it ends */
-    bool final;     /* the next reading answers in any case */
+    bool sending; /* inside a loop over subs: their returns are looked at when it ends */
+    bool final;   /* the next reading answers in any case */
     bool follower;
     int32_t replica_id;
     int64_t replica_epoch;
@@ -35,22 +37,29 @@ struct fetch_op {
 
 static void read_round(struct fetch_op *op);
 
-/* -- answering ------------------------------------------------------------------------------------------------------------------- */
+/* -- answering
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 static void part_records(struct fetch_op *op, struct fetch_part *part)
 {
     const struct partition_read_result *result = &part->result;
-    struct kafka_records *pieces = arena_calloc(&op->rq->arena, (size_t)result->pieces_count, sizeof(*pieces));
+    struct kafka_records *pieces =
+        arena_calloc(&op->rq->arena, (size_t)result->pieces_count, sizeof(*pieces));
 
     part->out->records = (struct kafka_records){.p = (const uint8_t *)"", .len = 0};
     if (!pieces || result->pieces_count == 0)
         return;
     for (int32_t i = 0; i < result->pieces_count; i++) {
         const struct partition_piece *piece = &result->pieces[i];
-        pieces[i] = (struct kafka_records){
-            .p = piece->p, .owner = piece->owner, .file = piece->file, .file_offset = piece->file_offset, .len = piece->len};
+        pieces[i] = (struct kafka_records){.p = piece->p,
+                                           .owner = piece->owner,
+                                           .file = piece->file,
+                                           .file_offset = piece->file_offset,
+                                           .len = piece->len};
     }
-    part->out->records = (struct kafka_records){.pieces = pieces, .pieces_count = result->pieces_count, .len = result->bytes};
+    part->out->records =
+        (struct kafka_records){.pieces = pieces, .pieces_count = result->pieces_count, .len = result->bytes};
 }
 
 static void part_report(struct fetch_op *op, struct fetch_part *part, bool with_records)
@@ -84,7 +93,8 @@ static void fetch_answer(struct fetch_op *op)
     env_timer_cancel(rq->shard->env, &op->timer);
     for (struct fetch_sub *sub = op->subs; sub; sub = sub->next) {
         for (struct fetch_part *part = sub->parts; part; part = part->next) {
-            /* Shards read on their own: together they may have read too much. What is left out comes with the next fetch. */
+            /* Shards read on their own: together they may have read too much. What is left out comes with the
+             * next fetch. */
             bool fits = bytes == 0 || part->result.bytes <= op->max_bytes - bytes;
             part_report(op, part, fits);
             bytes += fits ? part->result.bytes : 0;
@@ -97,7 +107,9 @@ static void fetch_answer(struct fetch_op *op)
     request_reply_end(rq);
 }
 
-/* -- rounds ---------------------------------------------------------------------------------------------------------------------- */
+/* -- rounds
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
 
 static bool all_home(const struct fetch_op *op)
 {
@@ -185,7 +197,9 @@ static void on_deadline(struct env_timer *timer)
     fetch_hurry(CONTAINER_OF(timer, struct fetch_op, timer)->rq);
 }
 
-/* -- setting up ------------------------------------------------------------------------------------------------------------------ */
+/* -- setting up
+ * ------------------------------------------------------------------------------------------------------------------
+ */
 
 static struct fetch_sub *sub_for(struct fetch_op *op, unsigned shard)
 {
@@ -212,7 +226,8 @@ static struct fetch_sub *sub_for(struct fetch_op *op, unsigned shard)
     return sub;
 }
 
-static void part_init(struct fetch_op *op, struct fetch_part *part, const struct kafka_fetch_request_partition *in)
+static void part_init(struct fetch_op *op, struct fetch_part *part,
+                      const struct kafka_fetch_request_partition *in)
 {
     list_init(&part->watch.link);
     part->durable_offset = in->durable_offset;
@@ -227,12 +242,14 @@ static void part_init(struct fetch_op *op, struct fetch_part *part, const struct
 }
 
 /* Puts one partition into the sub of its shard; an error answers at once. */
-static bool part_place(struct fetch_op *op, const struct kafka_fetch_request_topic *topic, const struct kafka_fetch_request_partition *in,
+static bool part_place(struct fetch_op *op, const struct kafka_fetch_request_topic *topic,
+                       const struct kafka_fetch_request_partition *in,
                        struct kafka_fetch_response_partition *out)
 {
     struct partition_place place;
     bool by_id = op->rq->header.api_version >= FETCH_ID_VERSION;
-    int16_t error = partition_place_find(op->rq->shard, by_id, topic->topic, topic->topic_id, in->partition, &place);
+    int16_t error =
+        partition_place_find(op->rq->shard, by_id, topic->topic, topic->topic_id, in->partition, &place);
 
     kafka_fetch_response_partition_init(out);
     out->partition_index = in->partition;

@@ -4,7 +4,9 @@
 #include "common/base/assert.h"
 #include "proto/kafka/error.h"
 
-/* -- on the owner ---------------------------------------------------------------------------------------------------------------- */
+/* -- on the owner
+ * ----------------------------------------------------------------------------------------------------------------
+ */
 
 static void part_missing(struct fetch_part *part)
 {
@@ -21,8 +23,9 @@ static void part_missing(struct fetch_part *part)
 
 static int16_t part_tell_position(struct fetch_sub *sub, struct fetch_part *part, struct partition *p)
 {
-    return partition_follower_fetched(p, sub->replica_id, sub->replica_epoch, part->read.fetch_offset, part->durable_offset,
-                                      part->read.current_leader_epoch, part->read.last_fetched_epoch);
+    return partition_follower_fetched(p, sub->replica_id, sub->replica_epoch, part->read.fetch_offset,
+                                      part->durable_offset, part->read.current_leader_epoch,
+                                      part->read.last_fetched_epoch);
 }
 
 static void part_read(struct fetch_sub *sub, struct fetch_part *part)
@@ -161,7 +164,9 @@ static void cancel_run(struct env_msg *msg)
     env_post(sub->home->env, msg);
 }
 
-/* -- at home --------------------------------------------------------------------------------------------------------------------- */
+/* -- at home
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
 
 void fetch_sub_send(struct fetch_sub *sub, enum fetch_task task)
 {

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The part of one Fetch that concerns one shard: the shard reads its partitions, and when that is not enough watches them. Private to fetch*.c.
+/* The part of one Fetch that concerns one shard: the shard reads its partitions, and when that is not enough
+ * watches them. Private to fetch*.c.
  *
- * A sub is held either by the fetch's home shard or by its owner shard; it changes hands by mail (by a direct call when both are the same shard). The
- * home sends it out with FETCH_READ or FETCH_WATCH and gets it back exactly once. While it is out to watch, the home may send `cancel` after it, which comes back too. */
+ * A sub is held either by the fetch's home shard or by its owner shard; it changes hands by mail (by a direct
+ * call when both are the same shard). The home sends it out with FETCH_READ or FETCH_WATCH and gets it back
+ * exactly once. While it is out to watch, the home may send `cancel` after it, which comes back too. */
 #ifndef SLUICE_BROKER_HANDLERS_FETCH_SUB_H
 #define SLUICE_BROKER_HANDLERS_FETCH_SUB_H
 
@@ -19,7 +21,7 @@ struct fetch_part {
     struct uuid topic_id;
     struct partition_read read;
     struct partition_read_result result;
-    int64_t durable_offset;  /* of a follower */
+    int64_t durable_offset; /* of a follower */
     struct kafka_fetch_response_partition *out;
 };
 
@@ -31,7 +33,7 @@ enum fetch_task {
 struct fetch_sub {
     struct env_msg msg;
     struct env_msg cancel;
-    struct env_task wake;       /* on the owner: one return per turn, however many watches fired */
+    struct env_task wake; /* on the owner: one return per turn, however many watches fired */
     struct fetch_op *op;
     struct shard *home, *owner;
     struct fetch_part *parts, *last;
@@ -41,16 +43,16 @@ struct fetch_sub {
     int32_t max_bytes;
     bool at_least_one;
     bool follower;
-    bool first_read;            /* the follower's position is told to the partition once per request */
+    bool first_read; /* the follower's position is told to the partition once per request */
     int32_t replica_id;
     int64_t replica_epoch;
     /* Result of READ: */
     int32_t bytes;
-    bool answer_now;            /* an error, a divergence: waiting would not help */
+    bool answer_now; /* an error, a divergence: waiting would not help */
     /* Owner's: */
     bool watching;
     /* Home's: */
-    bool out;                   /* the owner holds it */
+    bool out; /* the owner holds it */
     bool cancel_out;
     /* Called on the home shard when the sub (or its cancel) is back. */
     void (*back)(struct fetch_sub *sub);

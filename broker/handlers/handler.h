@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of Kafka APIs: one row an API, one file a row. ApiVersions advertises exactly what the table holds. */
+/* The table of Kafka APIs: one row an API, one file a row. ApiVersions advertises exactly what the table
+ * holds. */
 #ifndef SLUICE_BROKER_HANDLERS_HANDLER_H
 #define SLUICE_BROKER_HANDLERS_HANDLER_H
 
 #include "broker/shard/request.h"
 
-/* The right a caller needs (checked against the principal once authorization exists; today every principal has every right but CLUSTER_ACTION, which
- * belongs to the internal listener). */
+/* The right a caller needs (checked against the principal once authorization exists; today every principal
+ * has every right but CLUSTER_ACTION, which belongs to the internal listener). */
 enum handler_right {
-    RIGHT_NONE,          /* before authentication too */
+    RIGHT_NONE, /* before authentication too */
     RIGHT_DESCRIBE,
     RIGHT_READ,
     RIGHT_WRITE,
@@ -18,11 +19,12 @@ enum handler_right {
 
 struct handler {
     int16_t api_key;
-    int16_t min_version;        /* accepted */
+    int16_t min_version; /* accepted */
     int16_t max_version;
-    int16_t advertised_min;     /* may be lower than min_version (facts, trap T1) */
+    int16_t advertised_min; /* may be lower than min_version (facts, trap T1) */
     enum handler_right right;
-    uint32_t memory_factor;     /* bound: frame bytes * factor + REQUEST_FIXED_BYTES, admitted before the body is read */
+    uint32_t memory_factor; /* bound: frame bytes * factor + REQUEST_FIXED_BYTES, admitted before the body is
+                               read */
     void (*start)(struct request *rq);
 };
 

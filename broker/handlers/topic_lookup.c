@@ -3,7 +3,8 @@
 
 #include "proto/kafka/error.h"
 
-int16_t partition_place_find(struct shard *shard, bool by_id, struct str name, struct uuid id, int32_t index, struct partition_place *ret)
+int16_t partition_place_find(struct shard *shard, bool by_id, struct str name, struct uuid id, int32_t index,
+                             struct partition_place *ret)
 {
     *ret = (struct partition_place){0};
     ret->topic = by_id ? image_topic_by_id(shard->image, id) : image_topic_by_name(shard->image, name);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What all shards of one broker share: set up before the first shard starts and constant after, but for the atomic budget and counters. */
+/* What all shards of one broker share: set up before the first shard starts and constant after, but for the
+ * atomic budget and counters. */
 #ifndef SLUICE_BROKER_SHARD_BROKER_H
 #define SLUICE_BROKER_SHARD_BROKER_H
 
@@ -18,9 +19,9 @@ struct shard;
 
 /* One address that clients or other brokers connect to; every shard listens on it. */
 struct listener_info {
-    const char *name;    /* PLAINTEXT, ... as in listeners */
-    bool internal;       /* the replication listener: replica fetches are accepted here and nowhere else */
-    bool authenticated;  /* connections need no SASL exchange first (plain text for now) */
+    const char *name;   /* PLAINTEXT, ... as in listeners */
+    bool internal;      /* the replication listener: replica fetches are accepted here and nowhere else */
+    bool authenticated; /* connections need no SASL exchange first (plain text for now) */
     struct env_addr bind;
     struct env_addr advertised;
 };

@@ -17,11 +17,14 @@
 STATIC_ASSERT(PRE_AUTH_FRAME_BYTES <= FRAME_FIRST_BYTES, "a frame before authentication is never grown");
 STATIC_ASSERT(SHARD_RX_BYTES >= FRAME_BYTES_MIN, "a head fits the receive buffer");
 
-/* -- frames ---------------------------------------------------------------------------------------------------------------------- */
+/* -- frames
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
 
 static uint32_t frame_bytes_max(const struct connection *c)
 {
-    return c->authenticated ? (uint32_t)c->shard->broker->config->socket_request_max_bytes : PRE_AUTH_FRAME_BYTES;
+    return c->authenticated ? (uint32_t)c->shard->broker->config->socket_request_max_bytes
+                            : PRE_AUTH_FRAME_BYTES;
 }
 
 /* What is wrong with the head that has come, or NULL. */
@@ -84,14 +87,16 @@ static void frame_forget(struct connection *c)
     c->head_len = 0;
 }
 
-/* -- requests -------------------------------------------------------------------------------------------------------------------- */
+/* -- requests
+ * --------------------------------------------------------------------------------------------------------------------
+ */
 
-/* A newer fetch of a follower ends the wait of its older ones: it carries a newer durable offset (DESIGN, Followers). */
+/* A newer fetch of a follower ends the wait of its older ones: it carries a newer durable offset (DESIGN,
+ * Followers). */
 static void hurry_older(struct connection *c)
 {
     c->flushing = true; /* keeps the list still: settled requests leave below */
-    list_for_each(it, &c->requests)
-    {
+    list_for_each (it, &c->requests) {
         struct request *older = CONTAINER_OF(it, struct request, link);
         if (older->hurry)
             older->hurry(older);
@@ -138,9 +143,12 @@ static void frame_dispatch(struct connection *c)
     request_begin(c, rq);
 }
 
-/* -- bytes ----------------------------------------------------------------------------------------------------------------------- */
+/* -- bytes
+ * -----------------------------------------------------------------------------------------------------------------------
+ */
 
-/* The head (size, key, version) is complete: checks it and asks for memory. False: closed, or waiting for the budget. */
+/* The head (size, key, version) is complete: checks it and asks for memory. False: closed, or waiting for the
+ * budget. */
 static bool head_accept(struct connection *c)
 {
     const struct handler *h = handler_find((int16_t)load_be16(c->head + 4));
@@ -158,7 +166,8 @@ static bool head_accept(struct connection *c)
             shard_count(c->shard, admission_waits, 1);
         }
         if (!env_timer_armed(&c->shard->admission_timer))
-            env_timer_set(c->shard->env, &c->shard->admission_timer, env_now_us(c->shard->env) + ADMISSION_RETRY_US);
+            env_timer_set(c->shard->env, &c->shard->admission_timer,
+                          env_now_us(c->shard->env) + ADMISSION_RETRY_US);
         return false;
     }
     if (!frame_grow(c)) {
@@ -189,8 +198,8 @@ static size_t frame_take(struct connection *c, const uint8_t *p, size_t len)
 
 static bool reading_allowed(const struct connection *c)
 {
-    return !c->closing && c->requests_count < CONNECTION_REQUESTS_MAX && env_conn_queued(c->conn) < OUTPUT_CAP_BYTES &&
-           list_empty(&c->admission_link);
+    return !c->closing && c->requests_count < CONNECTION_REQUESTS_MAX &&
+           env_conn_queued(c->conn) < OUTPUT_CAP_BYTES && list_empty(&c->admission_link);
 }
 
 /* Looks at received bytes until they are used up or reading has to stop; returns how many were used. */
@@ -275,7 +284,9 @@ void connection_admit_waiting(struct shard *shard)
     }
 }
 
-/* -- what the env tells ---------------------------------------------------------------------------------------------------------- */
+/* -- what the env tells
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static void on_alloc(void *ctx, void **ret_buf, size_t *ret_len)
 {
@@ -286,7 +297,8 @@ static void on_alloc(void *ctx, void **ret_buf, size_t *ret_len)
     if (c->stash || !reading_allowed(c)) {
         c->paused = true;
         *ret_len = 0;
-    } else if (c->frame && c->frame_size - c->frame->len >= SHARD_RX_BYTES) { /* large: straight to its place */
+    } else if (c->frame &&
+               c->frame_size - c->frame->len >= SHARD_RX_BYTES) { /* large: straight to its place */
         if (c->frame->len == c->frame->cap && !frame_grow(c)) {
             connection_close(c, "out of memory");
             *ret_len = 0;
@@ -364,7 +376,8 @@ static struct connection *connection_new(struct shard *shard, const struct liste
     return c;
 }
 
-void connection_accept(struct shard *shard, const struct listener_info *listener, struct env_conn *conn, const struct env_addr *peer)
+void connection_accept(struct shard *shard, const struct listener_info *listener, struct env_conn *conn,
+                       const struct env_addr *peer)
 {
     uint32_t before = atomic_fetch_add(&shard->broker->connection_count, 1);
     bool over = before >= (uint32_t)shard->broker->config->max_connections;

@@ -2,11 +2,12 @@
 /* One client (or follower) connection: frames in, replies out in order, requests pipelined in between.
  *
  * Bounds (DESIGN, Bounds; fault catalogue X3-X5):
- *  C1 A frame's memory is taken from the budget before its body is read; without budget the connection waits in the shard's admission queue, not reading.
- *  C2 What is allocated for a frame is at most FRAME_FIRST_BYTES or four times what has arrived, whichever is more.
- *  C3 Before authentication only small ApiVersions and SASL frames are taken.
- *  C4 At most CONNECTION_REQUESTS_MAX requests in flight, at most OUTPUT_CAP_BYTES queued: beyond either, reading stops.
- *  C5 A frame that has begun must be complete within FRAME_TIMEOUT_US; a peer that does not read for STALL_TIMEOUT_US while output waits is closed.
+ *  C1 A frame's memory is taken from the budget before its body is read; without budget the connection waits
+ * in the shard's admission queue, not reading. C2 What is allocated for a frame is at most FRAME_FIRST_BYTES
+ * or four times what has arrived, whichever is more. C3 Before authentication only small ApiVersions and SASL
+ * frames are taken. C4 At most CONNECTION_REQUESTS_MAX requests in flight, at most OUTPUT_CAP_BYTES queued:
+ * beyond either, reading stops. C5 A frame that has begun must be complete within FRAME_TIMEOUT_US; a peer
+ * that does not read for STALL_TIMEOUT_US while output waits is closed.
  */
 #ifndef SLUICE_BROKER_SHARD_CONNECTION_H
 #define SLUICE_BROKER_SHARD_CONNECTION_H
@@ -28,32 +29,33 @@ struct connection {
     struct shard *shard;
     struct env_conn *conn;
     const struct listener_info *listener;
-    struct list link;            /* shard->connections */
-    struct list admission_link;  /* shard->admission_queue while waiting for the budget */
-    struct list requests;        /* in flight, oldest first */
+    struct list link;           /* shard->connections */
+    struct list admission_link; /* shard->admission_queue while waiting for the budget */
+    struct list requests;       /* in flight, oldest first */
     uint32_t requests_count;
     bool authenticated;
-    bool closing;                /* env_conn_close() was called */
-    bool closed;                 /* closed() has come; only requests in flight keep this object */
+    bool closing; /* env_conn_close() was called */
+    bool closed;  /* closed() has come; only requests in flight keep this object */
     bool flushing;
     bool paused;
-    uint8_t head[4 + 4];         /* size, api key, version */
+    uint8_t head[4 + 4]; /* size, api key, version */
     uint8_t head_len;
-    uint32_t frame_size;         /* of the frame being received, 0: none */
+    uint32_t frame_size; /* of the frame being received, 0: none */
     size_t frame_admitted;
-    struct iobuf *frame;         /* what has come of it */
-    struct iobuf *stash;         /* bytes received but not yet looked at (while admission waits) */
+    struct iobuf *frame; /* what has come of it */
+    struct iobuf *stash; /* bytes received but not yet looked at (while admission waits) */
     size_t stash_off;
-    size_t reply_bytes;          /* charged for queued output */
-    uint64_t output_bytes;       /* ever queued */
-    uint64_t sent_last;          /* taken by the kernel up to the last stall check */
+    size_t reply_bytes;    /* charged for queued output */
+    uint64_t output_bytes; /* ever queued */
+    uint64_t sent_last;    /* taken by the kernel up to the last stall check */
     struct env_timer frame_timer, stall_timer;
     char principal[PRINCIPAL_MAX]; /* "User:ANONYMOUS" */
     char peer[ENV_HOST_MAX / 4];
 };
 
 /* Takes over a connection just accepted on listener. */
-void connection_accept(struct shard *shard, const struct listener_info *listener, struct env_conn *conn, const struct env_addr *peer);
+void connection_accept(struct shard *shard, const struct listener_info *listener, struct env_conn *conn,
+                       const struct env_addr *peer);
 
 /* Sends the replies of settled requests from the head of the FIFO. Called by request.c. */
 void connection_flush(struct connection *c);

@@ -124,15 +124,15 @@ void connection_close(struct connection *c, const char *why)
         return;
     c->closing = true;
     if (why)
-        LOG_LIMITED(c->shard->broker->log, &c->shard->close_limit, INFO, "connection.closed", F_STR("peer", c->peer), F_STR("why", why));
+        LOG_LIMITED(c->shard->broker->log, &c->shard->close_limit, INFO, "connection.closed",
+                    F_STR("peer", c->peer), F_STR("why", why));
     env_conn_close(c->conn);
 }
 
 void connection_abandon(struct connection *c)
 {
     c->flushing = true; /* nobody frees the connection under this loop */
-    list_for_each(it, &c->requests)
-    {
+    list_for_each (it, &c->requests) {
         struct request *rq = CONTAINER_OF(it, struct request, link);
         if (!rq->settled && rq->abandoned)
             rq->abandoned(rq);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Replica fetchers of one shard: for each broker that leads partitions which this shard follows, one connection to its replication listener, over which
- * Kafka's Fetch is repeated without end. At most two fetches are in flight on it: one that may wait at the leader, and one that follows it to report a newer durable
- * offset (the leader answers the older one at once; DESIGN, Followers).
+/* Replica fetchers of one shard: for each broker that leads partitions which this shard follows, one
+ * connection to its replication listener, over which Kafka's Fetch is repeated without end. At most two
+ * fetches are in flight on it: one that may wait at the leader, and one that follows it to report a newer
+ * durable offset (the leader answers the older one at once; DESIGN, Followers).
  */
 #ifndef SLUICE_BROKER_SHARD_FETCHER_H
 #define SLUICE_BROKER_SHARD_FETCHER_H

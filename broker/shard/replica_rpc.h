@@ -5,8 +5,9 @@
 
 #include "broker/shard/shard.h"
 
-/* partition_host.alter_partition: copies the request, calls the controller, and answers with partition_alter_done(), also when memory is out or the controllers
- * are away (then REQUEST_TIMED_OUT). The partition may be gone by then: it is looked up anew. */
+/* partition_host.alter_partition: copies the request, calls the controller, and answers with
+ * partition_alter_done(), also when memory is out or the controllers are away (then REQUEST_TIMED_OUT). The
+ * partition may be gone by then: it is looked up anew. */
 void shard_alter_partition(void *ctx, struct partition *p, const struct rpc_alter_partition *request);
 
 #endif

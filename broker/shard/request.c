@@ -28,7 +28,8 @@ static struct request *request_take(struct shard *shard)
 }
 
 struct request *request_new(struct connection *conn, const struct handler *handler, struct iobuf *frame,
-                            const struct kafka_request_header *header, struct reader body, size_t admitted_bytes)
+                            const struct kafka_request_header *header, struct reader body,
+                            size_t admitted_bytes)
 {
     struct shard *shard = conn->shard;
     struct request *rq = request_take(shard);

@@ -52,7 +52,8 @@ struct route *route_put(struct route_table *table, struct uuid topic_id, int32_t
     if (!route)
         return NULL;
     uint64_t hash = route_hash(topic_id, index);
-    *route = (struct route){.topic_id = topic_id, .index = index, .shard = shard, .next = map_get(&table->by_hash, hash)};
+    *route = (struct route){
+        .topic_id = topic_id, .index = index, .shard = shard, .next = map_get(&table->by_hash, hash)};
     if (!map_put(&table->by_hash, hash, route)) {
         free(route);
         return NULL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which shard of this broker owns a partition replica. Every shard has a table of its own, kept equal by the updates that the control loop mails with each
- * new image; `partition` is set only in the owner's table. */
+/* Which shard of this broker owns a partition replica. Every shard has a table of its own, kept equal by the
+ * updates that the control loop mails with each new image; `partition` is set only in the owner's table. */
 #ifndef SLUICE_BROKER_SHARD_ROUTE_H
 #define SLUICE_BROKER_SHARD_ROUTE_H
 

@@ -21,7 +21,8 @@ struct partition *shard_partition(struct shard *shard, struct uuid topic_id, int
     return route ? route->partition : NULL;
 }
 
-/* -- what partitions ask of their shard -------------------------------------------------------------------------------------------- */
+/* -- what partitions ask of their shard
+ * -------------------------------------------------------------------------------------------- */
 
 static int64_t host_broker_epoch(void *ctx, int32_t broker_id)
 {
@@ -36,9 +37,10 @@ static void host_failed(void *ctx, struct partition *p, enum err err)
     struct shard *shard = ctx;
 
     shard->failed_partitions++;
-    LOG(shard->broker->log, ERROR, "partition.offline", F_VIEW("topic", partition_topic(p)), F_I64("partition", partition_index(p)),
-        F_STR("error", err_text(err)));
-    control_shard_applied(shard->broker->control, shard->index, image_index(shard->image), shard->failed_partitions);
+    LOG(shard->broker->log, ERROR, "partition.offline", F_VIEW("topic", partition_topic(p)),
+        F_I64("partition", partition_index(p)), F_STR("error", err_text(err)));
+    control_shard_applied(shard->broker->control, shard->index, image_index(shard->image),
+                          shard->failed_partitions);
 }
 
 static void host_init(struct shard *shard)
@@ -61,7 +63,9 @@ static void host_init(struct shard *shard)
     };
 }
 
-/* -- life ------------------------------------------------------------------------------------------------------------------------ */
+/* -- life
+ * ------------------------------------------------------------------------------------------------------------------------
+ */
 
 static void on_admission(struct env_timer *timer)
 {
@@ -115,8 +119,7 @@ void shard_shutdown(struct shard *shard, bool clean)
             env_listener_close(shard->listeners[i]);
     route_each(&shard->routes, close_route, &closing);
     fetchers_close(shard->fetchers);
-    list_for_each_safe(it, tmp, &shard->connections)
-    {
+    list_for_each_safe (it, tmp, &shard->connections) {
         connection_close(CONTAINER_OF(it, struct connection, link), NULL);
     }
     env_timer_cancel(shard->env, &shard->admission_timer);
@@ -137,7 +140,9 @@ void shard_free(struct shard *shard)
     free(shard->rx);
 }
 
-/* -- listening ------------------------------------------------------------------------------------------------------------------- */
+/* -- listening
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 static void on_accepted(void *ctx, struct env_conn *conn, const struct env_addr *peer)
 {
@@ -155,7 +160,8 @@ enum err shard_listen(struct shard *shard)
         struct env_addr bound;
 
         shard->listener_of[i] = (struct shard_listener){shard, info};
-        enum err err = env_listen(shard->env, &info->bind, true, &handler, &shard->listener_of[i], &shard->listeners[i], &bound);
+        enum err err = env_listen(shard->env, &info->bind, true, &handler, &shard->listener_of[i],
+                                  &shard->listeners[i], &bound);
         if (err != OK)
             return err;
         info->bind.port = bound.port; /* port 0: the other shards share what the first one got */

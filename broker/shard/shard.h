@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One shard: a thread, its loop, the connections it accepted and the partitions it owns (DESIGN, Shards). No locks: what another shard needs arrives by
- * mail. */
+/* One shard: a thread, its loop, the connections it accepted and the partitions it owns (DESIGN, Shards). No
+ * locks: what another shard needs arrives by mail. */
 #ifndef SLUICE_BROKER_SHARD_SHARD_H
 #define SLUICE_BROKER_SHARD_SHARD_H
 
@@ -48,16 +48,16 @@ struct shard {
     struct env *env;
     struct broker_shared *broker;
     unsigned index;
-    struct image *image;          /* the version that this shard answers from; never NULL after start */
-    struct list image_waits;      /* of struct image_wait */
+    struct image *image;     /* the version that this shard answers from; never NULL after start */
+    struct list image_waits; /* of struct image_wait */
     struct route_table routes;
-    uint32_t failed_partitions;   /* offline for a failed log */
+    uint32_t failed_partitions; /* offline for a failed log */
     struct partition_host host;
     struct replica_fetchers *fetchers;
     struct list connections;
     struct request *free_requests; /* pool, linked by next_free */
     uint32_t free_requests_count;
-    struct list admission_queue;   /* connections waiting for the budget, oldest first */
+    struct list admission_queue; /* connections waiting for the budget, oldest first */
     struct env_timer admission_timer;
     struct env_listener *listeners[BROKER_LISTENERS_MAX];
     struct shard_listener listener_of[BROKER_LISTENERS_MAX];
@@ -74,14 +74,15 @@ struct partition *shard_partition(struct shard *shard, struct uuid topic_id, int
 /* Sets the shard up on env's loop, which must be the calling thread's; listens on nothing yet. ERR_NOMEM. */
 enum err shard_init(struct shard *shard, struct broker_shared *broker, unsigned index, struct env *env);
 
-/* Stops listening, closes partitions (cleanly when told so) and connections. shard_free() may follow once the connections list is empty. */
+/* Stops listening, closes partitions (cleanly when told so) and connections. shard_free() may follow once the
+ * connections list is empty. */
 void shard_shutdown(struct shard *shard, bool clean);
 
 /* Frees what the shard holds, not the struct itself. */
 void shard_free(struct shard *shard);
 
-/* Starts listening on all of the broker's listeners; connections are handed to connection.h. Shards listen one after the other: the first one fixes the
- * ports that the kernel chose (listener_info.bind). */
+/* Starts listening on all of the broker's listeners; connections are handed to connection.h. Shards listen
+ * one after the other: the first one fixes the ports that the kernel chose (listener_info.bind). */
 enum err shard_listen(struct shard *shard);
 
 #endif

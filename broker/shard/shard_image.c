@@ -60,7 +60,9 @@ bool shard_post_image(struct shard *shard, struct image_step *step)
     return true;
 }
 
-/* -- partitions ------------------------------------------------------------------------------------------------------------------ */
+/* -- partitions
+ * ------------------------------------------------------------------------------------------------------------------
+ */
 
 static bool has_replica(const struct image_partition *state, int32_t broker_id)
 {
@@ -70,7 +72,8 @@ static bool has_replica(const struct image_partition *state, int32_t broker_id)
     return false;
 }
 
-static void open_route(struct shard *shard, struct image *image, struct route *route, const struct image_topic *topic)
+static void open_route(struct shard *shard, struct image *image, struct route *route,
+                       const struct image_topic *topic)
 {
     struct partition_config config;
     enum err err;
@@ -79,16 +82,16 @@ static void open_route(struct shard *shard, struct image *image, struct route *r
     err = partition_open(&shard->host, topic, route->index, &config, &route->partition);
     if (err != OK) {
         shard->failed_partitions++;
-        LOG(shard->broker->log, ERROR, "partition.open_failed", F_VIEW("topic", topic->name), F_I64("partition", route->index),
-            F_STR("error", err_text(err)));
+        LOG(shard->broker->log, ERROR, "partition.open_failed", F_VIEW("topic", topic->name),
+            F_I64("partition", route->index), F_STR("error", err_text(err)));
         route->partition = NULL;
         return;
     }
     fetchers_add(shard->fetchers, route->partition);
 }
 
-static void apply_route(struct shard *shard, struct image *image, struct route *route, const struct image_topic *topic,
-                        const struct image_partition *state)
+static void apply_route(struct shard *shard, struct image *image, struct route *route,
+                        const struct image_topic *topic, const struct image_partition *state)
 {
     struct partition_config config;
 
@@ -145,8 +148,7 @@ static void wake_image_waits(struct shard *shard)
     struct list due;
 
     list_init(&due);
-    list_for_each_safe(it, tmp, &shard->image_waits)
-    {
+    list_for_each_safe (it, tmp, &shard->image_waits) {
         struct image_wait *wait = CONTAINER_OF(it, struct image_wait, link);
         if (wait->index > image_index(shard->image))
             continue;
@@ -172,7 +174,8 @@ void shard_apply_image(struct shard *shard, struct image_step *step)
         route_each(&shard->routes, refresh_config, shard);
     fetchers_image_changed(shard->fetchers);
     wake_image_waits(shard);
-    control_shard_applied(shard->broker->control, shard->index, image_index(shard->image), shard->failed_partitions);
+    control_shard_applied(shard->broker->control, shard->index, image_index(shard->image),
+                          shard->failed_partitions);
 }
 
 void shard_wait_image(struct shard *shard, struct image_wait *wait)

@@ -7,7 +7,8 @@
 
 #include "broker/shard/shard.h"
 
-/* A partition that changed and has, or had, a replica on this broker; shard: who owns it (fixed while the replica is here). */
+/* A partition that changed and has, or had, a replica on this broker; shard: who owns it (fixed while the
+ * replica is here). */
 struct route_change {
     struct uuid topic_id;
     int32_t index;
@@ -17,8 +18,8 @@ struct route_change {
 /* One step from an image to the next, the same for all shards; freed with the last reference. */
 struct image_step {
     atomic_uint refs;
-    struct image *image;   /* a reference */
-    bool configs_changed;  /* some topic or broker setting changed: settings are resolved anew */
+    struct image *image;  /* a reference */
+    bool configs_changed; /* some topic or broker setting changed: settings are resolved anew */
     uint32_t changes_count;
     struct route_change changes[];
 };
@@ -27,13 +28,16 @@ struct image_step {
 struct image_step *image_step_new(struct image *image, uint32_t changes_max);
 void image_step_unref(struct image_step *step);
 
-/* Mails the step to the shard (from any thread; takes a reference of its own). Steps arrive in the order of these calls. False when memory is out. */
+/* Mails the step to the shard (from any thread; takes a reference of its own). Steps arrive in the order of
+ * these calls. False when memory is out. */
 bool shard_post_image(struct shard *shard, struct image_step *step);
 
-/* Applies it (on the shard): opens, changes, closes partitions, swaps the image, tells control and whoever waits for the index. */
+/* Applies it (on the shard): opens, changes, closes partitions, swaps the image, tells control and whoever
+ * waits for the index. */
 void shard_apply_image(struct shard *shard, struct image_step *step);
 
-/* Something that waits until the shard's image has reached an index (answers to forwarded requests). Caller's memory until fn or cancel. */
+/* Something that waits until the shard's image has reached an index (answers to forwarded requests). Caller's
+ * memory until fn or cancel. */
 struct image_wait {
     struct list link;
     uint64_t index;
