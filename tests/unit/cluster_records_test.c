@@ -43,8 +43,8 @@ static void fill_array(const struct pb_field *field, uint8_t *object)
 {
     int32_t count = (int32_t)prng_below(&prng, field->count_max ? field->count_max + 1 : 40);
     int32_t *counter = (int32_t *)(object + field->count_offset);
-    if (*counter > 0)
-        count = *counter; /* shared with the array before */
+    if (field->kind == PB_I64_ARRAY)
+        count = *counter; /* isr_epochs: shared with the array before */
     size_t size = field->kind == PB_MSG_ARRAY ? field->sub->size_bytes : field->kind == PB_I32_ARRAY ? 4 : 8;
     uint8_t *array = arena_calloc(&arena, (size_t)count + 1, size);
     for (int32_t i = 0; i < count; i++) {
