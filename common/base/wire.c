@@ -10,47 +10,8 @@
 #define SPLICES_FIRST    16
 #define LINEAR_BYTES_MIN 256
 
-uint16_t load_be16(const void *p)
-{
-    uint16_t v;
-    memcpy(&v, p, sizeof(v));
-    return __builtin_bswap16(v);
-}
-
-uint32_t load_be32(const void *p)
-{
-    uint32_t v;
-    memcpy(&v, p, sizeof(v));
-    return __builtin_bswap32(v);
-}
-
-uint64_t load_be64(const void *p)
-{
-    uint64_t v;
-    memcpy(&v, p, sizeof(v));
-    return __builtin_bswap64(v);
-}
-
-void store_be16(void *p, uint16_t v)
-{
-    v = __builtin_bswap16(v);
-    memcpy(p, &v, sizeof(v));
-}
-
-void store_be32(void *p, uint32_t v)
-{
-    v = __builtin_bswap32(v);
-    memcpy(p, &v, sizeof(v));
-}
-
-void store_be64(void *p, uint64_t v)
-{
-    v = __builtin_bswap64(v);
-    memcpy(p, &v, sizeof(v));
-}
-
 STATIC_ASSERT(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
-              "the swaps above assume a little-endian machine (x86-64, aarch64)");
+              "the swaps in wire.h assume a little-endian machine (x86-64, aarch64)");
 
 /* --- reader --- */
 
@@ -247,8 +208,7 @@ static bool grow(struct writer *w, size_t len)
     return true;
 }
 
-/* len bytes at the end of the linear part, or NULL when the writer has failed (now or before). */
-static uint8_t *reserve(struct writer *w, size_t len)
+uint8_t *writer_reserve(struct writer *w, size_t len)
 {
     if (w->err != OK)
         return NULL;
@@ -266,7 +226,7 @@ static uint8_t *reserve(struct writer *w, size_t len)
 
 void writer_i8(struct writer *w, int8_t v)
 {
-    uint8_t *p = reserve(w, 1);
+    uint8_t *p = writer_reserve(w, 1);
     if (p)
         *p = (uint8_t)v;
 }
@@ -278,14 +238,14 @@ void writer_bool(struct writer *w, bool v)
 
 void writer_u16(struct writer *w, uint16_t v)
 {
-    uint8_t *p = reserve(w, 2);
+    uint8_t *p = writer_reserve(w, 2);
     if (p)
         store_be16(p, v);
 }
 
 void writer_u32(struct writer *w, uint32_t v)
 {
-    uint8_t *p = reserve(w, 4);
+    uint8_t *p = writer_reserve(w, 4);
     if (p)
         store_be32(p, v);
 }
@@ -302,7 +262,7 @@ void writer_i32(struct writer *w, int32_t v)
 
 void writer_i64(struct writer *w, int64_t v)
 {
-    uint8_t *p = reserve(w, 8);
+    uint8_t *p = writer_reserve(w, 8);
     if (p)
         store_be64(p, (uint64_t)v);
 }
@@ -346,7 +306,7 @@ void writer_uuid(struct writer *w, struct uuid v)
 
 void writer_raw(struct writer *w, const void *p, size_t len)
 {
-    uint8_t *to = reserve(w, len);
+    uint8_t *to = writer_reserve(w, len);
     if (to && len > 0)
         memcpy(to, p, len);
 }

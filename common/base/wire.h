@@ -4,6 +4,8 @@
 #ifndef SLUICE_BASE_WIRE_H
 #define SLUICE_BASE_WIRE_H
 
+#include <string.h>
+
 #include "common/base/err.h"
 #include "common/base/iobuf.h"
 #include "common/base/types.h"
@@ -66,8 +68,8 @@ struct writer {
 /* pool may be NULL. size_hint: first size of the linear part. */
 void writer_init(struct writer *w, struct iobuf_pool *pool, size_t size_hint, size_t cap_bytes);
 
-/* Drops what the writer holds and starts anew like writer_init(), but keeps the memory of the splice table: a pooled writer splices without allocation. The
- * writer must have been initialized before, or be all zero. */
+/* Drops what the writer holds and starts anew like writer_init(), but keeps the memory of the splice table: a
+ * pooled writer splices without allocation. The writer must have been initialized before, or be all zero. */
 void writer_reset(struct writer *w, struct iobuf_pool *pool, size_t size_hint, size_t cap_bytes);
 
 /* Drops what the writer holds, but keeps the memory of the splice table for the next writer_reset(). */
@@ -86,6 +88,10 @@ static inline size_t writer_pos(const struct writer *w)
 }
 
 void writer_fail(struct writer *w, enum err err);
+
+/* len bytes at the end of the linear part, for the caller to fill at once (valid until the next write). NULL
+ * when the writer has failed, now or before. */
+uint8_t *writer_reserve(struct writer *w, size_t len);
 void writer_bool(struct writer *w, bool v);
 void writer_i8(struct writer *w, int8_t v);
 void writer_i16(struct writer *w, int16_t v);
@@ -113,11 +119,43 @@ void writer_splice_file(struct writer *w, struct env_file *file, uint64_t offset
 size_t writer_total(const struct writer *w);
 
 /* Plain big-endian loads and stores on unaligned memory. */
-uint16_t load_be16(const void *p);
-uint32_t load_be32(const void *p);
-uint64_t load_be64(const void *p);
-void store_be16(void *p, uint16_t v);
-void store_be32(void *p, uint32_t v);
-void store_be64(void *p, uint64_t v);
+static inline uint16_t load_be16(const void *p)
+{
+    uint16_t v;
+    memcpy(&v, p, sizeof(v));
+    return __builtin_bswap16(v);
+}
+
+static inline uint32_t load_be32(const void *p)
+{
+    uint32_t v;
+    memcpy(&v, p, sizeof(v));
+    return __builtin_bswap32(v);
+}
+
+static inline uint64_t load_be64(const void *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof(v));
+    return __builtin_bswap64(v);
+}
+
+static inline void store_be16(void *p, uint16_t v)
+{
+    v = __builtin_bswap16(v);
+    memcpy(p, &v, sizeof(v));
+}
+
+static inline void store_be32(void *p, uint32_t v)
+{
+    v = __builtin_bswap32(v);
+    memcpy(p, &v, sizeof(v));
+}
+
+static inline void store_be64(void *p, uint64_t v)
+{
+    v = __builtin_bswap64(v);
+    memcpy(p, &v, sizeof(v));
+}
 
 #endif
