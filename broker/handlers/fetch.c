@@ -17,6 +17,7 @@
 #define FETCH_ID_VERSION    13 /* topic ids in place of names */
 #define FETCH_STATE_VERSION 15 /* replica id in replica_state */
 #define READ_COMMITTED      1
+#define FOLLOWER_QUEUE      8 /* fetches of one follower waiting behind another: then the first is answered */
 #define FETCH_WAIT_MS_MAX   (10 * 60 * 1000)
 
 struct fetch_op {
@@ -217,7 +218,7 @@ static struct fetch_sub *sub_for(struct fetch_op *op, unsigned shard)
     sub->owner = home->broker->shards[shard];
     sub->back = sub_back;
     sub->max_bytes = op->max_bytes;
-    sub->at_least_one = true;
+    sub->at_least_one = op->max_bytes > 0;
     sub->follower = op->follower;
     sub->first_read = true;
     sub->replica_id = op->replica_id;
@@ -352,6 +353,10 @@ void handle_fetch(struct request *rq)
     }
     if (!op->subs)
         op->final = true;
+    /* Followers report durable offsets (max_bytes 0) behind a fetch that waits, and ask with an empty fetch
+     * to have that one answered. */
+    if (op->follower && (request->topics_count == 0 || rq->conn->requests_count > FOLLOWER_QUEUE))
+        connection_hurry(rq->conn);
     rq->hurry = op->follower ? fetch_hurry : NULL;
     rq->abandoned = fetch_hurry;
     read_round(op);

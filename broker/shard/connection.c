@@ -91,15 +91,13 @@ static void frame_forget(struct connection *c)
  * --------------------------------------------------------------------------------------------------------------------
  */
 
-/* A newer fetch of a follower ends the wait of its older ones: it carries a newer durable offset (DESIGN,
- * Followers). */
-static void hurry_older(struct connection *c)
+void connection_hurry(struct connection *c)
 {
     c->flushing = true; /* keeps the list still: settled requests leave below */
     list_for_each (it, &c->requests) {
-        struct request *older = CONTAINER_OF(it, struct request, link);
-        if (older->hurry)
-            older->hurry(older);
+        struct request *rq = CONTAINER_OF(it, struct request, link);
+        if (rq->hurry)
+            rq->hurry(rq);
     }
     c->flushing = false;
     connection_flush(c);
@@ -110,8 +108,6 @@ static void request_begin(struct connection *c, struct request *rq)
     const struct handler *h = rq->handler;
     int16_t version = rq->header.api_version;
 
-    if (h->api_key == KAFKA_API_FETCH && c->listener->internal)
-        hurry_older(c);
     list_push_back(&c->requests, &rq->link);
     c->requests_count++;
     if (version >= h->min_version && version <= h->max_version)

@@ -60,6 +60,9 @@ void connection_accept(struct shard *shard, const struct listener_info *listener
 /* Sends the replies of settled requests from the head of the FIFO. Called by request.c. */
 void connection_flush(struct connection *c);
 
+/* Settles requests that wait for something to happen (request.hurry) with what there is. */
+void connection_hurry(struct connection *c);
+
 /* Closes; why goes to the log (rate-limited) unless NULL. Requests in flight are told. */
 void connection_close(struct connection *c, const char *why);
 

@@ -37,8 +37,7 @@ struct request {
     /* Set by a handler whose request waits: called when the connection is gone and nobody will read the
      * reply. It should settle soon. May be NULL. */
     void (*abandoned)(struct request *rq);
-    /* Set by a waiting fetch: settle with what is there (a newer fetch of the same follower has arrived). May
-     * be NULL. */
+    /* Set by a waiting fetch of a follower: settle now with what is there (connection_hurry). May be NULL. */
     void (*hurry)(struct request *rq);
     void *op; /* the handler's own state, in the arena */
     uint8_t scratch[REQUEST_SCRATCH_BYTES] __attribute__((aligned(16)));

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Connections to leaders, and which partition belongs to which. */
+#include "broker/shard/fetcher.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/config.h"
+#include "broker/shard/fetcher_link.h"
+#include "common/base/assert.h"
+#include "common/obs/log.h"
+
+#define RECONNECT_FIRST_US 20000
+#define RECONNECT_MAX_US   500000
+#define REPLY_SLACK_BYTES  (8u * 1024 * 1024) /* headers, and one batch above the limits (KIP-74) */
+#define LINK_ARENA_BYTES   (64u * 1024 * 1024)
+
+/* -- connections
+ * -----------------------------------------------------------------------------------------------------------------
+ */
+
+static void schedule_reconnect(struct leader_link *link)
+{
+    struct env *env = link->fetchers->shard->env;
+    uint32_t shift = MIN(link->failures, 5u);
+    uint64_t delay = MIN((uint64_t)RECONNECT_FIRST_US << shift, (uint64_t)RECONNECT_MAX_US);
+
+    link->failures++;
+    env_timer_set(env, &link->reconnect, env_now_us(env) + delay + prng_below(&env->prng, delay / 4 + 1));
+}
+
+static void link_free(struct leader_link *link)
+{
+    struct env *env = link->fetchers->shard->env;
+
+    ASSERT(list_empty(&link->follows) && !link->conn);
+    env_timer_cancel(env, &link->reconnect);
+    env_timer_cancel(env, &link->retry);
+    env_task_cancel(&link->send);
+    list_remove(&link->link);
+    frame_in_reset(&link->in);
+    writer_free(&link->out);
+    arena_free(&link->arena);
+    free(link);
+}
+
+/* Frees a link that nobody needs; its connection goes first. */
+static void link_release(struct leader_link *link)
+{
+    if (!list_empty(&link->follows))
+        return;
+    link->closing = true;
+    if (link->conn)
+        env_conn_close(link->conn);
+    else
+        link_free(link);
+}
+
+static void on_alloc(void *ctx, void **ret_buf, size_t *ret_len)
+{
+    struct leader_link *link = ctx;
+
+    *ret_len = 0;
+    if (!link->closing && !frame_in_room(&link->in, ret_buf, ret_len))
+        env_conn_close(link->conn);
+}
+
+static bool on_frame(void *ctx, const uint8_t *p, uint32_t len, struct iobuf *owner)
+{
+    struct leader_link *link = ctx;
+
+    return !link->closing && link_reply(link, p, len, owner);
+}
+
+static void on_read(void *ctx, size_t len)
+{
+    struct leader_link *link = ctx;
+
+    if (link->closing)
+        return;
+    if (frame_in_landed(&link->in, len, on_frame, link) != OK)
+        env_conn_close(link->conn);
+    else
+        link_send_soon(link);
+}
+
+static void on_connected(void *ctx)
+{
+    struct leader_link *link = ctx;
+
+    link->connected = true;
+    link->failures = 0;
+    link_send_soon(link);
+}
+
+static void forget_wire(struct leader_link *link)
+{
+    link->connected = false;
+    link->reading = false;
+    link->hurried = false;
+    link->inflight_count = 0;
+    frame_in_reset(&link->in);
+    list_for_each (it, &link->follows) {
+        struct follow *follow = CONTAINER_OF(it, struct follow, link);
+        follow->reading = false;
+        follow->told_durable = -1;
+    }
+}
+
+static void free_when_closed(struct replica_fetchers *fetchers)
+{
+    if (!fetchers->closing || fetchers->connections > 0)
+        return;
+    map_free(&fetchers->follows);
+    free(fetchers);
+}
+
+static void on_closed(void *ctx, enum err why)
+{
+    struct leader_link *link = ctx;
+    struct replica_fetchers *fetchers = link->fetchers;
+
+    link->conn = NULL;
+    fetchers->connections--;
+    forget_wire(link);
+    if (link->closing && list_empty(&link->follows)) {
+        link_free(link);
+        free_when_closed(fetchers);
+        return;
+    }
+    link->closing = false; /* somebody follows over it again */
+    if (link->failures == 0)
+        LOG(fetchers->shard->broker->log, INFO, "replica.leader_lost", F_I64("leader", link->broker_id),
+            F_ERR("error", why));
+    schedule_reconnect(link);
+}
+
+static const struct env_conn_handler link_handler = {
+    .alloc = on_alloc,
+    .read = on_read,
+    .connected = on_connected,
+    .closed = on_closed,
+};
+
+/* The leader's replication listener in the present image. */
+static bool leader_address(struct leader_link *link, struct env_addr *ret_addr)
+{
+    const struct image_broker *broker = image_broker(link->fetchers->shard->image, link->broker_id);
+
+    for (int32_t i = 0; broker && i < broker->endpoints_count; i++) {
+        const struct meta_endpoint *endpoint = &broker->endpoints[i];
+        if (!endpoint->internal || endpoint->host.len >= ENV_HOST_MAX)
+            continue;
+        str_copy(endpoint->host, ret_addr->host, sizeof(ret_addr->host));
+        ret_addr->port = endpoint->port;
+        return true;
+    }
+    return false;
+}
+
+void link_connect(struct leader_link *link)
+{
+    struct env_addr addr;
+
+    if (link->conn || link->closing || list_empty(&link->follows))
+        return;
+    if (!leader_address(link, &addr)) {
+        schedule_reconnect(link);
+        return;
+    }
+    link->fetchers->connections++;
+    link->conn = env_connect(link->fetchers->shard->env, &addr, &link_handler, link);
+}
+
+static void on_reconnect(struct env_timer *timer)
+{
+    link_connect(CONTAINER_OF(timer, struct leader_link, reconnect));
+}
+
+static void on_retry(struct env_timer *timer)
+{
+    link_send_soon(CONTAINER_OF(timer, struct leader_link, retry));
+}
+
+static void on_send(struct env_task *task)
+{
+    struct leader_link *link = CONTAINER_OF(task, struct leader_link, send);
+
+    if (link->connected && !link->closing)
+        link_send(link);
+}
+
+void link_send_soon(struct leader_link *link)
+{
+    env_defer(link->fetchers->shard->env, &link->send);
+}
+
+static struct leader_link *link_new(struct replica_fetchers *fetchers, int32_t broker_id)
+{
+    const struct broker_config *config = fetchers->shard->broker->config;
+    struct leader_link *link = calloc(1, sizeof(*link));
+
+    if (!link)
+        return NULL;
+    link->fetchers = fetchers;
+    link->broker_id = broker_id;
+    list_init(&link->follows);
+    frame_in_init(&link->in, fetchers->shard->env->pool,
+                  (uint32_t)config->replica_fetch_response_max_bytes + REPLY_SLACK_BYTES);
+    arena_init(&link->arena, link->scratch, sizeof(link->scratch), LINK_ARENA_BYTES);
+    env_timer_init(&link->reconnect, on_reconnect);
+    env_timer_init(&link->retry, on_retry);
+    env_task_init(&link->send, on_send);
+    list_push_back(&fetchers->links, &link->link);
+    return link;
+}
+
+static struct leader_link *link_to(struct replica_fetchers *fetchers, int32_t broker_id)
+{
+    list_for_each (it, &fetchers->links) {
+        struct leader_link *link = CONTAINER_OF(it, struct leader_link, link);
+        if (link->broker_id == broker_id)
+            return link;
+    }
+    return link_new(fetchers, broker_id);
+}
+
+/* -- partitions
+ * ------------------------------------------------------------------------------------------------------------------
+ */
+
+static void follow_detach(struct follow *follow)
+{
+    struct leader_link *link = follow->to;
+
+    if (!link)
+        return;
+    list_remove(&follow->link);
+    follow->to = NULL;
+    follow->reading = false;
+    link_release(link);
+}
+
+static void follow_attach(struct replica_fetchers *fetchers, struct follow *follow,
+                          const struct partition_fetch_state *state)
+{
+    struct leader_link *link = link_to(fetchers, state->leader);
+
+    if (!link)
+        return; /* out of memory: the next image tries again */
+    follow->to = link;
+    follow->leader_epoch = state->leader_epoch;
+    follow->told_durable = -1;
+    follow->retry_at_us = 0;
+    list_push_back(&link->follows, &follow->link);
+    if (link->connected)
+        link_send_soon(link);
+    else if (!link->conn && !env_timer_armed(&link->reconnect))
+        link_connect(link);
+}
+
+static void follow_update(struct replica_fetchers *fetchers, struct follow *follow)
+{
+    struct partition_fetch_state state;
+    bool follows =
+        partition_fetch_state(follow->partition, &state) && state.leader >= 0 && !fetchers->closing;
+
+    if (follows && follow->to && follow->to->broker_id == state.leader && !follow->to->closing) {
+        if (follow->leader_epoch != state.leader_epoch) {
+            follow->leader_epoch = state.leader_epoch;
+            follow->told_durable = -1;
+            follow->retry_at_us = 0;
+        }
+        link_send_soon(follow->to);
+        return;
+    }
+    follow_detach(follow);
+    if (follows)
+        follow_attach(fetchers, follow, &state);
+}
+
+/* The durable offset moved: the leader wants to know. */
+static void on_partition_moved(void *ctx, struct partition *p)
+{
+    struct follow *follow = ctx;
+
+    if (follow->to)
+        link_send_soon(follow->to);
+}
+
+struct follow *fetchers_follow(struct replica_fetchers *fetchers, const struct partition *p)
+{
+    return map_get(&fetchers->follows, (uint64_t)(uintptr_t)p);
+}
+
+void follow_back_off(struct follow *follow, uint64_t delay_us)
+{
+    struct env *env = follow->to->fetchers->shard->env;
+
+    follow->retry_at_us = env_now_us(env) + delay_us;
+}
+
+struct replica_fetchers *fetchers_new(struct shard *shard)
+{
+    struct replica_fetchers *fetchers = calloc(1, sizeof(*fetchers));
+
+    if (!fetchers)
+        return NULL;
+    fetchers->shard = shard;
+    list_init(&fetchers->links);
+    map_init(&fetchers->follows);
+    return fetchers;
+}
+
+void fetchers_close(struct replica_fetchers *fetchers)
+{
+    ASSERT(fetchers->follows.count == 0);
+    fetchers->closing = true;
+    list_for_each_safe (it, tmp, &fetchers->links) {
+        struct leader_link *link = CONTAINER_OF(it, struct leader_link, link);
+        if (!link->closing)
+            link_release(link);
+    }
+    free_when_closed(fetchers);
+}
+
+void fetchers_add(struct replica_fetchers *fetchers, struct partition *p)
+{
+    struct follow *follow = calloc(1, sizeof(*follow));
+
+    if (!follow || !map_put(&fetchers->follows, (uint64_t)(uintptr_t)p, follow)) {
+        free(follow);
+        return; /* out of memory: this replica does not catch up, and the leader's ISR shows it */
+    }
+    list_init(&follow->link);
+    follow->partition = p;
+    partition_set_fetch_hook(p, on_partition_moved, follow);
+    follow_update(fetchers, follow);
+}
+
+void fetchers_remove(struct replica_fetchers *fetchers, struct partition *p)
+{
+    struct follow *follow = map_remove(&fetchers->follows, (uint64_t)(uintptr_t)p);
+
+    if (!follow)
+        return;
+    partition_set_fetch_hook(p, NULL, NULL);
+    follow_detach(follow);
+    free(follow);
+}
+
+void fetchers_changed(struct replica_fetchers *fetchers, struct partition *p)
+{
+    struct follow *follow = fetchers_follow(fetchers, p);
+
+    if (follow)
+        follow_update(fetchers, follow);
+}
+
+void fetchers_image_changed(struct replica_fetchers *fetchers)
+{
+    list_for_each (it, &fetchers->links) {
+        struct leader_link *link = CONTAINER_OF(it, struct leader_link, link);
+        if (!link->conn && !link->closing)
+            link_connect(link);
+    }
+}
