@@ -1,0 +1,747 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/lib/mem_env.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/assert.h"
+#include "common/env/env_ops.h"
+#include "common/log/log_path.h"
+
+#define FILES_MAX   256
+#define ENVS_MAX    8
+#define SECTOR      512u
+#define SYNC_MIN_US 200
+#define SYNC_MAX_US 3000
+
+struct image {
+    uint8_t *data;
+    uint64_t size;
+};
+
+/* One file's content: as the process sees it and as it is on the platter. Lives while a name or a handle
+ * refers to it. */
+struct node {
+    uint32_t refs;
+    struct image now, durable;
+};
+
+struct name {
+    char path[LOG_PATH_MAX];
+    bool is_dir;
+    struct node *node; /* NULL for directories */
+};
+
+struct names {
+    struct name *list[FILES_MAX];
+    int count;
+};
+
+struct mem_disk {
+    struct names now, durable;
+};
+
+struct handle {
+    struct env_file base;
+    struct mem_env *m;
+    struct node *node;
+    struct list link;
+    uint32_t refs;
+    bool lock;
+};
+
+struct pending {
+    struct list link;
+    uint64_t at_us;
+    struct env_io *io;
+    struct node *node; /* NULL: directory */
+    struct image captured;
+    struct names names;
+    enum err err;
+};
+
+struct mem_env {
+    struct env env;
+    struct mem_world *world;
+    struct mem_disk disk;
+    struct list pending; /* by time */
+    struct list handles;
+    bool dead;
+    uint32_t fail_sync, fail_write;
+    bool sync_broken, write_broken;
+};
+
+struct mem_world {
+    struct prng prng;
+    uint64_t now_us;
+    struct mem_env *envs[ENVS_MAX];
+    int count;
+};
+
+/* -- nodes and names
+ * -----------------------------------------------------------------------------------------------------------
+ */
+
+static void *must(void *p)
+{
+    ASSERT(p != NULL);
+    return p;
+}
+
+static struct image image_copy(const struct image *from)
+{
+    struct image to = {.data = must(malloc(from->size + 1)), .size = from->size};
+    if (from->size > 0)
+        memcpy(to.data, from->data, from->size);
+    return to;
+}
+
+static void image_resize(struct image *image, uint64_t size)
+{
+    image->data = must(realloc(image->data, size + 1));
+    if (size > image->size)
+        memset(image->data + image->size, 0, size - image->size);
+    image->size = size;
+}
+
+static struct node *node_new(void)
+{
+    struct node *node = must(calloc(1, sizeof(*node)));
+    node->refs = 1;
+    return node;
+}
+
+static void node_unref(struct node *node)
+{
+    if (node == NULL || --node->refs > 0)
+        return;
+    free(node->now.data);
+    free(node->durable.data);
+    free(node);
+}
+
+static struct name *name_new(const char *path, bool is_dir, struct node *node)
+{
+    struct name *name = must(calloc(1, sizeof(*name)));
+    snprintf(name->path, sizeof(name->path), "%s", path);
+    name->is_dir = is_dir;
+    name->node = node;
+    if (node != NULL)
+        node->refs++;
+    return name;
+}
+
+static void name_free(struct name *name)
+{
+    node_unref(name->node);
+    free(name);
+}
+
+static int names_find(const struct names *names, const char *path)
+{
+    for (int i = 0; i < names->count; i++) {
+        if (strcmp(names->list[i]->path, path) == 0)
+            return i;
+    }
+    return -1;
+}
+
+static void names_add(struct names *names, const char *path, bool is_dir, struct node *node)
+{
+    ASSERT(names->count < FILES_MAX);
+    names->list[names->count++] = name_new(path, is_dir, node);
+}
+
+static void names_remove(struct names *names, int at)
+{
+    name_free(names->list[at]);
+    memmove(names->list + at, names->list + at + 1, (size_t)(names->count - at - 1) * sizeof(names->list[0]));
+    names->count--;
+}
+
+static void names_clear(struct names *names)
+{
+    while (names->count > 0)
+        names_remove(names, names->count - 1);
+}
+
+static void names_copy(struct names *to, const struct names *from)
+{
+    to->count = 0;
+    for (int i = 0; i < from->count; i++)
+        names_add(to, from->list[i]->path, from->list[i]->is_dir, from->list[i]->node);
+}
+
+static bool parent_is(const char *path, const char *dir)
+{
+    const char *slash = strrchr(path, '/');
+    return slash != NULL && strlen(dir) == (size_t)(slash - path) && memcmp(path, dir, strlen(dir)) == 0;
+}
+
+/* The durable names below dir become those of `from`. */
+static void settle_dir(struct names *durable, const struct names *from, const char *dir)
+{
+    for (int i = durable->count - 1; i >= 0; i--) {
+        if (parent_is(durable->list[i]->path, dir))
+            names_remove(durable, i);
+    }
+    for (int i = 0; i < from->count; i++) {
+        if (parent_is(from->list[i]->path, dir))
+            names_add(durable, from->list[i]->path, from->list[i]->is_dir, from->list[i]->node);
+    }
+}
+
+static void image_set(struct image *to, const struct image *from)
+{
+    free(to->data);
+    *to = image_copy(from);
+}
+
+/* -- files
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
+
+#define HANDLE(file) CONTAINER_OF(file, struct handle, base)
+
+static bool count_down(uint32_t *left, bool *broken)
+{
+    if (*left > 0 && --*left == 0)
+        *broken = true;
+    return *broken;
+}
+
+static void file_close(struct env_file *file)
+{
+    struct handle *h = HANDLE(file);
+    if (--h->refs > 0)
+        return;
+    list_remove(&h->link);
+    node_unref(h->node);
+    free(h);
+}
+
+static enum err file_size(struct env_file *file, uint64_t *ret_size)
+{
+    *ret_size = HANDLE(file)->node->now.size;
+    return OK;
+}
+
+static enum err file_read(struct env_file *file, uint64_t offset, void *buf, size_t len, size_t *ret_len)
+{
+    const struct image *image = &HANDLE(file)->node->now;
+    *ret_len = offset >= image->size ? 0 : (size_t)MIN(len, image->size - offset);
+    if (*ret_len > 0)
+        memcpy(buf, image->data + offset, *ret_len);
+    return OK;
+}
+
+static enum err file_write(struct env_file *file, uint64_t offset, const struct iovec *iov, int iov_count)
+{
+    struct handle *h = HANDLE(file);
+    if (h->m->dead || count_down(&h->m->fail_write, &h->m->write_broken))
+        return ERR_IO;
+    for (int i = 0; i < iov_count; i++) {
+        if (offset + iov[i].iov_len > h->node->now.size)
+            image_resize(&h->node->now, offset + iov[i].iov_len);
+        memcpy(h->node->now.data + offset, iov[i].iov_base, iov[i].iov_len);
+        offset += iov[i].iov_len;
+    }
+    return OK;
+}
+
+static enum err file_truncate(struct env_file *file, uint64_t size)
+{
+    if (HANDLE(file)->m->dead)
+        return ERR_IO;
+    image_resize(&HANDLE(file)->node->now, size);
+    return OK;
+}
+
+static enum err file_allocate(struct env_file *file, uint64_t offset, uint64_t len)
+{
+    struct node *node = HANDLE(file)->node;
+    if (HANDLE(file)->m->dead)
+        return ERR_IO;
+    if (offset + len > node->now.size)
+        image_resize(&node->now, offset + len);
+    return OK;
+}
+
+static enum err file_sync_wait(struct env_file *file)
+{
+    struct handle *h = HANDLE(file);
+    if (h->m->dead || count_down(&h->m->fail_sync, &h->m->sync_broken))
+        return ERR_IO;
+    image_set(&h->node->durable, &h->node->now);
+    return OK;
+}
+
+static void submit(struct mem_env *m, struct env_io *io, struct pending *p)
+{
+    p->io = io;
+    p->at_us = m->world->now_us + SYNC_MIN_US + prng_below(&m->world->prng, SYNC_MAX_US - SYNC_MIN_US);
+    struct list *at = m->pending.prev;
+    while (at != &m->pending && CONTAINER_OF(at, struct pending, link)->at_us > p->at_us)
+        at = at->prev;
+    list_add_between(&p->link, at, at->next);
+}
+
+static void file_submit(struct env_file *file, struct env_io *io)
+{
+    struct handle *h = HANDLE(file);
+    struct pending *p = must(calloc(1, sizeof(*p)));
+    if (io->op == ENV_IO_READ) {
+        size_t got;
+        file_read(file, io->offset, io->buf, io->len, &got);
+        p->err = got == io->len ? OK : ERR_TRUNCATED;
+    } else {
+        p->node = h->node;
+        h->node->refs++;
+        p->captured = image_copy(&h->node->now);
+        if (h->m->dead || count_down(&h->m->fail_sync, &h->m->sync_broken))
+            p->err = ERR_IO;
+    }
+    submit(h->m, io, p);
+}
+
+static const struct env_file_ops file_ops = {.close = file_close,
+                                             .size = file_size,
+                                             .read = file_read,
+                                             .write = file_write,
+                                             .truncate = file_truncate,
+                                             .allocate = file_allocate,
+                                             .sync_wait = file_sync_wait,
+                                             .submit = file_submit};
+
+/* -- the directory tree
+ * -------------------------------------------------------------------------------------------------------- */
+
+#define MEM(e) CONTAINER_OF(e, struct mem_env, env)
+
+static bool locked(struct mem_env *m, const struct node *node)
+{
+    list_for_each (it, &m->handles) {
+        struct handle *h = CONTAINER_OF(it, struct handle, link);
+        if (h->node == node && h->lock)
+            return true;
+    }
+    return false;
+}
+
+static enum err disk_open(struct env *env, const char *path, int flags, struct env_file **ret_file)
+{
+    struct mem_env *m = MEM(env);
+    int at = names_find(&m->disk.now, path);
+    if (m->dead)
+        return ERR_IO;
+    if (at < 0 && !(flags & ENV_OPEN_CREATE))
+        return ERR_NOT_FOUND;
+    if (at >= 0 && (flags & ENV_OPEN_EXCLUSIVE))
+        return ERR_EXISTS;
+    if (at < 0) {
+        struct node *node = node_new();
+        names_add(&m->disk.now, path, false, node);
+        node_unref(node);
+        at = names_find(&m->disk.now, path);
+    }
+    struct node *node = m->disk.now.list[at]->node;
+    if ((flags & ENV_OPEN_LOCK) && locked(m, node))
+        return ERR_BUSY;
+    struct handle *h = must(calloc(1, sizeof(*h)));
+    h->base.ops = &file_ops;
+    h->m = m;
+    h->node = node;
+    h->refs = 1;
+    h->lock = (flags & ENV_OPEN_LOCK) != 0;
+    node->refs++;
+    list_push_back(&m->handles, &h->link);
+    *ret_file = &h->base;
+    return OK;
+}
+
+static enum err disk_dir_sync_wait(struct env *env, const char *path)
+{
+    struct mem_env *m = MEM(env);
+    if (m->dead || count_down(&m->fail_sync, &m->sync_broken))
+        return ERR_IO;
+    settle_dir(&m->disk.durable, &m->disk.now, path);
+    return OK;
+}
+
+static void disk_dir_sync(struct env *env, const char *path, struct env_io *io)
+{
+    struct mem_env *m = MEM(env);
+    struct pending *p = must(calloc(1, sizeof(*p)));
+    p->err = m->dead || count_down(&m->fail_sync, &m->sync_broken) ? ERR_IO : OK;
+    if (p->err == OK)
+        settle_dir(&m->disk.durable, &m->disk.now, path); /* early is as good as any moment before done */
+    submit(m, io, p);
+}
+
+static enum err disk_mkdir(struct env *env, const char *path)
+{
+    struct mem_env *m = MEM(env);
+    if (names_find(&m->disk.now, path) >= 0)
+        return ERR_EXISTS;
+    names_add(&m->disk.now, path, true, NULL);
+    names_add(&m->disk.durable, path, true, NULL);
+    return OK;
+}
+
+static enum err disk_rename(struct env *env, const char *from, const char *to)
+{
+    struct mem_env *m = MEM(env);
+    int at = names_find(&m->disk.now, from);
+    if (m->dead)
+        return ERR_IO;
+    if (at < 0)
+        return ERR_NOT_FOUND;
+    struct node *node = m->disk.now.list[at]->node;
+    node->refs++;
+    names_remove(&m->disk.now, at);
+    at = names_find(&m->disk.now, to);
+    if (at >= 0)
+        names_remove(&m->disk.now, at);
+    names_add(&m->disk.now, to, false, node);
+    node_unref(node);
+    return OK;
+}
+
+static enum err disk_unlink(struct env *env, const char *path)
+{
+    struct mem_env *m = MEM(env);
+    int at = names_find(&m->disk.now, path);
+    if (m->dead)
+        return ERR_IO;
+    if (at < 0)
+        return ERR_NOT_FOUND;
+    names_remove(&m->disk.now, at);
+    return OK;
+}
+
+static enum err disk_path_exists(struct env *env, const char *path, bool *ret_is_dir)
+{
+    struct mem_env *m = MEM(env);
+    int at = names_find(&m->disk.now, path);
+    if (at < 0)
+        return ERR_NOT_FOUND;
+    *ret_is_dir = m->disk.now.list[at]->is_dir;
+    return OK;
+}
+
+static int by_path(const void *a, const void *b)
+{
+    return strcmp((*(struct name *const *)a)->path, (*(struct name *const *)b)->path);
+}
+
+static enum err disk_dir_list(struct env *env, const char *path,
+                              bool (*each)(void *ctx, const char *name, bool is_dir), void *ctx)
+{
+    struct names *names = &MEM(env)->disk.now;
+    qsort(names->list, (size_t)names->count, sizeof(names->list[0]), by_path);
+    for (int i = 0; i < names->count; i++) {
+        const struct name *name = names->list[i];
+        if (parent_is(name->path, path) && !each(ctx, strrchr(name->path, '/') + 1, name->is_dir))
+            break;
+    }
+    return OK;
+}
+
+static enum err disk_space(struct env *env, const char *path, uint64_t *ret_free, uint64_t *ret_total)
+{
+    *ret_free = *ret_total = 1ull << 40;
+    return OK;
+}
+
+static const struct env_disk_ops disk_ops = {.file_open = disk_open,
+                                             .dir_sync_wait = disk_dir_sync_wait,
+                                             .dir_sync = disk_dir_sync,
+                                             .mkdir = disk_mkdir,
+                                             .rename = disk_rename,
+                                             .unlink = disk_unlink,
+                                             .rmdir = disk_unlink,
+                                             .path_exists = disk_path_exists,
+                                             .dir_list = disk_dir_list,
+                                             .disk_space = disk_space};
+
+/* -- the loop
+ * ------------------------------------------------------------------------------------------------------------------
+ */
+
+static uint64_t loop_now_us(struct env *env)
+{
+    return MEM(env)->world->now_us;
+}
+
+static int64_t loop_wall_ms(struct env *env)
+{
+    return 1700000000000 + (int64_t)(MEM(env)->world->now_us / 1000);
+}
+
+static void loop_random(struct env *env, void *buf, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        ((uint8_t *)buf)[i] = (uint8_t)prng_next(&MEM(env)->world->prng);
+}
+
+static void loop_wake(struct env *env)
+{
+}
+
+static const struct env_ops mem_ops = {.now_us = loop_now_us,
+                                       .wall_ms = loop_wall_ms,
+                                       .random = loop_random,
+                                       .wake = loop_wake,
+                                       .disk = &disk_ops};
+
+static void complete(struct pending *p)
+{
+    if (p->node != NULL && p->err == OK)
+        image_set(&p->node->durable, &p->captured);
+    struct env_io *io = p->io;
+    enum err err = p->err;
+    list_remove(&p->link);
+    node_unref(p->node);
+    free(p->captured.data);
+    free(p);
+    io->done(io, err);
+}
+
+static void turn(struct mem_env *m)
+{
+    env_turn_begin(&m->env, m->world->now_us);
+    env_run_timers(&m->env);
+    while (!list_empty(&m->pending)) {
+        struct pending *p = CONTAINER_OF(m->pending.next, struct pending, link);
+        if (p->at_us > m->world->now_us)
+            break;
+        complete(p);
+    }
+    env_run_mail(&m->env);
+    env_run_tasks(&m->env);
+}
+
+static uint64_t next_due(struct mem_env *m)
+{
+    uint64_t due = env_next_deadline_us(&m->env);
+    if (!list_empty(&m->pending))
+        due = MIN(due, CONTAINER_OF(m->pending.next, struct pending, link)->at_us);
+    if (env_has_ready(&m->env))
+        due = m->world->now_us;
+    return due;
+}
+
+/* One step of the world; false when nothing is due before until_us. */
+static bool step(struct mem_world *world, uint64_t until_us)
+{
+    uint64_t due = UINT64_MAX;
+    for (int i = 0; i < world->count; i++)
+        due = MIN(due, next_due(world->envs[i]));
+    if (due > until_us)
+        return false;
+    world->now_us = MAX(world->now_us + 1, due);
+    for (int i = 0; i < world->count; i++)
+        turn(world->envs[i]);
+    return true;
+}
+
+void mem_world_run(struct mem_world *world, uint64_t until_us)
+{
+    while (world->now_us < until_us && step(world, until_us)) {
+    }
+    world->now_us = MAX(world->now_us, until_us);
+}
+
+bool mem_world_run_until(struct mem_world *world, uint64_t limit_us, bool (*done)(void *ctx), void *ctx)
+{
+    uint64_t until = world->now_us + limit_us;
+    while (!done(ctx)) {
+        if (world->now_us >= until || !step(world, until))
+            return done(ctx);
+    }
+    return true;
+}
+
+uint64_t mem_world_now_us(const struct mem_world *world)
+{
+    return world->now_us;
+}
+
+struct mem_world *mem_world_new(uint64_t seed)
+{
+    struct mem_world *world = must(calloc(1, sizeof(*world)));
+    prng_seed(&world->prng, seed);
+    world->now_us = 1000000;
+    return world;
+}
+
+struct mem_env *mem_env_new(struct mem_world *world)
+{
+    ASSERT(world->count < ENVS_MAX);
+    struct mem_env *m = must(calloc(1, sizeof(*m)));
+    m->world = world;
+    list_init(&m->pending);
+    list_init(&m->handles);
+    ASSERT(env_base_init(&m->env, &mem_ops, prng_next(&world->prng), 1 << 20));
+    world->envs[world->count++] = m;
+    return m;
+}
+
+struct env *mem_env_env(struct mem_env *m)
+{
+    return &m->env;
+}
+
+void mem_world_free(struct mem_world *world)
+{
+    for (int i = 0; i < world->count; i++) {
+        struct mem_env *m = world->envs[i];
+        mem_env_crash(m, MEM_KEEP);
+        mem_env_restart(m);
+        names_clear(&m->disk.now);
+        names_clear(&m->disk.durable);
+        env_base_free(&m->env);
+        free(m);
+    }
+    free(world);
+}
+
+/* -- crashes and faults
+ * -------------------------------------------------------------------------------------------------------- */
+
+static bool lost(struct mem_world *world, enum mem_crash kind)
+{
+    return kind == MEM_DROP || (kind == MEM_MIX && prng_below(&world->prng, 2) == 0);
+}
+
+static void crash_content(struct mem_world *world, struct node *node, enum mem_crash kind)
+{
+    struct image after = image_copy(&node->now);
+    if (node->now.size != node->durable.size && lost(world, kind))
+        image_resize(&after, node->durable.size);
+    for (uint64_t at = 0; at < after.size; at += SECTOR) {
+        uint64_t len = MIN(SECTOR, after.size - at);
+        uint64_t old = at < node->durable.size ? MIN(len, node->durable.size - at) : 0;
+        bool same = old == len && at + len <= node->now.size &&
+                    memcmp(after.data + at, node->durable.data + at, (size_t)len) == 0;
+        if (same || !lost(world, kind))
+            continue;
+        memset(after.data + at, 0, (size_t)len);
+        if (old > 0)
+            memcpy(after.data + at, node->durable.data + at, (size_t)old);
+    }
+    image_set(&node->now, &after);
+    image_set(&node->durable, &after);
+    free(after.data);
+}
+
+static void crash_names(struct mem_world *world, struct mem_disk *disk, enum mem_crash kind)
+{
+    struct names after = {.count = 0};
+    names_copy(&after, &disk->durable);
+    for (int i = 0; i < disk->now.count; i++) {
+        const struct name *name = disk->now.list[i];
+        int at = names_find(&after, name->path);
+        if ((at >= 0 && after.list[at]->node == name->node) || lost(world, kind))
+            continue;
+        if (at >= 0)
+            names_remove(&after, at);
+        names_add(&after, name->path, name->is_dir, name->node);
+    }
+    for (int i = after.count - 1; i >= 0; i--) {
+        if (names_find(&disk->now, after.list[i]->path) < 0 && !lost(world, kind))
+            names_remove(&after, i);
+    }
+    names_clear(&disk->now);
+    names_clear(&disk->durable);
+    disk->now = after;
+    names_copy(&disk->durable, &after);
+}
+
+void mem_env_crash(struct mem_env *m, enum mem_crash kind)
+{
+    crash_names(m->world, &m->disk, kind);
+    for (int i = 0; i < m->disk.now.count; i++) {
+        if (m->disk.now.list[i]->node != NULL)
+            crash_content(m->world, m->disk.now.list[i]->node, kind);
+    }
+    m->dead = true;
+}
+
+void mem_env_restart(struct mem_env *m)
+{
+    while (!list_empty(&m->pending)) {
+        struct pending *p = CONTAINER_OF(m->pending.next, struct pending, link);
+        p->err = ERR_IO;
+        complete(p);
+    }
+    m->dead = m->sync_broken = m->write_broken = false;
+    m->fail_sync = m->fail_write = 0;
+}
+
+void mem_env_fail_sync_after(struct mem_env *m, uint32_t n)
+{
+    m->fail_sync = n;
+}
+
+void mem_env_fail_write_after(struct mem_env *m, uint32_t n)
+{
+    m->fail_write = n;
+}
+
+uint8_t *mem_env_bytes(struct mem_env *m, const char *path, uint64_t *ret_size)
+{
+    int at = names_find(&m->disk.now, path);
+    if (at < 0)
+        return NULL;
+    *ret_size = m->disk.now.list[at]->node->now.size;
+    return m->disk.now.list[at]->node->now.data;
+}
+
+void mem_env_resize(struct mem_env *m, const char *path, uint64_t size)
+{
+    int at = names_find(&m->disk.now, path);
+    ASSERT(at >= 0);
+    struct node *node = m->disk.now.list[at]->node;
+    image_resize(&node->now, size);
+    image_set(&node->durable, &node->now);
+}
+
+static void copy_disk(struct mem_disk *to, const struct mem_disk *from)
+{
+    to->now.count = to->durable.count = 0;
+    for (int i = 0; i < from->now.count; i++) {
+        const struct name *name = from->now.list[i];
+        struct node *node = NULL;
+        if (name->node != NULL) {
+            node = node_new();
+            node->now = image_copy(&name->node->now);
+            node->durable = image_copy(&name->node->now);
+        }
+        names_add(&to->now, name->path, name->is_dir, node);
+        names_add(&to->durable, name->path, name->is_dir, node);
+        node_unref(node);
+    }
+}
+
+struct mem_disk *mem_env_save(struct mem_env *m)
+{
+    struct mem_disk *disk = must(calloc(1, sizeof(*disk)));
+    copy_disk(disk, &m->disk);
+    return disk;
+}
+
+void mem_env_restore(struct mem_env *m, const struct mem_disk *disk)
+{
+    names_clear(&m->disk.now);
+    names_clear(&m->disk.durable);
+    copy_disk(&m->disk, disk);
+}
+
+void mem_disk_free(struct mem_disk *disk)
+{
+    names_clear(&disk->now);
+    names_clear(&disk->durable);
+    free(disk);
+}
