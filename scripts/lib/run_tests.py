@@ -121,7 +121,7 @@ def tail(text, lines=40):
     return ''.join('    | ' + line + '\n' for line in text.splitlines()[-lines:])
 
 
-def run_meson(build, suite, names, selected):
+def run_meson(build, suite, names):
     """Runs the meson tests of one suite and counts them from meson's own log."""
     logs = os.path.join(build, 'meson-logs')
     logfile = os.path.join(logs, f'sluice-{suite}.json')
@@ -217,13 +217,22 @@ def wanted(mode, running):
     return MODES.index(mode) <= MODES.index(running)
 
 
+def report(suite, count, took, seconds):
+    """Prints the line of a suite that ran, and its remarks."""
+    late = '' if took <= seconds else '   OVER BUDGET: split it or move it to --long'
+    print(f'{"FAIL" if count.failed else "ok":5}{suite:10} {count.line():36} {took:6.1f} s of {seconds} s{late}')
+    for remark in count.remarks:
+        print('     ' + remark)
+    sys.stdout.flush()
+
+
 def run_suite(suite, options, names, scripts, budgets):
-    """Runs one suite: its meson tests, then its scripts. Returns the count and whether it kept its budget."""
+    """Runs one suite, its meson tests and then its scripts, as far as they belong to this run. Returns the count."""
     started = time.monotonic()
     seconds, mode = budgets.get(suite, (60, 'full'))
     count = Count()
     if names and wanted(mode, options.mode):
-        count.add(run_meson(options.build, suite, names, options))
+        count.add(run_meson(options.build, suite, names))
     for path in scripts:
         say = directives(path)
         if not wanted(say['mode'], options.mode):
@@ -233,17 +242,22 @@ def run_suite(suite, options, names, scripts, budgets):
             continue
         build = options.release if say['build'] == 'release' else options.build
         count.add(run_script(path, build, 3 * float(say['budget'])))
-    took = time.monotonic() - started
-    if count.total() == 0:
-        return count, True
-    state = 'FAIL' if count.failed else 'ok'
-    print(f'{state:5}{suite:10} {count.line():36} {took:6.1f} s of {seconds} s', end='')
-    kept = took <= seconds
-    print('' if kept else '   OVER BUDGET: split it or move it to --long')
-    for remark in count.remarks:
-        print('     ' + remark)
-    sys.stdout.flush()
-    return count, kept
+    if count.total():
+        report(suite, count, time.monotonic() - started, seconds)
+    return count
+
+
+def run_also(also, budgets):
+    """Runs one suite of another build folder, given as LABEL=SUITE:BUILD. Returns the count."""
+    label, place = also.split('=', 1)
+    suite, build = place.split(':', 1)
+    started = time.monotonic()
+    names = meson_suites(build).get(suite, [])
+    count = run_meson(build, suite, names)
+    if not names:
+        count.fail(f'{label}: {build} has no tests of suite {suite}')
+    report(label, count, time.monotonic() - started, budgets.get(label, (60, 'full'))[0])
+    return count
 
 
 def order(suites, budgets):
@@ -268,6 +282,7 @@ def main():
     parser.add_argument('--build', help='the build folder whose meson tests run')
     parser.add_argument('--release', help='the release build folder')
     parser.add_argument('--suite', action='append', default=[], help='only this suite; may be repeated')
+    parser.add_argument('--also', action='append', default=[], metavar='LABEL=SUITE:BUILD', help='a suite of another build folder')
     parser.add_argument('--extra', action='append', default=[], metavar='SUITE/NAME:STATUS:REASON',
                         help='a result that the caller found itself (a build is a test too)')
     parser.add_argument('--needs-release', action='store_true', help='exit 0 when this mode needs the release build')
@@ -281,8 +296,9 @@ def main():
     for suite in order(set(meson) | set(scripts), budgets):
         if options.suite and suite not in options.suite:
             continue
-        count, _ = run_suite(suite, options, meson.get(suite, []), scripts.get(suite, []), budgets)
-        total.add(count)
+        total.add(run_suite(suite, options, meson.get(suite, []), scripts.get(suite, []), budgets))
+    for also in options.also:
+        total.add(run_also(also, budgets))
     for extra in options.extra:
         name, status, reason = extra.split(':', 2)
         one = count_program(name, reason, int(status), detail=reason)

@@ -8,7 +8,7 @@ import re
 
 import tree
 
-COMMON = ('common/base', 'common/env', 'common/log', 'common/rpc', 'common/config', 'common/obs')
+COMMON = ('common/base', 'common/env', 'common/compress', 'common/batch', 'common/log', 'common/rpc', 'common/config', 'common/obs')
 PROTO = ('proto/kafka', 'proto/cluster')
 
 # room: the rooms it may include besides itself. The longest prefix of a path decides its room; tests may include all.
@@ -16,6 +16,8 @@ MAY_INCLUDE = {
     'common/base': (),
     'common/env': ('common/base',),
     'common/env_uv': ('common/base', 'common/env', 'common/obs'),
+    'common/compress': ('common/base',),
+    'common/batch': ('common/base', 'common/compress'),
     'common/log': ('common/base', 'common/env'),
     'common/rpc': ('common/base', 'common/env', 'common/obs'),
     'common/config': ('common/base', 'common/env'),
