@@ -5,23 +5,40 @@
 
 #include "common/batch/record.h"
 
-/* Nearly every varint in a batch is one byte. */
+/* Nearly every varint in a batch has one or two bytes; the rest, and the end of the input, go to the general
+ * reader. Returns the value before zigzag through ret, false when it is not such a short one. */
+static inline bool parse_short(struct reader *r, uint32_t *ret)
+{
+    const uint8_t *p = r->p;
+    if (r->end - p < 2)
+        return false;
+    if (p[0] < 0x80) {
+        *ret = p[0];
+        r->p = p + 1;
+        return true;
+    }
+    if (p[1] >= 0x80)
+        return false;
+    *ret = (p[0] & 0x7fu) | (uint32_t)p[1] << 7;
+    r->p = p + 2;
+    return true;
+}
+
 static inline int32_t parse_varint(struct reader *r)
 {
-    if (r->p < r->end && *r->p < 0x80) {
-        uint32_t v = *r->p++;
-        return (int32_t)(v >> 1 ^ -(v & 1));
-    }
-    return reader_varint(r);
+    uint32_t v;
+    return parse_short(r, &v) ? (int32_t)(v >> 1 ^ -(v & 1)) : reader_varint(r);
 }
 
 static inline int64_t parse_varlong(struct reader *r)
 {
-    if (r->p < r->end && *r->p < 0x80) {
-        uint64_t v = *r->p++;
-        return (int64_t)(v >> 1 ^ -(v & 1));
-    }
-    return reader_varlong(r);
+    uint32_t v;
+    return parse_short(r, &v) ? (int64_t)(int32_t)(v >> 1 ^ -(v & 1)) : reader_varlong(r);
+}
+
+static inline int8_t parse_i8(struct reader *r)
+{
+    return r->p < r->end ? (int8_t)*r->p++ : reader_i8(r);
 }
 
 static inline struct bytes parse_bytes(struct reader *r, int32_t len_min)
@@ -51,7 +68,7 @@ static inline struct record_header parse_header(struct reader *r)
 /* Everything between the record's length and its end. */
 static inline void parse_body(struct reader *r, struct record *rec)
 {
-    rec->attributes = reader_i8(r);
+    rec->attributes = parse_i8(r);
     rec->timestamp_delta = parse_varlong(r);
     rec->offset_delta = parse_varint(r);
     rec->key = parse_bytes(r, -1);
