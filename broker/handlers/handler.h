@@ -29,6 +29,8 @@ struct handler {
 };
 
 #define REQUEST_FIXED_BYTES (64 * 1024)
+#define METADATA_ARENA_BYTES                                                                                 \
+    (256u * 1024 * 1024) /* answers whose size follows from the cluster, not from the request */
 
 /* NULL: not served here. */
 const struct handler *handler_find(int16_t api_key);

@@ -18,4 +18,10 @@ struct partition_place {
 int16_t partition_place_find(struct shard *shard, bool by_id, struct str name, struct uuid id, int32_t index,
                              struct partition_place *ret);
 
+/* Kafka's rule: letters, digits, '.', '_', '-', 1 to 249 of them, not "." or "..". */
+bool topic_name_valid(struct str name);
+
+/* __consumer_offsets and its like, which clients do not write to. */
+bool topic_is_internal(struct str name);
+
 #endif

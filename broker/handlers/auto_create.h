@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Creates topics that clients asked metadata of (auto.create.topics.enable), on the side. */
+#ifndef SLUICE_BROKER_HANDLERS_AUTO_CREATE_H
+#define SLUICE_BROKER_HANDLERS_AUTO_CREATE_H
+
+#include "broker/shard/shard.h"
+
+/* Asks the active controller for the topic with the broker's defaults. Does nothing while this shard asks for
+ * the same name already. The outcome shows in the metadata; failures are logged. */
+void auto_create_topic(struct shard *shard, struct str name);
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/metadata/topic_settings.h"
+
+#include <stdlib.h>
+
+#define RESOURCE_TOPIC  2
+#define RESOURCE_BROKER 4
+#define NUMBER_TEXT_MAX 32
+
+/* The text set for the topic, or for the whole cluster; null when neither is. */
+static struct str setting_text(const struct image *image, struct str topic, const char *topic_key,
+                               const char *broker_key)
+{
+    struct str text = image_config(image, RESOURCE_TOPIC, topic, str_from(topic_key));
+
+    return text.len >= 0 ? text : image_config(image, RESOURCE_BROKER, STR_LIT(""), str_from(broker_key));
+}
+
+static int64_t setting_i64(const struct image *image, struct str topic, const char *topic_key,
+                           const char *broker_key, int64_t otherwise)
+{
+    struct str text = setting_text(image, topic, topic_key, broker_key);
+    char digits[NUMBER_TEXT_MAX], *end;
+
+    if (text.len <= 0 || text.len >= NUMBER_TEXT_MAX)
+        return otherwise;
+    str_copy(text, digits, sizeof(digits));
+    long long value = strtoll(digits, &end, 10);
+    return *end == '\0' ? value : otherwise;
+}
+
+/* Whether a comma-separated list holds the word. */
+static bool list_has(struct str list, struct str word)
+{
+    int32_t start = 0;
+
+    for (int32_t i = 0; i <= list.len; i++) {
+        if (i < list.len && list.p[i] != ',')
+            continue;
+        struct str item = {list.p + start, i - start};
+        while (item.len > 0 && item.p[0] == ' ')
+            item = (struct str){item.p + 1, item.len - 1};
+        if (str_eq(item, word))
+            return true;
+        start = i + 1;
+    }
+    return false;
+}
+
+void topic_settings_resolve(const struct image *image, const struct broker_config *config, struct str topic,
+                            struct partition_config *ret)
+{
+    struct str cleanup = setting_text(image, topic, "cleanup.policy", "log.cleanup.policy");
+    struct str time_type = setting_text(image, topic, "message.timestamp.type", "log.message.timestamp.type");
+
+    *ret = (struct partition_config){
+        .min_insync_replicas = (int32_t)setting_i64(image, topic, "min.insync.replicas",
+                                                    "min.insync.replicas", config->min_insync_replicas),
+        .max_message_bytes = (int32_t)setting_i64(image, topic, "max.message.bytes", "message.max.bytes",
+                                                  config->message_max_bytes),
+        .segment_bytes =
+            setting_i64(image, topic, "segment.bytes", "log.segment.bytes", config->log_segment_bytes),
+        .retention_ms =
+            setting_i64(image, topic, "retention.ms", "log.retention.ms", config->log_retention_ms),
+        .retention_bytes =
+            setting_i64(image, topic, "retention.bytes", "log.retention.bytes", config->log_retention_bytes),
+        .sync_before_ack = setting_i64(image, topic, "flush.messages", "log.flush.interval.messages",
+                                       config->log_flush_interval_messages) == 1,
+        .log_append_time = str_eq_z(time_type, "LogAppendTime"),
+        .compacted = cleanup.len > 0 && list_has(cleanup, STR_LIT("compact")),
+        .timestamp_before_max_ms = setting_i64(image, topic, "message.timestamp.before.max.ms",
+                                               "log.message.timestamp.before.max.ms", INT64_MAX),
+        .timestamp_after_max_ms = setting_i64(image, topic, "message.timestamp.after.max.ms",
+                                              "log.message.timestamp.after.max.ms", 3600000),
+    };
+}
