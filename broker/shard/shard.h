@@ -5,6 +5,7 @@
 #define SLUICE_BROKER_SHARD_SHARD_H
 
 #include "broker/shard/broker.h"
+#include "broker/shard/control.h"
 #include "broker/shard/partition.h"
 #include "broker/shard/route.h"
 #include "common/obs/log.h"
@@ -39,6 +40,14 @@ struct shard_counters {
 
 #define SHARD_RX_BYTES (64 * 1024) /* shared receive buffer: connections copy what they keep */
 
+/* See producer_ids.h. */
+struct producer_ids {
+    int64_t next, end;
+    bool asking;
+    struct control_call call;
+    struct list waits;
+};
+
 struct shard_listener {
     struct shard *shard;
     const struct listener_info *info;
@@ -62,6 +71,7 @@ struct shard {
     struct env_listener *listeners[BROKER_LISTENERS_MAX];
     struct shard_listener listener_of[BROKER_LISTENERS_MAX];
     struct batch_scratch *scratch;
+    struct producer_ids producer_ids;
     uint8_t *rx;
     struct shard_counters counters;
     struct log_limit close_limit;
