@@ -82,6 +82,7 @@ enum err shard_init(struct shard *shard, struct broker_shared *broker, unsigned 
     list_init(&shard->admission_queue);
     list_init(&shard->image_waits);
     list_init(&shard->producer_ids.waits);
+    list_init(&shard->auto_creates);
     env_timer_init(&shard->admission_timer, on_admission);
     route_table_init(&shard->routes);
     shard->image = image_new();

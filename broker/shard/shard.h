@@ -72,6 +72,8 @@ struct shard {
     struct shard_listener listener_of[BROKER_LISTENERS_MAX];
     struct batch_scratch *scratch;
     struct producer_ids producer_ids;
+    struct list auto_creates; /* topics being created on the side (handlers/auto_create.c) */
+    uint32_t auto_creates_count;
     uint8_t *rx;
     struct shard_counters counters;
     struct log_limit close_limit;

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/handlers/auto_create.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/config.h"
+#include "broker/shard/control.h"
+#include "common/base/assert.h"
+#include "common/obs/log.h"
+#include "proto/kafka/api.h"
+#include "proto/kafka/error.h"
+#include "proto/kafka/messages.h"
+
+#define CREATE_VERSION    7
+#define CREATE_TIMEOUT_MS 10000
+#define CREATES_MAX                                                                                          \
+    64 /* under way per shard: a client that asks for thousands of names creates them as it asks again */
+#define NAME_MAX_BYTES 249
+#define BODY_BYTES_MAX 1024
+#define PRINCIPAL      "User:ANONYMOUS"
+
+struct creation {
+    struct control_call call;
+    struct list link; /* shard->auto_creates */
+    int32_t name_len;
+    char name[NAME_MAX_BYTES];
+};
+
+static bool under_way(const struct shard *shard, struct str name)
+{
+    list_for_each (it, &shard->auto_creates) {
+        const struct creation *creation = CONTAINER_OF(it, struct creation, link);
+        if (str_eq((struct str){creation->name, creation->name_len}, name))
+            return true;
+    }
+    return false;
+}
+
+static void on_created(struct control_call *call)
+{
+    struct creation *creation = CONTAINER_OF(call, struct creation, call);
+    struct shard *shard = call->shard;
+
+    if (call->error != KAFKA_NONE)
+        LOG(shard->broker->log, WARN, "topic.auto_create_failed",
+            F_VIEW("topic", ((struct str){creation->name, creation->name_len})),
+            F_STR("error", kafka_error_name(call->error)));
+    iobuf_unref(call->reply);
+    list_remove(&creation->link);
+    shard->auto_creates_count--;
+    free(creation);
+}
+
+static void encode_body(struct writer *w, const struct broker_config *config, struct str name)
+{
+    struct kafka_create_topics_request request;
+    struct kafka_create_topics_request_topic topic;
+
+    kafka_create_topics_request_topic_init(&topic);
+    topic.name = name;
+    topic.num_partitions = config->num_partitions;
+    topic.replication_factor = (int16_t)config->default_replication_factor;
+    kafka_create_topics_request_init(&request);
+    request.topics = &topic;
+    request.topics_count = 1;
+    request.timeout_ms = CREATE_TIMEOUT_MS;
+    kafka_create_topics_request_encode(w, CREATE_VERSION, &request);
+}
+
+static struct iobuf *encode(struct shard *shard, struct str name)
+{
+    struct writer body, w;
+
+    writer_init(&body, shard->env->pool, BODY_BYTES_MAX, BODY_BYTES_MAX);
+    encode_body(&body, shard->broker->config, name);
+    writer_init(&w, shard->env->pool, 2 * BODY_BYTES_MAX, 2 * BODY_BYTES_MAX);
+    if (body.err == OK)
+        rpc_admin_request_encode(
+            &w, &(struct rpc_admin_request){.api_key = KAFKA_API_CREATE_TOPICS,
+                                            .api_version = CREATE_VERSION,
+                                            .principal = STR_LIT(PRINCIPAL),
+                                            .client_host = STR_LIT(""),
+                                            .timeout_ms = CREATE_TIMEOUT_MS,
+                                            .body = {body.buf->data, (int32_t)body.buf->len}});
+    else
+        writer_fail(&w, body.err);
+    struct iobuf *payload = writer_take(&w);
+    writer_free(&body);
+    writer_free(&w);
+    return payload;
+}
+
+void auto_create_topic(struct shard *shard, struct str name)
+{
+    if (name.len > NAME_MAX_BYTES || shard->auto_creates_count == CREATES_MAX || under_way(shard, name))
+        return;
+    struct creation *creation = calloc(1, sizeof(*creation));
+    struct iobuf *payload = creation ? encode(shard, name) : NULL;
+    if (!payload) {
+        free(creation);
+        return;
+    }
+    memcpy(creation->name, name.p, (size_t)name.len);
+    creation->name_len = name.len;
+    creation->call =
+        (struct control_call){.type = CLUSTER_RPC_ADMIN,
+                              .payload = payload,
+                              .deadline_us = env_now_us(shard->env) + CREATE_TIMEOUT_MS * 1000ull,
+                              .done = on_created};
+    list_push_back(&shard->auto_creates, &creation->link);
+    shard->auto_creates_count++;
+    control_call_start(shard->broker->control, shard, &creation->call);
+}
