@@ -53,6 +53,7 @@ struct kafka_tags {
     int64_t last; /* tag before this one, -1 at the start */
 };
 
+/* Reads how many tagged fields follow. */
 struct kafka_tags kafka_get_tags(struct reader *r);
 
 /* The next tag and a reader over its body. False at the end or on failure. A body that is not read is an
