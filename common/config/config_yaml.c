@@ -240,8 +240,8 @@ static enum err read_all(FILE *file, char **ret_text, size_t *ret_len)
 enum err config_apply_file(struct config *config, const char *path)
 {
     struct config_place place = {.source = CONFIG_FILE, .label = path};
-    char *text;
-    size_t len;
+    char *text = NULL;
+    size_t len = 0;
     FILE *file = fopen(path, "re");
     if (!file)
         return config_fail(config, &place, err_from_errno(errno), "cannot be opened: %s", strerror(errno));

@@ -46,9 +46,13 @@ struct flight_deck {
     struct list flights;
 };
 
+/* An empty deck; the logger outlives it. */
 void flight_deck_init(struct flight_deck *deck, struct logger *logger);
+
+/* A recorder is on one deck at most, and is removed before its memory goes. Removing one that is on none is
+ * safe. */
 void flight_deck_add(struct flight_deck *deck, struct flight *flight);
-void flight_deck_remove(struct flight *flight); /* safe when it is on none */
+void flight_deck_remove(struct flight *flight);
 
 /* Makes this thread's failed assertions write "assert.failed" and every recorder of the deck. The deck must
  * outlive the thread, or assert_set_hook(NULL, NULL) is called first. */
