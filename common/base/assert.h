@@ -14,6 +14,7 @@ typedef void (*assert_hook)(void *ctx, const char *file, int line, const char *e
 /* Sets the hook for this thread; NULL restores the default, which prints one line on standard error. */
 void assert_set_hook(assert_hook hook, void *ctx);
 
+/* What ASSERT() does when its expression is false: hook (or one line on standard error), then abort(). */
 _Noreturn void assert_failed(const char *file, int line, const char *expr);
 
 #define ASSERT(expr) ((__builtin_expect(!!(expr), 1)) ? (void)0 : assert_failed(__FILE__, __LINE__, #expr))

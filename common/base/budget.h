@@ -31,11 +31,16 @@ struct budget {
     _Atomic uint64_t refusals;
 };
 
+/* Empty, with room for limit_bytes in all. */
 void budget_init(struct budget *budget, uint64_t limit_bytes);
 
 /* Takes size bytes for owner. False (nothing taken) when the limit would be passed. */
 bool budget_take(struct budget *budget, enum budget_owner owner, size_t size);
+
+/* Returns size bytes that owner took before; more than it holds is a programmer's error. */
 void budget_give(struct budget *budget, enum budget_owner owner, size_t size);
+
+/* The owner's name in metrics and errors. */
 const char *budget_owner_name(enum budget_owner owner);
 
 #endif

@@ -19,6 +19,7 @@ struct heap {
     uint64_t next_seq;
 };
 
+/* An empty heap takes no memory. */
 void heap_init(struct heap *heap);
 void heap_free(struct heap *heap); /* nodes are the callers' */
 

@@ -14,8 +14,13 @@ struct hist {
     uint32_t buckets[HIST_BUCKETS];
 };
 
+/* Empties it; also the way to initialise one. */
 void hist_reset(struct hist *hist);
+
+/* Counts one value, in whatever unit the owner chose. */
 void hist_add(struct hist *hist, uint64_t value);
+
+/* Adds all that `from` has counted, as if it had been added to `into`. */
 void hist_merge(struct hist *into, const struct hist *from);
 
 /* Value at quantile q in [0, 1]; 0 when empty. */

@@ -36,7 +36,10 @@ uint64_t iobuf_pool_mallocs(const struct iobuf_pool *pool);
  * out. */
 struct iobuf *iobuf_get(struct iobuf_pool *pool, size_t size);
 
+/* One more reference, on any thread. Returns buf. */
 struct iobuf *iobuf_ref(struct iobuf *buf);
+
+/* Gives one reference back, on any thread; the last one returns the memory. */
 void iobuf_unref(struct iobuf *buf); /* NULL is allowed */
 
 #endif

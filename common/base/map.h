@@ -17,6 +17,7 @@ struct map {
     uint32_t count, cap; /* cap is 0 or a power of two */
 };
 
+/* An empty map takes no memory. */
 void map_init(struct map *map);
 void map_free(struct map *map);                     /* values are the caller's */
 void *map_get(const struct map *map, uint64_t key); /* NULL when absent */

@@ -42,6 +42,7 @@ int str_cmp(struct str a, struct str b);
 /* Copies into out (size bytes), always terminated, cut when too long. Returns out. */
 char *str_copy(struct str s, char *out, size_t size);
 
+/* Equal bytes; and all bytes zero, which means "none". */
 bool uuid_eq(struct uuid a, struct uuid b);
 bool uuid_is_zero(struct uuid id);
 

@@ -28,6 +28,7 @@ static inline size_t reader_left(const struct reader *r)
 /* Records err (if none is recorded yet) and moves to the end. */
 void reader_fail(struct reader *r, enum err err);
 
+/* Fixed width, big-endian; zero after a failure. A bool is true for any byte but 0. */
 bool reader_bool(struct reader *r);
 int8_t reader_i8(struct reader *r);
 int16_t reader_i16(struct reader *r);
@@ -36,10 +37,12 @@ int64_t reader_i64(struct reader *r);
 uint16_t reader_u16(struct reader *r);
 uint32_t reader_u32(struct reader *r);
 double reader_f64(struct reader *r);
+struct uuid reader_uuid(struct reader *r);
+
+/* Variable width: seven bits a byte, the lowest first. */
 uint32_t reader_uvarint(struct reader *r); /* LEB128, at most 5 bytes; longer is ERR_MALFORMED */
 int32_t reader_varint(struct reader *r);   /* zigzag */
 int64_t reader_varlong(struct reader *r);  /* zigzag, at most 10 bytes */
-struct uuid reader_uuid(struct reader *r);
 const uint8_t *reader_raw(struct reader *r, size_t len); /* view of len bytes, NULL on failure */
 
 /* Growable output with a cap. Large byte fields can be spliced in by reference instead of copied
@@ -87,11 +90,13 @@ static inline size_t writer_pos(const struct writer *w)
     return w->buf ? w->buf->len : 0;
 }
 
+/* Records err unless one is recorded; every later write does nothing. */
 void writer_fail(struct writer *w, enum err err);
 
 /* len bytes at the end of the linear part, for the caller to fill at once (valid until the next write). NULL
  * when the writer has failed, now or before. */
 uint8_t *writer_reserve(struct writer *w, size_t len);
+/* The counterparts of the readers. */
 void writer_bool(struct writer *w, bool v);
 void writer_i8(struct writer *w, int8_t v);
 void writer_i16(struct writer *w, int16_t v);

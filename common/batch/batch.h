@@ -162,6 +162,7 @@ struct batch_header {
     uint16_t attributes;
 };
 
+/* Reads every field of a header that passed batch_peek(). */
 struct batch_header batch_header_of(const uint8_t *p);
 
 /* Is there a v2 header at p? Needs BATCH_HEADER_BYTES there, else ERR_TRUNCATED. ERR_VERSION: another magic;
@@ -179,6 +180,7 @@ int batch_verify(const uint8_t *p, size_t len);
  * be; ERR_VERSION, ERR_CORRUPT. Checksums are not computed. */
 const uint8_t *batch_next(struct reader *r, size_t *ret_size);
 
+/* What the checksum of the whole batch at p should be. */
 uint32_t batch_compute_crc(const uint8_t *p);
 
 /* In-place changes; all but the first two recompute the checksum. The bytes must not be shared yet. */

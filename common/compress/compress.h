@@ -38,6 +38,7 @@ struct compress_buf {
     size_t cap_bytes; /* declared at init */
 };
 
+/* Empty, without memory yet. Free returns to that state. */
 void compress_buf_init(struct compress_buf *buf, size_t cap_bytes);
 void compress_buf_free(struct compress_buf *buf);
 
