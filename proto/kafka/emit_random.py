@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""For tests: functions that fill a message with random values that a version can carry."""
-from emit import Emitter, ITEMS, VIEW, WIRE, truth
+"""For tests: functions that fill a message with random values that a version can carry, and set one that it cannot carry on demand."""
+from emit import C_TYPE, Emitter, ITEMS, VIEW, WIRE, condition, truth
+
+OWN_TAGS_FROM = 10000
 
 
 class RandomEmitter(Emitter):
@@ -20,6 +22,9 @@ class RandomEmitter(Emitter):
             code('%s_init(m);' % name)
             for field in struct.fields:
                 self.guarded(code, field, self.within(struct), self.fill_field)
+                if condition(field.versions, self.within(struct)) and (field.tag or 0) < OWN_TAGS_FROM:
+                    with code.block(code.lines.pop().strip() + ' else if (kafka_random_poke(x))'):
+                        self.poke(code, field, 'm->')
         code()
 
     def fill_field(self, code, field, within):
@@ -52,3 +57,24 @@ class RandomEmitter(Emitter):
             code('%s = kafka_random_%s(x, %s);' % (member, VIEW[field.type], null))
         else:
             code('%s = kafka_random_%s(x);' % (member, WIRE[field.type]))
+
+    def poke(self, code, field, path):
+        """Moves a field away from its default, whatever that is."""
+        member = path + field.name
+        if field.is_array:
+            code('%s_count = 1;' % member)
+            code('%s = kafka_random_room(x, 1, sizeof *%s);' % (member, member))
+            if field.struct:
+                code('%s_init(%s);' % (self.message.c_name(field.struct), member))
+        elif field.struct and field.nullable:
+            code('%shas_%s = true;' % (path, field.name))
+        elif field.struct:
+            self.poke(code, field.struct.fields[0], member + '.')
+        elif field.type == 'uuid':
+            code('%s.b[0] ^= 1;' % member)
+        elif field.type in VIEW:
+            code('%s = (%s){.p = (const void *)"x", .len = 1};' % (member, C_TYPE[field.type]))
+        elif field.type == 'bool':
+            code('%s = !%s;' % (member, member))
+        else:
+            code('%s ^= 1;' % member)

@@ -21,6 +21,14 @@ bool kafka_random_tag(struct kafka_random *x)
     return !x->skeleton && kafka_random_bool(x);
 }
 
+bool kafka_random_poke(struct kafka_random *x)
+{
+    if (!x->skeleton || x->poke < 0 || x->poke-- > 0)
+        return false;
+    x->poked = true;
+    return true;
+}
+
 int32_t kafka_random_count(struct kafka_random *x, bool nullable)
 {
     if (x->skeleton)

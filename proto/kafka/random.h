@@ -13,6 +13,9 @@ struct kafka_random {
     struct prng prng;
     struct arena *arena;
     int32_t elements_left; /* a budget that keeps messages small; arrays are empty when it is used up */
+    int32_t poke;  /* with skeleton: the field to set among those that the version lacks, in order, from 0; -1
+                      none */
+    bool poked;    /* set when that field was met */
     bool skeleton; /* nothing random: one element in each array of structs, every struct present, the rest at
                       defaults */
 };
@@ -26,6 +29,7 @@ extern kafka_random_fn *const kafka_message_random[];
 /* What the generated functions are made of. Extremes of each type come up often; null only where nullable. */
 bool kafka_random_value(struct kafka_random *x); /* fill a plain field? */
 bool kafka_random_tag(struct kafka_random *x);   /* fill a tagged plain field? */
+bool kafka_random_poke(struct kafka_random *x);  /* set this field, which the version lacks? */
 uint64_t kafka_random_below(struct kafka_random *x, uint64_t bound);
 int32_t kafka_random_count(struct kafka_random *x, bool nullable);
 void *kafka_random_room(struct kafka_random *x, int32_t count, size_t size);

@@ -37,7 +37,8 @@ static void print_seed(size_t index, int16_t version, bool is_skeleton, bool is_
     struct writer w;
     arena_init(&arena, NULL, 0, 1u << 20);
     writer_init(&w, NULL, 256, 1u << 20);
-    struct kafka_random x = {.arena = &arena, .elements_left = ELEMENTS_MAX, .skeleton = is_skeleton};
+    struct kafka_random x = {
+        .arena = &arena, .elements_left = ELEMENTS_MAX, .skeleton = is_skeleton, .poke = -1};
     prng_seed(&x.prng, index * 100 + (uint64_t)version);
     void *message = arena_calloc(&arena, 1, type->size);
     kafka_message_random[index](&x, version, message);

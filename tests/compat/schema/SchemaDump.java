@@ -3,6 +3,8 @@
 //   java SchemaDump.java <out file> <rounds> <seed>
 // Each entry of the file: int16 key, int16 version, int8 kind, int32 length, bytes (big-endian). Kinds: 0 request, 1 response at random;
 // 2 request, 3 response as skeleton: every array of structs has one element, every struct is present, everything else is at its default.
+// 4 request, 5 response: the skeleton with one field set that the version lacks; an int16 before the length counts these fields from 0, and
+// length -1 says that Kafka refuses to encode it (the field is not ignorable).
 import java.io.BufferedOutputStream;
 import java.io.DataOutputStream;
 import java.io.FileOutputStream;
@@ -13,9 +15,12 @@ import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.stream.Stream;
 import org.apache.kafka.common.Uuid;
+import org.apache.kafka.common.errors.UnsupportedVersionException;
 import org.apache.kafka.common.message.ApiMessageType;
 import org.apache.kafka.common.protocol.Message;
 import org.apache.kafka.common.protocol.MessageUtil;
@@ -30,10 +35,13 @@ public class SchemaDump {
     private final Random random;
     private final boolean skeleton;
     private int elementsLeft = 60;
+    private int poke;
+    private boolean poked;
 
-    SchemaDump(Random random, boolean skeleton) {
+    SchemaDump(Random random, boolean skeleton, int poke) {
         this.random = random;
         this.skeleton = skeleton;
+        this.poke = poke;
     }
 
     /** What a version knows of a struct: field name (letters only) to its type, and which of them are tagged. */
@@ -93,6 +101,10 @@ public class SchemaDump {
             }
             Type type = shape.types.get(plain(field.getName()));
             if (type == null) {
+                if (isMessageField(field) && poke >= 0 && poke-- == 0) {
+                    poked = true;
+                    poke(message, field);
+                }
                 continue;
             }
             filled++;
@@ -104,6 +116,67 @@ public class SchemaDump {
         if (filled != shape.types.size()) {
             throw new IllegalStateException(message.getClass() + ": fields of the schema not found: " + shape.types.keySet());
         }
+    }
+
+    /** Fields of Kafka's classes that no supported version has; our schemas leave them out. */
+    private static final List<String> GONE = List.of("ShareFetchRequestData$FetchPartition.partitionMaxBytes");
+
+    private static boolean isMessageField(Field field) {
+        String name = field.getDeclaringClass().getName();
+        if (GONE.contains(name.substring(name.lastIndexOf('.') + 1) + "." + field.getName())) {
+            return false;
+        }
+        return !field.getName().startsWith("_") && !(field.getType() == int.class && List.of("next", "prev").contains(field.getName()));
+    }
+
+    /** Moves a field away from its default, whatever that is. */
+    @SuppressWarnings("unchecked")
+    private void poke(Object message, Field field) throws ReflectiveOperationException {
+        field.setAccessible(true);
+        Class<?> kind = field.getType();
+        Object old = field.get(message);
+        if (Collection.class.isAssignableFrom(kind)) {
+            Class<?> element = elementClass(field);
+            Collection<Object> all = kind.isInterface()
+                ? new ArrayList<>() : (Collection<Object>) kind.getDeclaredConstructor().newInstance();
+            all.add(Message.class.isAssignableFrom(element) ? element.getDeclaredConstructor().newInstance() : zero(element));
+            field.set(message, all);
+        } else if (Message.class.isAssignableFrom(kind)) {
+            Object struct = kind.getDeclaredConstructor().newInstance();
+            if (old != null) {
+                poke(struct, Stream.of(kind.getDeclaredFields())
+                    .filter(f -> !Modifier.isStatic(f.getModifiers()) && isMessageField(f)).findFirst().get());
+            }
+            field.set(message, struct);
+        } else {
+            field.set(message, other(kind, old));
+        }
+    }
+
+    private static Object zero(Class<?> kind) {
+        return kind == Integer.class ? (Object) 0 : kind == Short.class ? (Object) (short) 0 : kind == Byte.class ? (Object) (byte) 0
+            : kind == Long.class ? (Object) 0L : "";
+    }
+
+    private static Object other(Class<?> kind, Object old) {
+        if (kind == boolean.class) {
+            return !(Boolean) old;
+        } else if (kind == byte.class) {
+            return (byte) ((Byte) old ^ 1);
+        } else if (kind == short.class) {
+            return (short) ((Short) old ^ 1);
+        } else if (kind == int.class) {
+            return (Integer) old ^ 1;
+        } else if (kind == long.class) {
+            return (Long) old ^ 1;
+        } else if (kind == Uuid.class) {
+            return new Uuid(1L << 56, 0);
+        } else if (kind == byte[].class) {
+            return new byte[] {'x'};
+        } else if (kind == String.class) {
+            return "x";
+        }
+        throw new IllegalStateException("no other value for " + kind);
     }
 
     private void fillField(Object message, Field field, Type type) throws ReflectiveOperationException {
@@ -217,7 +290,7 @@ public class SchemaDump {
     /** The encoded message, or null when it holds a null that this version cannot carry. */
     private static ByteBuffer encode(Message message, Schema schema, short version, boolean skeleton, Random random)
         throws ReflectiveOperationException {
-        new SchemaDump(random, skeleton).fill(message, schema);
+        new SchemaDump(random, skeleton, -1).fill(message, schema);
         try {
             return MessageUtil.toByteBufferAccessor(message, version).buffer();
         } catch (NullPointerException e) {
@@ -246,6 +319,33 @@ public class SchemaDump {
         out.write(bytes.array(), bytes.arrayOffset() + bytes.position(), bytes.remaining());
     }
 
+    /** The skeleton with each field in turn that the version lacks. */
+    private static void dumpPoked(DataOutputStream out, ApiMessageType api, short version, boolean request) throws Exception {
+        Schema schema = (request ? api.requestSchemas() : api.responseSchemas())[version];
+        for (int poke = 0;; poke++) {
+            Message message = request ? api.newRequest() : api.newResponse();
+            SchemaDump dump = new SchemaDump(null, true, poke);
+            dump.fill(message, schema);
+            if (!dump.poked) {
+                return;
+            }
+            ByteBuffer bytes = null;
+            try {
+                bytes = MessageUtil.toByteBufferAccessor(message, version).buffer();
+            } catch (UnsupportedVersionException e) {
+                // refused: length -1
+            }
+            out.writeShort(api.apiKey());
+            out.writeShort(version);
+            out.writeByte(request ? 4 : 5);
+            out.writeShort(poke);
+            out.writeInt(bytes == null ? -1 : bytes.remaining());
+            if (bytes != null) {
+                out.write(bytes.array(), bytes.arrayOffset() + bytes.position(), bytes.remaining());
+            }
+        }
+    }
+
     public static void main(String[] args) throws Exception {
         int rounds = Integer.parseInt(args[1]);
         Random random = new Random(Long.parseLong(args[2]));
@@ -255,6 +355,8 @@ public class SchemaDump {
                     continue;
                 }
                 for (short version = api.lowestSupportedVersion(); version <= api.highestSupportedVersion(true); version++) {
+                    dumpPoked(out, api, version, true);
+                    dumpPoked(out, api, version, false);
                     for (int round = 0; round <= rounds; round++) {
                         dump(out, api, version, true, round == 0, random);
                         dump(out, api, version, false, round == 0, random);

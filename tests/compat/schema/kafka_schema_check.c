@@ -10,20 +10,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ARENA_BYTES   (8u << 20)
-#define SHOWN_MAX     20
-#define HEADER_BYTES  9
-#define KIND_SKELETON 2 /* added to 0 request, 1 response */
+#define ARENA_BYTES  (8u << 20)
+#define SHOWN_MAX    20
+#define HEADER_BYTES 9
+/* Added to 0 request, 1 response. */
+#define KIND_SKELETON 2
+#define KIND_POKED    4
 
 struct entry {
     int16_t key, version;
     bool is_request, is_skeleton;
+    int32_t poke; /* the field set although the version lacks it, or -1 */
+    bool refused; /* Kafka does not encode it */
     const uint8_t *p;
     size_t len;
 };
 
 struct tally {
-    unsigned decoded, skeletons, failed;
+    unsigned decoded, skeletons, poked, refused, failed;
     bool seen[256][32][2]; /* key, version, request */
 };
 
@@ -59,10 +63,14 @@ static const char *check_decode(const struct kafka_message_type *type, const str
 static const char *check_skeleton(const struct kafka_message_type *type, const struct entry *e,
                                   struct arena *arena, struct writer *w)
 {
-    struct kafka_random x = {.arena = arena, .skeleton = true};
+    struct kafka_random x = {.arena = arena, .skeleton = true, .poke = e->poke};
     void *message = arena_calloc(arena, 1, type->size);
     kafka_message_random[type - kafka_message_types](&x, e->version, message);
     type->encode(w, e->version, message);
+    if (e->poke >= 0 && !x.poked)
+        return "Kafka knows a further field that this version lacks";
+    if (e->refused)
+        return w->err == ERR_INVALID ? NULL : "encodes a field that Kafka refuses in this version";
     return same_bytes(w, e) ? NULL : "defaults encode to other bytes";
 }
 
@@ -75,7 +83,7 @@ static void check(struct tally *tally, const struct entry *e)
     }
     struct arena arena;
     struct writer w;
-    for (int pass = 0; pass < (e->is_skeleton ? 2 : 1); pass++) {
+    for (int pass = e->refused ? 1 : 0; pass < (e->is_skeleton ? 2 : 1); pass++) {
         arena_init(&arena, NULL, 0, ARENA_BYTES);
         writer_init(&w, NULL, 256, ARENA_BYTES);
         const char *what = (pass ? check_skeleton : check_decode)(type, e, &arena, &w);
@@ -85,7 +93,9 @@ static void check(struct tally *tally, const struct entry *e)
         arena_free(&arena);
     }
     tally->decoded++;
-    tally->skeletons += e->is_skeleton;
+    tally->skeletons += e->is_skeleton && e->poke < 0;
+    tally->poked += e->poke >= 0;
+    tally->refused += e->refused;
     tally->seen[e->key][e->version][e->is_request] = true;
 }
 
@@ -115,7 +125,10 @@ static bool next_entry(struct reader *r, struct entry *ret)
     int8_t kind = reader_i8(r);
     ret->is_request = kind % KIND_SKELETON == 0;
     ret->is_skeleton = kind >= KIND_SKELETON;
-    ret->len = (size_t)reader_i32(r);
+    ret->poke = kind >= KIND_POKED ? reader_i16(r) : -1;
+    int32_t len = reader_i32(r);
+    ret->refused = len < 0;
+    ret->len = (size_t)MAX(len, 0);
     ret->p = reader_raw(r, ret->len);
     return r->err == OK && ret->key >= 0 && ret->key < 256 && ret->version >= 0 && ret->version < 32;
 }
@@ -153,8 +166,11 @@ int main(int argc, char **argv)
         check(&tally, &entry);
     bool whole = r.err == OK && reader_left(&r) == 0;
     unsigned pairs, missing = count_missing(&tally, &pairs);
-    printf("%u messages (%u skeletons) of %u message versions: %u failed, %u versions missing%s\n",
-           tally.decoded, tally.skeletons, pairs, tally.failed, missing, whole ? "" : ", file cut short");
+    printf("%u messages of %u message versions (%u skeletons; %u with a field the version lacks, %u of them "
+           "refused): "
+           "%u failed, %u versions missing%s\n",
+           tally.decoded, pairs, tally.skeletons, tally.poked, tally.refused, tally.failed, missing,
+           whole ? "" : ", file cut short");
     free(data);
     return tally.decoded > 0 && tally.failed == 0 && missing == 0 && whole ? 0 : 1;
 }
