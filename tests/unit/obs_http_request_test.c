@@ -47,7 +47,9 @@ END_TEST
 
 START_TEST(pipelined_requests_come_one_by_one)
 {
-    const char *text = "GET /a HTTP/1.1\r\n\r\nGET /bb HTTP/1.1\r\n\r\nGET /c HTTP/1.1\r\n";
+    char bytes[] = "GET /a HTTP/1.1\r\n\r\nGET /bb HTTP/1.1\r\n\r\nGET /c HTTP/1.1\r\n";
+    const char *text =
+        bytes; /* not the literal itself: gcc 12 folds strlen(literal + used) with a later value of used */
     ck_assert_int_eq(feed(text), REQUEST_DONE);
     ck_assert_str_eq(request.target, "/a");
     text += used;
