@@ -39,6 +39,8 @@ struct broker_shared {
     struct listener_info listeners[BROKER_LISTENERS_MAX];
     unsigned listener_count;
     _Atomic uint32_t connection_count;
+    /* Past it (env_now_us) no controller has confirmed that this broker is alive: another leader may exist, and nothing is acknowledged or served as a leader. */
+    _Atomic uint64_t session_end_us;
 };
 
 #endif

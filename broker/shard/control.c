@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Life of the control loop, and which controller it talks to. */
+#include "broker/shard/control.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/config.h"
+#include "broker/shard/control_internal.h"
+#include "broker/shard/shard.h"
+#include "common/base/assert.h"
+#include "common/obs/log.h"
+#include "proto/kafka/error.h"
+
+/* -- links ----------------------------------------------------------------------------------------------------------------------- */
+
+static int link_of_node(const struct control *control, int32_t node_id)
+{
+    for (unsigned i = 0; i < control->link_count; i++)
+        if (control->links[i].up && control->links[i].node_id == node_id)
+            return (int)i;
+    return -1;
+}
+
+/* The next link after `from` that is up, in a circle; -1: none. */
+static int next_up(const struct control *control, unsigned from)
+{
+    for (unsigned i = 1; i <= control->link_count; i++) {
+        unsigned candidate = (from + i) % control->link_count;
+        if (control->links[candidate].up)
+            return (int)candidate;
+    }
+    return -1;
+}
+
+struct control_link *control_active(struct control *control)
+{
+    if (control->active < 0 || !control->links[control->active].up)
+        control->active = next_up(control, control->active < 0 ? 0 : (unsigned)control->active);
+    return control->active < 0 ? NULL : &control->links[control->active];
+}
+
+/* Another controller is asked from now on: a tail that waits at the old one is of no use. */
+static void set_active(struct control *control, int link)
+{
+    if (control->active == link)
+        return;
+    control->active = link;
+    if (control->tail_ask.under_way) {
+        rpc_client_cancel(&control->tail_ask.call);
+        control->tail_ask.under_way = false;
+    }
+}
+
+void control_not_leader(struct control *control, unsigned from, int32_t leader_id)
+{
+    if (control->active >= 0 && (unsigned)control->active != from)
+        return; /* an old answer: another controller is asked by now */
+    int hinted = leader_id >= 0 ? link_of_node(control, leader_id) : -1;
+    if (hinted >= 0 && (unsigned)hinted != from) {
+        set_active(control, hinted);
+        control_drive(control);
+        return;
+    }
+    set_active(control, next_up(control, from));
+    control_retry_soon(control);
+}
+
+void control_retry_soon(struct control *control)
+{
+    if (!control->stopping && !env_timer_armed(&control->retry))
+        env_timer_set(control->env, &control->retry, env_now_us(control->env) + CONTROL_RETRY_US);
+}
+
+static void on_retry(struct env_timer *timer)
+{
+    control_drive(CONTAINER_OF(timer, struct control, retry));
+}
+
+void control_drive(struct control *control)
+{
+    if (control->stopping)
+        return;
+    control_calls_drive(control);
+    if (!control_active(control))
+        return; /* the next link that comes up drives */
+    if (!control->registered)
+        control_register(control);
+    control_tail(control);
+}
+
+bool control_ask_send(struct control *control, struct control_ask *ask, uint16_t type, struct iobuf *payload, uint64_t timeout_us,
+                      void (*done)(struct rpc_call *call, enum err err, uint16_t type, const uint8_t *payload, size_t len))
+{
+    struct control_link *link = control_active(control);
+    bool can = payload && link && !ask->under_way;
+
+    if (can) {
+        ask->control = control;
+        ask->under_way = true;
+        ask->link = (unsigned)control->active;
+        ask->call.done = done;
+        rpc_client_call(link->client, type, payload, timeout_us, &ask->call);
+    }
+    iobuf_unref(payload);
+    return can;
+}
+
+unsigned control_ask_over(struct control_ask *ask)
+{
+    ask->under_way = false;
+    return ask->link;
+}
+
+static void on_link_up(void *ctx, const struct rpc_identity *peer)
+{
+    struct control_link *link = ctx;
+
+    link->up = true;
+    link->node_id = peer->node_id;
+    control_drive(link->control);
+}
+
+static void on_link_down(void *ctx, enum err why)
+{
+    struct control_link *link = ctx;
+    struct control *control = link->control;
+
+    if (link->up || why == ERR_MISMATCH)
+        LOG(control->broker->log, WARN, "controller.lost", F_STR("host", link->addr.host),
+            F_I64("port", link->addr.port), F_ERR("error", why));
+    link->up = false;
+    if (control->active >= 0 && link == &control->links[control->active])
+        set_active(control, next_up(control, (unsigned)control->active));
+    control_retry_soon(control);
+}
+
+static void links_open(struct control *control)
+{
+    static const struct rpc_client_handler handler = {.up = on_link_up, .down = on_link_down};
+    const struct endpoints *servers = &control->broker->config->controller_bootstrap_servers;
+
+    control->link_count = MIN(servers->count, (uint32_t)CONTROL_LINKS_MAX);
+    for (unsigned i = 0; i < control->link_count; i++) {
+        struct control_link *link = &control->links[i];
+        *link = (struct control_link){.control = control, .node_id = -1, .addr = {.port = servers->items[i].port}};
+        str_copy(str_from(servers->items[i].host), link->addr.host, sizeof(link->addr.host));
+        link->client = rpc_client_new(control->env, &link->addr, &control->self, &handler, link);
+        ASSERT(link->client); /* at start: nothing to lose yet */
+    }
+}
+
+/* -- life ------------------------------------------------------------------------------------------------------------------------ */
+
+static void on_start(struct env_msg *msg)
+{
+    struct control *control = CONTAINER_OF(msg, struct control, start_msg);
+
+    env_random(control->env, &control->self.incarnation, sizeof(control->self.incarnation));
+    env_random(control->env, control->incarnation_id.b, sizeof(control->incarnation_id.b));
+    links_open(control);
+}
+
+static void applied_init(struct control *control)
+{
+    for (unsigned i = 0; i < control->broker->shard_count; i++)
+        control->applied[i].control = control;
+}
+
+struct control *control_start(struct env *parent, struct broker_shared *broker, const struct control_options *options)
+{
+    struct control *control = calloc(1, sizeof(*control));
+
+    if (!control)
+        return NULL;
+    control->broker = broker;
+    control->options = *options;
+    control->parent = parent;
+    control->self = (struct rpc_identity){.node_id = broker->broker_id, .role = RPC_BROKER, .cluster_id = options->cluster_id};
+    control->active = -1;
+    control->fenced = true;
+    control->image = image_new();
+    list_init(&control->calls);
+    route_table_init(&control->placement);
+    arena_init(&control->arena, NULL, 0, CONTROL_ARENA_BYTES);
+    env_timer_init(&control->retry, on_retry);
+    env_timer_init(&control->heartbeat_timer, control_on_heartbeat_timer);
+    control_notes_init(control);
+    applied_init(control);
+    broker->control = control; /* before the first message can come back */
+    control->start_msg.fn = on_start;
+    control->env = control->image ? env_spawn(parent, "control", &control->start_msg) : NULL;
+    if (control->env)
+        return control;
+    image_unref(control->image);
+    free(control);
+    broker->control = NULL;
+    return NULL;
+}
+
+static void on_shutdown(struct env_msg *msg)
+{
+    struct control *control = CONTAINER_OF(msg, struct control, shutdown_msg);
+
+    control->shutting_down = true;
+    control_heartbeat_now(control);
+}
+
+void control_begin_shutdown(struct control *control)
+{
+    control->shutdown_msg.fn = on_shutdown;
+    env_post(control->env, &control->shutdown_msg);
+}
+
+static void on_stop(struct env_msg *msg)
+{
+    struct control *control = CONTAINER_OF(msg, struct control, stop_msg);
+    struct env *parent = control->parent;
+    struct env_msg *done = control->stopped_msg;
+
+    control->stopping = true;
+    for (unsigned i = 0; i < control->link_count; i++)
+        rpc_client_close(control->links[i].client);
+    control_calls_fail_all(control, KAFKA_BROKER_NOT_AVAILABLE);
+    env_timer_cancel(control->env, &control->retry);
+    env_timer_cancel(control->env, &control->heartbeat_timer);
+    if (control->snapshot.edit)
+        image_edit_abort(control->snapshot.edit);
+    writer_free(&control->snapshot.rest);
+    route_table_free(&control->placement);
+    arena_free(&control->arena);
+    image_unref(control->image);
+    env_stop(control->env);
+    env_post(parent, done);
+}
+
+void control_stop(struct control *control, struct env_msg *done)
+{
+    control->stopped_msg = done;
+    control->stop_msg.fn = on_stop;
+    env_post(control->env, &control->stop_msg);
+}
+
+/* -- notes from shards -------------------------------------------------------------------------------------------------------------- */
+
+static void on_applied(struct env_msg *msg)
+{
+    struct applied_note *note = CONTAINER_OF(msg, struct applied_note, msg);
+    struct control *control = note->control;
+
+    atomic_store(&note->posted, false);
+    if (control->registered && control->fenced && control_applied_min(control) >= (uint64_t)control->broker_epoch)
+        control_heartbeat_now(control); /* ready to be unfenced: no need to wait for the interval */
+}
+
+void control_shard_applied(struct control *control, unsigned shard, uint64_t index, uint32_t failed_partitions)
+{
+    struct applied_note *note = &control->applied[shard];
+
+    atomic_store(&note->index, index);
+    atomic_store(&note->failed_partitions, failed_partitions);
+    if (atomic_exchange(&note->posted, true))
+        return;
+    note->msg.fn = on_applied;
+    env_post(control->env, &note->msg);
+}
