@@ -159,11 +159,15 @@ class MessageParser:
     def parse(self, lines):
         root = Struct('', self.message.api.versions)
         self.message.root = root
-        rest = self.parse_fields(root, lines, 4)
-        if rest:
-            raise SchemaError('bad indentation')
+        self.parse_all(root, lines, 4)
         self.message.structs.append(root)
         return self.message
+
+    def parse_all(self, struct, lines, indent):
+        rest = self.parse_fields(struct, lines, indent)
+        if rest:
+            self.at = rest[0][0]
+            raise SchemaError('bad indentation')
 
     def parse_fields(self, struct, lines, indent):
         while lines and lines[0][1] == indent:
@@ -205,8 +209,9 @@ class MessageParser:
             raise SchemaError('struct %s is defined twice' % name)
         self.used.add(name)
         struct = Struct(name, versions)
-        if not children or self.parse_fields(struct, children, indent):
-            raise SchemaError('struct %s: no fields or bad indentation' % name)
+        if not children:
+            raise SchemaError('struct %s has no fields' % name)
+        self.parse_all(struct, children, indent)
         self.message.structs.append(struct)
         return struct
 
