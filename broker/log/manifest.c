@@ -1,0 +1,567 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/log/manifest.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "common/base/assert.h"
+#include "common/base/wire.h"
+#include "common/log/log_path.h"
+#include "common/log/segfile.h"
+
+#define TEMP_NAME      MANIFEST_NAME ".tmp"
+#define KEY_SIZE       20 /* topic id, index */
+#define ENTRY_SIZE     (KEY_SIZE + 3 * 8 + 1)
+#define BOOT_SIZE      37
+#define FRAME_MAX      256
+#define REWRITE_BYTES  (1u << 20) /* the file is rewritten when it is larger than this ... */
+#define REWRITE_FACTOR 4          /* ... and than so many times what its entries need */
+#define FLUSH_FRAMES   64
+
+/* Frames of the file. */
+enum manifest_frame {
+    FRAME_ENTRY = 1,
+    FRAME_REMOVED = 2,
+    FRAME_RUNNING = 3, /* data: boot id. No entry is clean until FRAME_CLEAN_STOP is the last word */
+    FRAME_CLEAN_STOP = 4,
+};
+
+struct node {
+    uint8_t key[KEY_SIZE];
+    int64_t recovery_point, high_watermark, log_start;
+    bool clean, removed; /* removed: goes when that is written */
+    bool dirty;
+    struct node *next_dirty;
+    UT_hash_handle hh;
+};
+
+struct manifest {
+    struct env *env;
+    char dir[LOG_PATH_MAX], path[LOG_PATH_MAX], temp[LOG_PATH_MAX];
+    char boot_id[BOOT_SIZE];
+    struct segfile file;
+    struct segfile next; /* the rewritten file while it is being synced */
+    enum rewrite { REWRITE_NONE, REWRITE_SYNCING, REWRITE_RENAMED } rewrite;
+    struct env_io rewrite_io, sync_io;
+    bool rewrite_busy, syncing; /* the request is under way */
+    enum err failed;
+
+    pthread_mutex_t lock; /* of all below; shards update their entries, the owner writes them */
+    struct node *nodes;
+    struct node *dirty; /* in no order */
+    bool want_sync;
+    bool posted; /* msg is on its way to the owner */
+    bool closing;
+    struct env_msg msg;
+};
+
+static const struct segfile_limits limits = {.frame_max = FRAME_MAX, .allocate_bytes = 0};
+
+/* -- entries (under the lock)
+ * ----------------------------------------------------------------------------------------------------- */
+
+static void make_key(uint8_t key[KEY_SIZE], struct uuid topic_id, int32_t index)
+{
+    memcpy(key, topic_id.b, sizeof(topic_id.b));
+    store_be32(key + sizeof(topic_id.b), (uint32_t)index);
+}
+
+static struct node *find(struct manifest *m, const uint8_t key[KEY_SIZE])
+{
+    struct node *node;
+    HASH_FIND(hh, m->nodes, key, KEY_SIZE, node);
+    return node;
+}
+
+static struct node *find_or_add(struct manifest *m, const uint8_t key[KEY_SIZE])
+{
+    struct node *node = find(m, key);
+    if (node)
+        return node;
+    node = calloc(1, sizeof(*node));
+    if (node == NULL)
+        return NULL;
+    memcpy(node->key, key, KEY_SIZE);
+    HASH_ADD(hh, m->nodes, key, KEY_SIZE, node);
+    return node;
+}
+
+static void drop(struct manifest *m, struct node *node)
+{
+    HASH_DEL(m->nodes, node);
+    free(node);
+}
+
+static void encode(const struct node *node, uint8_t out[ENTRY_SIZE])
+{
+    memcpy(out, node->key, KEY_SIZE);
+    store_be64(out + KEY_SIZE, (uint64_t)node->recovery_point);
+    store_be64(out + KEY_SIZE + 8, (uint64_t)node->high_watermark);
+    store_be64(out + KEY_SIZE + 16, (uint64_t)node->log_start);
+    out[KEY_SIZE + 24] = node->clean;
+}
+
+static void decode(const uint8_t *p, struct node *node)
+{
+    node->recovery_point = (int64_t)load_be64(p + KEY_SIZE);
+    node->high_watermark = (int64_t)load_be64(p + KEY_SIZE + 8);
+    node->log_start = (int64_t)load_be64(p + KEY_SIZE + 16);
+    node->clean = p[KEY_SIZE + 24] & 1;
+    node->removed = false;
+}
+
+static struct segframe frame_of(const struct node *node, uint8_t data[ENTRY_SIZE])
+{
+    encode(node, data);
+    return (struct segframe){.type = node->removed ? FRAME_REMOVED : FRAME_ENTRY,
+                             .data = data,
+                             .len = node->removed ? KEY_SIZE : ENTRY_SIZE};
+}
+
+/* -- rewriting
+ * --------------------------------------------------------------------------------------------------------------------
+ */
+
+static void fail(struct manifest *m, enum err err)
+{
+    if (m->failed == OK)
+        m->failed = err;
+}
+
+static enum err append_running(struct manifest *m, struct segfile *file)
+{
+    struct segframe frame = {.type = FRAME_RUNNING, .data = m->boot_id, .len = BOOT_SIZE};
+    return segfile_append(file, &frame, 1);
+}
+
+/* Writes every entry to a new file beside the present one. Under the lock (memory and page cache only). */
+static enum err write_all(struct manifest *m, struct segfile *file)
+{
+    struct segfile_info info = {.kind = SEGFILE_MANIFEST};
+    enum err err = env_unlink(m->env, m->temp);
+    if (err == OK || err == ERR_NOT_FOUND)
+        err = segfile_create(m->env, m->temp, &info, &limits, file);
+    if (err)
+        return err;
+    err = append_running(m, file);
+    for (struct node *node = m->nodes; node && err == OK; node = node->hh.next) {
+        uint8_t data[ENTRY_SIZE];
+        struct segframe frame = frame_of(node, data);
+        if (!node->removed)
+            err = segfile_append(file, &frame, 1);
+    }
+    if (err)
+        segfile_close(file);
+    return err;
+}
+
+static void flush(struct manifest *m);
+
+static void take_over(struct manifest *m)
+{
+    segfile_close(&m->file);
+    m->file = m->next;
+    m->next.file = NULL;
+    segfile_synced(&m->file, m->file.size);
+    m->rewrite = REWRITE_NONE;
+}
+
+static void give_up_rewrite(struct manifest *m)
+{
+    segfile_close(&m->next);
+    m->rewrite = REWRITE_NONE;
+}
+
+static void dir_synced(struct env_io *io, enum err err)
+{
+    struct manifest *m = CONTAINER_OF(io, struct manifest, rewrite_io);
+    m->rewrite_busy = false;
+    if (err)
+        fail(m, err);
+    if (m->rewrite == REWRITE_RENAMED)
+        take_over(m);
+    flush(m);
+}
+
+static void rewrite_synced(struct env_io *io, enum err err)
+{
+    struct manifest *m = CONTAINER_OF(io, struct manifest, rewrite_io);
+    m->rewrite_busy = false;
+    if (err == OK && m->rewrite == REWRITE_SYNCING)
+        err = env_rename(m->env, m->temp, m->path);
+    if (err || m->rewrite != REWRITE_SYNCING) { /* else: closing */
+        if (err)
+            fail(m, err);
+        give_up_rewrite(m);
+        flush(m);
+        return;
+    }
+    m->rewrite = REWRITE_RENAMED;
+    m->rewrite_busy = true;
+    env_dir_sync(m->env, m->dir, &m->rewrite_io, dir_synced);
+}
+
+static void rewrite_when_due(struct manifest *m)
+{
+    pthread_mutex_lock(&m->lock);
+    uint64_t needed = HASH_COUNT(m->nodes) * segfile_frame_size(ENTRY_SIZE);
+    bool due = m->rewrite == REWRITE_NONE && !m->syncing && m->failed == OK && !m->closing &&
+               m->file.size > REWRITE_BYTES && m->file.size > REWRITE_FACTOR * needed;
+    enum err err = due ? write_all(m, &m->next) : OK;
+    pthread_mutex_unlock(&m->lock);
+    if (err)
+        fail(m, err);
+    if (!due || err)
+        return;
+    m->rewrite = REWRITE_SYNCING;
+    m->rewrite_busy = true;
+    env_file_sync(m->next.file, &m->rewrite_io, rewrite_synced);
+}
+
+/* -- writing
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
+
+/* Takes up to FLUSH_FRAMES dirty entries and writes them. False when there were none. */
+static bool flush_some(struct manifest *m)
+{
+    struct segframe frames[FLUSH_FRAMES];
+    uint8_t data[FLUSH_FRAMES][ENTRY_SIZE];
+    int count = 0;
+    pthread_mutex_lock(&m->lock);
+    while (count < FLUSH_FRAMES && m->dirty) {
+        struct node *node = m->dirty;
+        m->dirty = node->next_dirty;
+        node->dirty = false;
+        frames[count] = frame_of(node, data[count]);
+        count++;
+        if (node->removed)
+            drop(m, node);
+    }
+    pthread_mutex_unlock(&m->lock);
+    if (count == 0 || m->failed)
+        return count > 0;
+    enum err err = segfile_append(&m->file, frames, count);
+    if (err)
+        fail(m, err);
+    return true;
+}
+
+static void synced(struct env_io *io, enum err err)
+{
+    struct manifest *m = CONTAINER_OF(io, struct manifest, sync_io);
+    m->syncing = false;
+    if (err)
+        fail(m, err);
+    flush(m);
+}
+
+static void sync_when_wanted(struct manifest *m)
+{
+    pthread_mutex_lock(&m->lock);
+    bool due = m->want_sync && !m->syncing && m->failed == OK;
+    if (due)
+        m->want_sync = false;
+    pthread_mutex_unlock(&m->lock);
+    if (!due)
+        return;
+    m->syncing = true;
+    env_file_sync(m->file.file, &m->sync_io, synced);
+}
+
+static void free_manifest(struct manifest *m)
+{
+    struct node *node, *next;
+    HASH_ITER(hh, m->nodes, node, next)
+    drop(m, node);
+    segfile_close(&m->file);
+    pthread_mutex_destroy(&m->lock);
+    free(m);
+}
+
+/* On the owner's loop; nothing is written while a rewritten file is about to take over. */
+static void flush(struct manifest *m)
+{
+    if (m->closing) {
+        if (!m->posted && !m->rewrite_busy && !m->syncing)
+            free_manifest(m);
+        return;
+    }
+    if (m->rewrite != REWRITE_NONE)
+        return;
+    while (flush_some(m)) {
+    }
+    sync_when_wanted(m);
+    rewrite_when_due(m);
+}
+
+static void on_msg(struct env_msg *msg)
+{
+    struct manifest *m = CONTAINER_OF(msg, struct manifest, msg);
+    pthread_mutex_lock(&m->lock);
+    m->posted = false;
+    pthread_mutex_unlock(&m->lock);
+    flush(m);
+}
+
+/* Under the lock: puts node on the dirty list; true when the caller must post msg. */
+static bool mark_dirty(struct manifest *m, struct node *node)
+{
+    if (!node->dirty) {
+        node->dirty = true;
+        node->next_dirty = m->dirty;
+        m->dirty = node;
+    }
+    bool post = !m->posted && !m->closing;
+    m->posted = m->posted || post;
+    return post;
+}
+
+/* -- any thread
+ * -------------------------------------------------------------------------------------------------------------------
+ */
+
+bool manifest_get(struct manifest *m, struct uuid topic_id, int32_t index, struct manifest_entry *ret_entry)
+{
+    uint8_t key[KEY_SIZE];
+    make_key(key, topic_id, index);
+    pthread_mutex_lock(&m->lock);
+    const struct node *node = find(m, key);
+    bool known = node && !node->removed;
+    if (known)
+        *ret_entry = (struct manifest_entry){.topic_id = topic_id,
+                                             .index = index,
+                                             .recovery_point = node->recovery_point,
+                                             .high_watermark = node->high_watermark,
+                                             .log_start = node->log_start,
+                                             .clean = node->clean};
+    pthread_mutex_unlock(&m->lock);
+    return known;
+}
+
+void manifest_put(struct manifest *m, const struct manifest_entry *entry)
+{
+    uint8_t key[KEY_SIZE];
+    bool post = false;
+    make_key(key, entry->topic_id, entry->index);
+    pthread_mutex_lock(&m->lock);
+    struct node *node = find_or_add(m, key);
+    if (node) {
+        m->want_sync = m->want_sync || entry->log_start > node->log_start;
+        node->recovery_point = entry->recovery_point;
+        node->high_watermark = entry->high_watermark;
+        node->log_start = entry->log_start;
+        node->clean = entry->clean;
+        node->removed = false;
+        post = mark_dirty(m, node);
+    }
+    pthread_mutex_unlock(&m->lock);
+    if (post)
+        env_post(m->env, &m->msg);
+}
+
+void manifest_remove(struct manifest *m, struct uuid topic_id, int32_t index)
+{
+    uint8_t key[KEY_SIZE];
+    bool post = false;
+    make_key(key, topic_id, index);
+    pthread_mutex_lock(&m->lock);
+    struct node *node = find(m, key);
+    if (node) {
+        node->removed = true;
+        post = mark_dirty(m, node);
+    }
+    pthread_mutex_unlock(&m->lock);
+    if (post)
+        env_post(m->env, &m->msg);
+}
+
+uint32_t manifest_count(struct manifest *m)
+{
+    uint32_t count = 0;
+    pthread_mutex_lock(&m->lock);
+    for (const struct node *node = m->nodes; node; node = node->hh.next)
+        count += !node->removed;
+    pthread_mutex_unlock(&m->lock);
+    return count;
+}
+
+enum err manifest_failed(struct manifest *m)
+{
+    return m->failed;
+}
+
+/* -- life
+ * -------------------------------------------------------------------------------------------------------------------------
+ */
+
+struct load {
+    struct manifest *m;
+    bool clean_stop;
+    char boot_id[BOOT_SIZE];
+};
+
+static enum err load_entry(struct manifest *m, const struct segframe *frame)
+{
+    if (frame->len < ENTRY_SIZE)
+        return ERR_CORRUPT;
+    struct node *node = find_or_add(m, frame->data);
+    if (node == NULL)
+        return ERR_NOMEM;
+    decode(frame->data, node);
+    return OK;
+}
+
+static enum err load_frame(void *ctx, const struct segframe *frame)
+{
+    struct load *load = ctx;
+    struct node *node;
+    load->clean_stop = frame->type == FRAME_CLEAN_STOP;
+    switch (frame->type) {
+    case FRAME_ENTRY: return load_entry(load->m, frame);
+    case FRAME_REMOVED:
+        node = frame->len < KEY_SIZE ? NULL : find(load->m, frame->data);
+        if (node)
+            drop(load->m, node);
+        return OK;
+    case FRAME_RUNNING:
+        if (frame->len == BOOT_SIZE)
+            memcpy(load->boot_id, frame->data, BOOT_SIZE);
+        return OK;
+    default: return OK; /* of a later version: not for us */
+    }
+}
+
+/* What is damaged stays for people to look at; the readable part goes on in a new file. */
+static enum err set_aside(struct manifest *m)
+{
+    char to[LOG_PATH_MAX + 32];
+    uint32_t random;
+    env_random(m->env, &random, sizeof(random));
+    snprintf(to, sizeof(to), "%s.damaged-%08" PRIx32, m->path, random);
+    segfile_close(&m->file);
+    return env_rename(m->env, m->path, to);
+}
+
+static enum err start_file(struct manifest *m)
+{
+    enum err err = write_all(m, &m->file);
+    if (err == OK)
+        err = env_file_sync_wait(m->file.file);
+    if (err == OK)
+        err = env_rename(m->env, m->temp, m->path);
+    return err ? err : env_dir_sync_wait(m->env, m->dir);
+}
+
+static enum err continue_file(struct manifest *m, const struct segfile_tail *tail)
+{
+    enum err err = tail->kind == SEGTAIL_TORN ? segfile_cut_wait(&m->file) : OK;
+    if (err == OK)
+        err = append_running(m, &m->file);
+    if (err == OK)
+        err = env_file_sync_wait(m->file.file);
+    if (err == OK)
+        segfile_synced(&m->file, m->file.size);
+    return err;
+}
+
+static void finish_load(struct manifest *m, const struct load *load, struct manifest_report *report)
+{
+    report->clean_stop = load->clean_stop && !report->damaged;
+    report->same_boot = memcmp(load->boot_id, m->boot_id, BOOT_SIZE) == 0;
+    report->partitions = HASH_COUNT(m->nodes);
+    for (struct node *node = m->nodes; node; node = node->hh.next)
+        node->clean = node->clean && report->clean_stop;
+}
+
+static enum err load_file(struct manifest *m, struct manifest_report *report)
+{
+    struct load load = {.m = m};
+    struct segfile_tail tail;
+    enum err err = segfile_open(m->env, m->path, true, SEGFILE_MANIFEST, &limits, &m->file);
+    report->created = err == ERR_NOT_FOUND;
+    if (err == ERR_NOT_FOUND)
+        return start_file(m);
+    report->damaged = err == ERR_TRUNCATED || err == ERR_CORRUPT;
+    if (err && !report->damaged)
+        return err;
+    if (!report->damaged) {
+        err = segfile_scan(&m->file, load_frame, &load, &tail);
+        report->damaged = err == ERR_CORRUPT || (err == OK && tail.kind == SEGTAIL_DAMAGED);
+        if (err && !report->damaged)
+            return err;
+    }
+    finish_load(m, &load, report);
+    if (!report->damaged)
+        return continue_file(m, &tail);
+    err = set_aside(m);
+    return err ? err : start_file(m);
+}
+
+enum err manifest_open(struct env *owner, const char *data_dir, struct manifest **ret_manifest,
+                       struct manifest_report *ret_report)
+{
+    struct manifest_report report = {0};
+    struct manifest *m = calloc(1, sizeof(*m));
+    if (m == NULL)
+        return ERR_NOMEM;
+    m->env = owner;
+    m->msg.fn = on_msg;
+    pthread_mutex_init(&m->lock, NULL);
+    env_boot_id(owner, m->boot_id);
+    enum err err = log_path(m->path, data_dir, MANIFEST_NAME);
+    if (err == OK)
+        err = log_path(m->temp, data_dir, TEMP_NAME);
+    snprintf(m->dir, sizeof(m->dir), "%s", data_dir);
+    if (err == OK)
+        err = load_file(m, &report);
+    if (err) {
+        free_manifest(m);
+        return err;
+    }
+    *ret_manifest = m;
+    *ret_report = report;
+    return OK;
+}
+
+static enum err write_clean_stop(struct manifest *m)
+{
+    struct segframe frame = {.type = FRAME_CLEAN_STOP};
+    enum err err = segfile_append(&m->file, &frame, 1);
+    return err ? err : env_file_sync_wait(m->file.file);
+}
+
+/* A rewrite under way: the file that has the name by now is the one to finish. */
+static void settle_rewrite(struct manifest *m)
+{
+    if (m->rewrite == REWRITE_RENAMED) {
+        enum err err = env_dir_sync_wait(m->env, m->dir);
+        if (err)
+            fail(m, err);
+        take_over(m);
+    } else if (m->rewrite == REWRITE_SYNCING) {
+        give_up_rewrite(m);
+    }
+}
+
+enum err manifest_close(struct manifest *m, bool clean)
+{
+    settle_rewrite(m);
+    while (flush_some(m)) {
+    }
+    enum err err = clean && m->failed == OK ? write_clean_stop(m) : OK;
+    if (err)
+        fail(m, err);
+    err = m->failed;
+    pthread_mutex_lock(&m->lock);
+    m->closing = true;
+    bool busy = m->posted || m->syncing || m->rewrite_busy;
+    pthread_mutex_unlock(&m->lock);
+    if (!busy)
+        free_manifest(m);
+    return err;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The journal of a data directory (DESIGN, Data): which partition replicas it holds, and for each its
+ * recovery point, high watermark and log start. One append-only, checksummed file (common/log/segfile) that
+ * is rewritten when it has grown; nothing is rewritten periodically. A lost or damaged one costs time (logs
+ * are scanned from the start), not data.
+ *
+ * Owned by one loop, which writes the file; manifest_get/put/remove may be called from any thread. Updates
+ * are in the page cache after the owner's next turn; a moved log start is also synced.
+ */
+#ifndef SLUICE_BROKER_LOG_MANIFEST_H
+#define SLUICE_BROKER_LOG_MANIFEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/err.h"
+#include "common/base/types.h"
+#include "common/env/env.h"
+
+#define MANIFEST_NAME "manifest"
+
+struct manifest;
+
+struct manifest_entry {
+    struct uuid topic_id;
+    int32_t index;
+    int64_t recovery_point; /* everything below was synced */
+    int64_t high_watermark;
+    int64_t log_start;
+    bool clean; /* closed cleanly at recovery_point and not opened since */
+};
+
+struct manifest_report {
+    bool created;    /* there was none */
+    bool damaged;    /* bad bytes: set aside as manifest.damaged-..., what could be read is used */
+    bool clean_stop; /* the last run ended with manifest_close(clean) */
+    bool same_boot;  /* the last run was under this boot of the machine: its page cache survived */
+    uint32_t partitions;
+};
+
+/* Opens or creates data_dir's manifest on the owner's loop and marks the directory as running (durably).
+ * Errors of the disk, ERR_NOMEM, ERR_VERSION. */
+enum err manifest_open(struct env *owner, const char *data_dir, struct manifest **ret_manifest,
+                       struct manifest_report *ret_report);
+
+/* Writes what is pending, with clean = true also the mark of a clean stop, blocks until durable, and frees.
+ * On the owner's loop, when no other thread uses it any more. The error is that of the writing; the manifest
+ * is gone anyway. */
+enum err manifest_close(struct manifest *manifest, bool clean);
+
+/* Any thread. False: not known. */
+bool manifest_get(struct manifest *manifest, struct uuid topic_id, int32_t index,
+                  struct manifest_entry *ret_entry);
+
+/* Any thread. Adds or replaces; written soon. Out of memory: the update is lost, which costs scanning time.
+ */
+void manifest_put(struct manifest *manifest, const struct manifest_entry *entry);
+
+/* Any thread. */
+void manifest_remove(struct manifest *manifest, struct uuid topic_id, int32_t index);
+
+/* Entries now. */
+uint32_t manifest_count(struct manifest *manifest);
+
+/* The first failed write or sync, OK: none. After it nothing more is written. */
+enum err manifest_failed(struct manifest *manifest);
+
+#endif

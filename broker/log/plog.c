@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/log/plog.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/log/plog_internal.h"
+#include "common/base/assert.h"
+
+STATIC_ASSERT(PLOG_DIR_MAX + PLOG_NAME_MAX + 8 < PLOG_PATH_MAX, "every path below the directory fits");
+STATIC_ASSERT((PLOG_RECENT & (PLOG_RECENT - 1)) == 0, "the ring's counter may wrap");
+
+/* -- figures
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
+
+int64_t plog_start(const struct plog *log)
+{
+    return log->start;
+}
+
+int64_t plog_end(const struct plog *log)
+{
+    return log->end;
+}
+
+int64_t plog_synced_end(const struct plog *log)
+{
+    return log->synced_end;
+}
+
+enum err plog_failed(const struct plog *log)
+{
+    return log->failed;
+}
+
+uint64_t plog_size_bytes(const struct plog *log)
+{
+    uint64_t size = 0;
+    for (int32_t i = 0; i < log->segments_count; i++)
+        size += log->segments[i].size;
+    return size;
+}
+
+struct epoch_cache *plog_epochs(struct plog *log)
+{
+    return &log->epochs;
+}
+
+struct producer_state *plog_producers(struct plog *log)
+{
+    return &log->producers;
+}
+
+void plog_set_config(struct plog *log, const struct plog_config *config)
+{
+    log->config = *config;
+    log->config.segment_bytes = MIN(MAX(config->segment_bytes, 1), PLOG_SEGMENT_BYTES_MAX);
+    if (config->index_interval_bytes <= 0)
+        log->config.index_interval_bytes = PLOG_INDEX_INTERVAL;
+    log->producers.expiry_us = config->producer_expiry_us;
+}
+
+enum err plog_fail(struct plog *log, enum err err)
+{
+    ASSERT(err != OK);
+    if (log->failed == OK)
+        log->failed = err;
+    return log->failed;
+}
+
+/* -- writing
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
+
+/* Room for all that the batches add, so that nothing can fail behind the write. Counts what is in them. */
+static enum err reserve(struct plog *log, const uint8_t *batches, uint32_t len, uint32_t *ret_count,
+                        int64_t *ret_end)
+{
+    uint32_t count = 0, at = 0;
+    int64_t end = log->end;
+    while (at < len) {
+        const uint8_t *p = batches + at;
+        ASSERT(len - at >= BATCH_HEADER_BYTES);
+        ASSERT(batch_base_offset(p) >= end && batch_last_offset_delta(p) >= 0);
+        end = batch_next_offset(p);
+        at += (uint32_t)batch_size(p);
+        count++;
+    }
+    ASSERT(at == len);
+    *ret_count = count;
+    *ret_end = end;
+    return plog_index_reserve(plog_active(log), count + 1);
+}
+
+/* For the first batch (a leader appends one at a time); a follower that runs out of memory behind its write
+ * is offline. */
+static enum err reserve_state(struct plog *log, const uint8_t *batch)
+{
+    enum err err = epoch_cache_reserve(&log->epochs);
+    if (err || batch_producer_id(batch) < 0)
+        return err;
+    return producer_state_reserve(&log->producers, env_now_us(log->env));
+}
+
+static enum err roll_when_due(struct plog *log, uint32_t len, int64_t end)
+{
+    const struct plog_segment *seg = plog_active(log);
+    bool full = (int64_t)seg->size + len > log->config.segment_bytes || end - seg->base_offset > INT32_MAX;
+    return full && seg->size > 0 ? plog_roll(log) : OK;
+}
+
+static void note_recent(struct plog *log, int64_t base_offset, uint32_t position)
+{
+    log->recent[log->recent_count % PLOG_RECENT] = (struct plog_recent){base_offset, position};
+    log->recent_count++;
+}
+
+static enum err take_batch(struct plog *log, struct plog_segment *seg, const uint8_t *p, uint32_t position)
+{
+    struct batch_header batch = batch_header_of(p);
+    enum err err = OK;
+    if (batch.leader_epoch != epoch_cache_latest(&log->epochs)) {
+        bool changed = false;
+        err = epoch_cache_assign(&log->epochs, batch.leader_epoch, batch.base_offset, &changed);
+        log->epochs_dirty = log->epochs_dirty || changed;
+    }
+    plog_index_batch(log, seg, &batch, position);
+    note_recent(log, batch.base_offset, position);
+    if (err == OK && batch.producer_id >= 0)
+        err = plog_replay_producer(log, &batch);
+    return err;
+}
+
+enum err plog_append(struct plog *log, const uint8_t *batches, uint32_t len)
+{
+    struct env_file *file;
+    struct iovec iov = {(void *)(uintptr_t)batches, len};
+    uint32_t count;
+    int64_t end;
+    if (log->failed)
+        return log->failed;
+    ASSERT(len >= BATCH_HEADER_BYTES && len <= PLOG_SEGMENT_BYTES_MAX);
+    enum err err = reserve(log, batches, len, &count, &end);
+    if (err == OK)
+        err = reserve_state(log, batches);
+    if (err)
+        return err;
+    err = roll_when_due(log, len, end);
+    if (err == OK)
+        err = plog_index_reserve(plog_active(log), count + 1);
+    struct plog_segment *seg = plog_active(log);
+    if (err == OK)
+        err = plog_segment_file(log, seg, &file);
+    if (err == OK)
+        err = env_file_write(file, seg->size, &iov, 1);
+    for (uint32_t at = 0; at < len && err == OK; at += (uint32_t)batch_size(batches + at)) {
+        err = take_batch(log, seg, batches + at, seg->size);
+        seg->size += (uint32_t)batch_size(batches + at);
+    }
+    if (err)
+        return plog_fail(log, err);
+    seg->dirty = true;
+    log->end = end;
+    err = plog_index_flush(log, seg, false);
+    return err ? plog_fail(log, err) : OK;
+}
+
+enum err plog_assign_epoch(struct plog *log, int32_t epoch, int64_t start_offset)
+{
+    bool changed = false;
+    enum err err = epoch_cache_assign(&log->epochs, epoch, start_offset, &changed);
+    log->epochs_dirty = log->epochs_dirty || changed;
+    return err;
+}
+
+/* -- life
+ * -------------------------------------------------------------------------------------------------------------------------
+ */
+
+static void *resize(void *ctx, void *old, size_t old_size, size_t new_size)
+{
+    if (new_size > 0)
+        return realloc(old, new_size);
+    free(old);
+    return NULL;
+}
+
+static struct plog *new_log(const struct plog_setup *setup)
+{
+    struct plog *log = calloc(1, sizeof(*log));
+    if (log == NULL)
+        return NULL;
+    log->env = setup->env;
+    log->alloc.resize = resize;
+    log->topic_id = setup->topic_id;
+    log->synced = setup->synced;
+    log->ctx = setup->ctx;
+    epoch_cache_init(&log->epochs, &log->alloc);
+    producer_state_init(&log->producers, &log->alloc, setup->config.producer_expiry_us);
+    plog_set_config(log, &setup->config);
+    plog_sync_init(log);
+    return log;
+}
+
+static enum err set_dirs(struct plog *log, const struct plog_setup *setup)
+{
+    int len = snprintf(log->data_dir, sizeof(log->data_dir), "%s", setup->data_dir);
+    if (len < 0 || len >= (int)sizeof(log->data_dir))
+        return ERR_TOO_LARGE;
+    len = snprintf(log->dir, sizeof(log->dir), "%s/%s", setup->data_dir, setup->name);
+    return len < 0 || len >= (int)sizeof(log->dir) ? ERR_TOO_LARGE : OK;
+}
+
+static bool list_segment(void *ctx, const char *name, bool is_dir)
+{
+    struct plog *log = ctx;
+    int64_t offset;
+    if (is_dir || !plog_parse_name(name, ".log", &offset))
+        return true;
+    if (log->segments_count == log->segments_cap) {
+        int32_t cap = log->segments_cap ? log->segments_cap * 2 : 4;
+        void *grown = realloc(log->segments, (size_t)cap * sizeof(*log->segments));
+        if (grown == NULL) {
+            log->failed = ERR_NOMEM;
+            return false;
+        }
+        log->segments = grown;
+        log->segments_cap = cap;
+    }
+    /* names come in byte order, so offsets rise */
+    log->segments[log->segments_count++] = (struct plog_segment){.base_offset = offset, .max_timestamp = -1};
+    return true;
+}
+
+static enum err size_segment(struct plog *log, struct plog_segment *seg)
+{
+    struct env_file *file;
+    uint64_t size;
+    enum err err = plog_segment_file(log, seg, &file);
+    if (err == OK)
+        err = env_file_size(file, &size);
+    if (err)
+        return err;
+    if (size > PLOG_SEGMENT_BYTES_MAX)
+        return ERR_TOO_LARGE;
+    seg->size = (uint32_t)size;
+    env_file_close(seg->file);
+    seg->file = NULL;
+    return OK;
+}
+
+static enum err list_segments(struct plog *log)
+{
+    enum err err = env_dir_list(log->env, log->dir, list_segment, log);
+    if (err || log->failed)
+        return err ? err : log->failed;
+    for (int32_t i = 0; i < log->segments_count && err == OK; i++)
+        err = size_segment(log, &log->segments[i]);
+    return err;
+}
+
+static enum err open_existing(struct plog *log, const struct plog_setup *setup, struct plog_report *report)
+{
+    log->start = MAX(setup->log_start, log->segments[0].base_offset);
+    enum err err = plog_recover(log, setup, report);
+    if (err)
+        return err;
+    log->start = MIN(log->start, log->end);
+    if (epoch_cache_truncate_start(&log->epochs, log->start))
+        log->epochs_dirty = true;
+    log->synced_end = setup->clean ? log->end : MIN(MAX(setup->recovery_point, log->start), log->end);
+    for (int32_t i = 0; i < log->segments_count;
+         i++) /* what a killed process wrote may not be on the disk yet */
+        log->segments[i].dirty = !setup->clean && plog_segment_end(log, i) > log->synced_end;
+    err = plog_snapshots_drop(log, log->end);
+    return err ? err : plog_producers_load(log);
+}
+
+static enum err open_log(struct plog *log, const struct plog_setup *setup, struct plog_report *report)
+{
+    bool no_meta;
+    enum err err = set_dirs(log, setup);
+    if (err == OK)
+        err = plog_meta_open(log, &no_meta);
+    if (err == OK)
+        err = list_segments(log);
+    if (err)
+        return err;
+    report->created = log->segments_count == 0;
+    if (!report->created && no_meta) /* data without an owner is not ours to take */
+        return ERR_MISMATCH;
+    if (!report->created)
+        return open_existing(log, setup, report);
+    log->start = log->end = log->synced_end = MAX(setup->log_start, 0);
+    report->missing_from = setup->recovery_point > log->end ? log->end : -1;
+    log->meta_dirty = true;
+    return plog_segment_add(log, log->start);
+}
+
+enum err plog_open(const struct plog_setup *setup, struct plog **ret_log, struct plog_report *ret_report)
+{
+    struct plog_report report = {.missing_from = -1};
+    struct plog *log = new_log(setup);
+    if (log == NULL)
+        return ERR_NOMEM;
+    enum err err = open_log(log, setup, &report);
+    *ret_report = report;
+    if (err) {
+        plog_free(log);
+        return err;
+    }
+    *ret_log = log;
+    return OK;
+}
+
+void plog_free(struct plog *log)
+{
+    for (int32_t i = 0; i < log->segments_count; i++)
+        plog_segment_close(&log->segments[i]);
+    free(log->segments);
+    epoch_cache_free(&log->epochs);
+    producer_state_free(&log->producers);
+    free(log->round);
+    free(log->spare);
+    free(log);
+}
+
+void plog_close(struct plog *log)
+{
+    env_task_cancel(&log->fail_task);
+    log->closing = true;
+    if (log->round == NULL)
+        plog_free(log);
+}
+
+static enum err sync_small(struct plog *log, enum err (*write)(struct plog *, struct env_file **))
+{
+    struct env_file *file;
+    enum err err = write(log, &file);
+    if (err)
+        return err;
+    err = env_file_sync_wait(file);
+    env_file_close(file);
+    return err;
+}
+
+static enum err sync_active_index(struct plog *log)
+{
+    struct plog_segment *seg = plog_active(log);
+    bool flushed = seg->index.offsets_flushed == seg->index.offsets_count && seg->index.offset_file == NULL;
+    if (flushed && seg->size == 0)
+        return OK;
+    enum err err = plog_index_flush(log, seg, true);
+    if (err == OK)
+        err = env_file_sync_wait(seg->index.offset_file);
+    return err ? err : env_file_sync_wait(seg->index.time_file);
+}
+
+enum err plog_close_clean(struct plog *log)
+{
+    struct env_file *file;
+    enum err err = log->failed;
+    if (log->round) /* what it covers is not durable yet: do it again */
+        log->meta_dirty = log->epochs_dirty = true;
+    for (int32_t i = 0; i < log->segments_count && err == OK; i++) {
+        if (!log->segments[i].dirty && (!log->round || plog_segment_end(log, i) <= log->synced_end))
+            continue;
+        err = plog_segment_file(log, &log->segments[i], &file);
+        if (err == OK)
+            err = env_file_sync_wait(file);
+        log->segments[i].dirty = err != OK;
+    }
+    if (err == OK)
+        err = sync_active_index(log);
+    if (err == OK)
+        err = sync_small(log, plog_snapshot_write);
+    if (err == OK && log->epochs_dirty)
+        err = sync_small(log, plog_epochs_write);
+    if (err == OK && log->meta_dirty)
+        err = sync_small(log, plog_meta_write);
+    if (err == OK)
+        err = env_dir_sync_wait(log->env, log->dir);
+    if (err)
+        return plog_fail(log, err);
+    log->synced_end = log->end;
+    return OK;
+}
+
+/* -- deletion
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
+
+static bool unlink_entry(void *ctx, const char *name, bool is_dir)
+{
+    struct plog *log = ctx;
+    char path[PLOG_PATH_MAX];
+    if (!is_dir && strlen(name) < PLOG_NAME_MAX + 8) {
+        plog_path_name(log, name, path);
+        env_unlink(log->env, path);
+    }
+    return true;
+}
+
+void plog_delete(struct plog *log)
+{
+    char gone[PLOG_PATH_MAX];
+    uint64_t random;
+    env_random(log->env, &random, sizeof(random));
+    snprintf(gone, sizeof(gone), "%s.%08" PRIx32 "-delete", log->dir, (uint32_t)random);
+    for (int32_t i = 0; i < log->segments_count; i++)
+        plog_segment_close(&log->segments[i]);
+    log->segments_count = 0;
+    if (env_rename(log->env, log->dir, gone) == OK) {
+        memcpy(log->dir, gone, MIN(sizeof(log->dir), strlen(gone) + 1));
+        env_dir_list(log->env, log->dir, unlink_entry, log);
+        env_rmdir(log->env, log->dir);
+    }
+    plog_close(log);
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The log of one partition replica: Kafka's directory `<topic>-<n>/` with segments of v2 record batches,
+ * sparse offset and time indexes, producer snapshots, leader-epoch-checkpoint and partition.metadata (DESIGN,
+ * Data). It owns what is derived from the batches: indexes, epoch cache, producer state.
+ *
+ * A log runs on one loop. The first failed write or sync is final (plog_failed): every later call gives that
+ * error and nothing is believed.
+ */
+#ifndef SLUICE_BROKER_LOG_PLOG_H
+#define SLUICE_BROKER_LOG_PLOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "broker/core/epoch_cache.h"
+#include "broker/core/producer_state.h"
+#include "common/base/types.h"
+#include "common/env/env.h"
+
+#define PLOG_DIR_MAX           768       /* path of the directory, with its zero */
+#define PLOG_SEGMENT_BYTES_MAX INT32_MAX /* positions in an offset index are 32 bits */
+#define PLOG_INDEX_INTERVAL    4096      /* Kafka's index.interval.bytes */
+#define PLOG_READ_BYTES_MAX    (2 << 20) /* one read's memory, unless a single batch is larger */
+#define PLOG_DAMAGE_TEXT_MAX   160
+
+struct plog;
+
+struct plog_config {
+    int64_t segment_bytes;        /* a segment that would grow beyond it is rolled */
+    int32_t index_interval_bytes; /* 0: PLOG_INDEX_INTERVAL */
+    uint64_t producer_expiry_us;
+    bool may_have_gaps; /* compacted: offsets may be missing between batches */
+};
+
+struct plog_setup {
+    struct env *env;
+    const char *data_dir; /* exists */
+    const char *name;     /* "<topic>-<n>", below data_dir */
+    struct uuid topic_id;
+    struct plog_config config;
+    /* What the manifest says: the last stop was clean (nothing needs a scan); bytes below recovery_point were
+     * synced once; log start. */
+    bool clean;
+    int64_t recovery_point, log_start;
+    /* After each finished sync: everything below synced_end is durable; or the failure, which is final. */
+    void (*synced)(void *ctx, int64_t synced_end, enum err err);
+    void *ctx;
+};
+
+/* What opening found. */
+struct plog_report {
+    bool created;
+    int64_t scanned_bytes;
+    int64_t cut_bytes;    /* of a torn tail, removed */
+    int64_t missing_from; /* log end when it lies below recovery_point: synced offsets are gone without a
+                             trace; else -1 */
+    bool rebuilt_epochs;  /* leader-epoch-checkpoint was unusable */
+    char damage[PLOG_DAMAGE_TEXT_MAX]; /* ERR_CORRUPT: file, position and reason */
+};
+
+/* Opens, creates or recovers. ERR_MISMATCH: the directory is another topic's (its partition.metadata).
+ * ERR_CORRUPT: damage that is no torn tail (DESIGN, Damage or torn tail); nothing was changed, see
+ * ret_report->damage. Else errors of the disk, ERR_NOMEM. Blocking reads and writes. */
+enum err plog_open(const struct plog_setup *setup, struct plog **ret_log, struct plog_report *ret_report);
+
+/* Flushes derived files and blocks until all is durable; afterwards the log may be opened as clean. */
+enum err plog_close_clean(struct plog *log);
+
+/* Frees without writing. A sync in flight is waited for in the background: `synced` is not called again. */
+void plog_close(struct plog *log);
+
+/* Renames the directory to <name>.deleted-<random>, unlinks its files and frees the log. */
+void plog_delete(struct plog *log);
+
+/* -- figures
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
+
+int64_t plog_start(const struct plog *log);
+int64_t plog_end(const struct plog *log);
+int64_t plog_synced_end(const struct plog *log);
+enum err plog_failed(const struct plog *log);
+uint64_t plog_size_bytes(const struct plog *log);
+struct epoch_cache *plog_epochs(struct plog *log);
+struct producer_state *plog_producers(struct plog *log);
+void plog_set_config(struct plog *log, const struct plog_config *config);
+
+/* -- writing
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
+
+/* Appends whole, checked batches whose first base offset is >= plog_end (== unless there may be gaps) and
+ * rises. One write. Epoch cache and producer state follow. Room for both is made first, so ERR_NOMEM leaves
+ * all unchanged; a failed write is final. */
+enum err plog_append(struct plog *log, const uint8_t *batches, uint32_t len);
+
+/* A leader's epoch starts here although it has written nothing yet. Durable with the next sync. */
+enum err plog_assign_epoch(struct plog *log, int32_t epoch, int64_t start_offset);
+
+/* Removes everything from the batch that holds offset on; *ret_end is the new end (<= offset). Offset below
+ * the log start restarts there, empty. May block when whole segments go. */
+enum err plog_truncate(struct plog *log, int64_t offset, int64_t *ret_end);
+
+/* Drops everything; the empty log begins at offset. */
+enum err plog_restart(struct plog *log, int64_t offset);
+
+/* Moves the log start up (<= end); whole segments below it are removed. */
+enum err plog_set_start(struct plog *log, int64_t offset);
+
+/* Starts a sync of all that was written, or one more after the running one. `synced` follows, always later
+ * (E2). */
+void plog_sync(struct plog *log);
+bool plog_syncing(const struct plog *log);
+
+/* -- reading
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
+
+/* Consecutive whole batches: memory (owner referenced) or a file range (file referenced). Now always memory.
+ */
+struct plog_piece {
+    const uint8_t *p;
+    struct iobuf *owner;
+    struct env_file *file;
+    uint64_t file_offset;
+    int32_t len;
+};
+
+/* Whole batches from the one that holds offset, all of them ending at or before end_offset, at most max_bytes
+ * (at_least_one: the first whatever its size). ret_piece->len 0 when there is none. plog_start <= offset <=
+ * plog_end. ERR_CORRUPT: the first batch fails its checksum; else disk, memory. */
+enum err plog_read(struct plog *log, int64_t offset, int64_t end_offset, int32_t max_bytes, bool at_least_one,
+                   struct plog_piece *ret_piece);
+
+/* About how many bytes lie in [offset, end_offset), without I/O; at least 1 when the range is not empty,
+ * exact near the end of the log. */
+int64_t plog_estimate(struct plog *log, int64_t offset, int64_t end_offset);
+
+/* The first batch whose largest timestamp is >= timestamp, to be searched by the caller. ERR_NOT_FOUND: none.
+ */
+enum err plog_find_time(struct plog *log, int64_t timestamp, int64_t *ret_base_offset);
+
+/* The largest timestamp and the last offset of its batch; ERR_NOT_FOUND on an empty log. */
+enum err plog_max_time(struct plog *log, int64_t *ret_timestamp, int64_t *ret_offset);
+
+#endif

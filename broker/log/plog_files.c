@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Names in a log's directory, and its small files: partition.metadata, leader-epoch-checkpoint, producer
+ * snapshots. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/log/partition_meta.h"
+#include "broker/log/plog_internal.h"
+#include "common/base/assert.h"
+
+#define OFFSET_DIGITS    20
+#define EPOCHS_NAME      "leader-epoch-checkpoint"
+#define EPOCHS_BYTES_MAX (64u << 20)
+#define SNAPSHOT_MAX     (512u << 20)
+
+void plog_path_name(const struct plog *log, const char *name, char out[PLOG_PATH_MAX])
+{
+    int len = snprintf(out, PLOG_PATH_MAX, "%s/%s", log->dir, name);
+    ASSERT(len > 0 && len < PLOG_PATH_MAX); /* PLOG_DIR_MAX + PLOG_NAME_MAX fit */
+}
+
+void plog_path(const struct plog *log, int64_t offset, const char *suffix, char out[PLOG_PATH_MAX])
+{
+    char name[PLOG_NAME_MAX + 8];
+    ASSERT(offset >= 0);
+    snprintf(name, sizeof(name), "%020" PRId64 "%s", offset, suffix);
+    plog_path_name(log, name, out);
+}
+
+bool plog_parse_name(const char *name, const char *suffix, int64_t *ret_offset)
+{
+    int64_t offset = 0;
+    for (int i = 0; i < OFFSET_DIGITS; i++) {
+        if (name[i] < '0' || name[i] > '9' || offset > (INT64_MAX - (name[i] - '0')) / 10)
+            return false;
+        offset = offset * 10 + (name[i] - '0');
+    }
+    if (strcmp(name + OFFSET_DIGITS, suffix) != 0)
+        return false;
+    *ret_offset = offset;
+    return true;
+}
+
+static enum err load_open(struct env_file *file, uint64_t max, uint8_t **ret_p, uint32_t *ret_len)
+{
+    uint64_t size;
+    size_t got = 0;
+    enum err err = env_file_size(file, &size);
+    if (err)
+        return err;
+    if (size > max)
+        return ERR_TOO_LARGE;
+    uint8_t *p = malloc(size + 1);
+    if (p == NULL)
+        return ERR_NOMEM;
+    err = env_file_read(file, 0, p, size, &got);
+    if (err) {
+        free(p);
+        return err;
+    }
+    p[got] = 0;
+    *ret_p = p;
+    *ret_len = (uint32_t)got;
+    return OK;
+}
+
+enum err plog_file_load(struct env *env, const char *path, uint64_t max, uint8_t **ret_p, uint32_t *ret_len)
+{
+    struct env_file *file;
+    enum err err = env_file_open(env, path, ENV_OPEN_READ, &file);
+    if (err)
+        return err;
+    err = load_open(file, max, ret_p, ret_len);
+    env_file_close(file);
+    return err;
+}
+
+enum err plog_file_replace(struct plog *log, const char *name, const void *p, uint32_t len,
+                           struct env_file **ret_file)
+{
+    char path[PLOG_PATH_MAX], temp[PLOG_PATH_MAX + 4];
+    struct env_file *file;
+    struct iovec iov = {(void *)(uintptr_t)p, len};
+    plog_path_name(log, name, path);
+    snprintf(temp, sizeof(temp), "%s.tmp", path);
+    enum err err = env_file_open(log->env, temp, ENV_OPEN_WRITE | ENV_OPEN_CREATE, &file);
+    if (err)
+        return err;
+    err = env_file_truncate(file, 0);
+    if (err == OK)
+        err = env_file_write(file, 0, &iov, 1);
+    if (err == OK)
+        err = env_rename(log->env, temp, path);
+    log->dir_dirty = true;
+    if (err || ret_file == NULL)
+        env_file_close(file);
+    else
+        *ret_file = file;
+    return err;
+}
+
+/* -- partition.metadata
+ * -----------------------------------------------------------------------------------------------------------
+ */
+
+enum err plog_meta_write(struct plog *log, struct env_file **ret_file)
+{
+    char text[PARTITION_META_MAX];
+    uint32_t len = partition_meta_format(log->topic_id, text);
+    return plog_file_replace(log, PARTITION_META_NAME, text, len, ret_file);
+}
+
+/* A directory without (readable) metadata is ours when it holds no segment: a crash during creation. The
+ * caller looks. */
+enum err plog_meta_open(struct plog *log, bool *ret_created)
+{
+    struct uuid found;
+    enum err err = env_mkdir(log->env, log->dir);
+    if (err && err != ERR_EXISTS)
+        return err;
+    err = partition_meta_read(log->env, log->dir, &found);
+    *ret_created = err == ERR_NOT_FOUND || err == ERR_CORRUPT;
+    if (*ret_created)
+        return OK;
+    return err || uuid_eq(found, log->topic_id) ? err : ERR_MISMATCH;
+}
+
+/* -- leader-epoch-checkpoint
+ * ------------------------------------------------------------------------------------------------------ */
+
+enum err plog_epochs_load(struct plog *log)
+{
+    char path[PLOG_PATH_MAX];
+    uint8_t *text;
+    uint32_t len;
+    plog_path_name(log, EPOCHS_NAME, path);
+    enum err err = plog_file_load(log->env, path, EPOCHS_BYTES_MAX, &text, &len);
+    if (err)
+        return err;
+    err = epoch_cache_parse(&log->epochs, (const char *)text, len);
+    free(text);
+    return err;
+}
+
+enum err plog_epochs_write(struct plog *log, struct env_file **ret_file)
+{
+    char *text = malloc(epoch_cache_text_max(&log->epochs));
+    if (text == NULL)
+        return ERR_NOMEM;
+    uint32_t len = epoch_cache_format(&log->epochs, text);
+    enum err err = plog_file_replace(log, EPOCHS_NAME, text, len, ret_file);
+    free(text);
+    if (err == OK)
+        log->epochs_dirty = false;
+    return err;
+}
+
+/* -- producer snapshots
+ * -----------------------------------------------------------------------------------------------------------
+ */
+
+enum err plog_snapshot_write(struct plog *log, struct env_file **ret_file)
+{
+    char name[PLOG_NAME_MAX];
+    uint64_t size = producer_snapshot_size(&log->producers);
+    if (size > SNAPSHOT_MAX)
+        return ERR_TOO_LARGE;
+    uint8_t *p = malloc(size);
+    if (p == NULL)
+        return ERR_NOMEM;
+    producer_snapshot_encode(&log->producers, p);
+    snprintf(name, sizeof(name), "%020" PRId64 ".snapshot", log->end);
+    enum err err = plog_file_replace(log, name, p, (uint32_t)size, ret_file);
+    free(p);
+    return err;
+}
+
+/* The newest snapshot at or below `limit`; -1: none. */
+struct snapshot_search {
+    int64_t limit, found;
+};
+
+static bool find_snapshot(void *ctx, const char *name, bool is_dir)
+{
+    struct snapshot_search *search = ctx;
+    int64_t offset;
+    if (!is_dir && plog_parse_name(name, ".snapshot", &offset) && offset <= search->limit &&
+        offset > search->found)
+        search->found = offset;
+    return true;
+}
+
+static enum err load_snapshot(struct plog *log, int64_t offset)
+{
+    char path[PLOG_PATH_MAX];
+    uint8_t *p;
+    uint32_t len;
+    plog_path(log, offset, ".snapshot", path);
+    enum err err = plog_file_load(log->env, path, SNAPSHOT_MAX, &p, &len);
+    if (err)
+        return err;
+    err = producer_snapshot_decode(&log->producers, p, len, env_now_us(log->env));
+    free(p);
+    return err;
+}
+
+/* Loads the newest good snapshot; *ret_offset is where replay begins. Unusable ones are passed over. */
+static enum err newest_snapshot(struct plog *log, int64_t *ret_offset)
+{
+    struct snapshot_search search = {.limit = log->end, .found = -1};
+    for (;;) {
+        search.found = -1;
+        enum err err = env_dir_list(log->env, log->dir, find_snapshot, &search);
+        if (err)
+            return err;
+        if (search.found < log->start) {
+            producer_state_clear(&log->producers);
+            *ret_offset = log->start;
+            return OK;
+        }
+        err = load_snapshot(log, search.found);
+        if (err == OK || err == ERR_NOMEM) {
+            *ret_offset = search.found;
+            return err;
+        }
+        search.limit = search.found - 1;
+    }
+}
+
+enum err plog_replay_producer(struct plog *log, const struct batch_header *batch)
+{
+    if (batch->producer_id < 0 || batch->base_sequence < 0)
+        return OK;
+    struct producer_batch producer = {.producer_id = batch->producer_id,
+                                      .producer_epoch = batch->producer_epoch,
+                                      .first_sequence = batch->base_sequence,
+                                      .last_sequence = batch->last_sequence,
+                                      .offset_delta = (int32_t)(batch->last_offset - batch->base_offset),
+                                      .last_offset = batch->last_offset,
+                                      .timestamp_ms = batch->max_timestamp};
+    return producer_state_update(&log->producers, &producer, env_now_us(log->env));
+}
+
+static enum err replay_segment(struct plog *log, struct plog_segment *seg, int64_t from)
+{
+    struct plog_walk walk;
+    struct batch_header batch;
+    uint32_t position = 0;
+    enum err err = from > seg->base_offset ? plog_index_lookup(log, seg, from, &position) : OK;
+    if (err == OK)
+        err = plog_walk_begin(&walk, log, seg, position, false);
+    if (err)
+        return err;
+    while ((err = plog_walk_next(&walk, &batch, NULL)) == OK) {
+        if (batch.last_offset < from)
+            continue;
+        err = plog_replay_producer(log, &batch);
+        if (err)
+            break;
+    }
+    plog_walk_end(&walk);
+    return err == ERR_NOT_FOUND ? OK : err;
+}
+
+enum err plog_producers_load(struct plog *log)
+{
+    int64_t from;
+    enum err err = newest_snapshot(log, &from);
+    for (int32_t i = 0; i < log->segments_count && err == OK; i++)
+        if (plog_segment_end(log, i) > from)
+            err = replay_segment(log, &log->segments[i], from);
+    return err;
+}

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside of plog. Offsets are the log's, positions are bytes in a segment's .log file. */
+#ifndef SLUICE_BROKER_LOG_PLOG_INTERNAL_H
+#define SLUICE_BROKER_LOG_PLOG_INTERNAL_H
+
+#include "broker/log/plog.h"
+#include "common/batch/batch.h"
+
+#define PLOG_NAME_MAX 32 /* "<20 digits>.timeindex" and its zero, or another file of the directory */
+#define PLOG_PATH_MAX 1024
+#define PLOG_RECENT   32 /* power of two */
+#define PLOG_CHUNK    (256 * 1024)
+#define OFFSET_ENTRY  8  /* bytes in .index: u32 offset - base, u32 position */
+#define TIME_ENTRY    12 /* bytes in .timeindex: i64 timestamp, u32 offset - base */
+
+/* As in Kafka: the last offset of a batch and where the batch begins. */
+struct offset_entry {
+    uint32_t delta, position;
+};
+
+/* As in Kafka: largest timestamp so far, and the last offset of the batch that has it. */
+struct time_entry {
+    int64_t timestamp;
+    uint32_t delta;
+};
+
+/* Both indexes of a segment. In memory while the segment is active or being rebuilt; else only the files. */
+struct plog_index {
+    struct offset_entry *offsets;
+    struct time_entry *times;
+    uint32_t offsets_count, offsets_cap, offsets_flushed;
+    uint32_t times_count, times_cap, times_flushed;
+    struct env_file *offset_file, *time_file; /* NULL: not open */
+    bool in_memory;
+    bool trim;    /* the files may hold more than memory: cut them before the next write */
+    bool trusted; /* files were checked or written by this process */
+};
+
+struct plog_segment {
+    int64_t base_offset;
+    uint32_t size;
+    uint32_t since_index;   /* bytes since the last index entry */
+    uint32_t verified_from; /* this process appended or checked everything from here on */
+    int64_t max_timestamp;  /* -1: none; of closed segments only when times_known */
+    int64_t max_timestamp_offset;
+    bool times_known;
+    bool dirty;            /* has bytes (or a truncation) that no sync covers */
+    struct env_file *file; /* NULL: not open */
+    struct plog_index index;
+};
+
+/* Where recent batches of the active segment begin: exact positions for readers at the tail. */
+struct plog_recent {
+    int64_t base_offset;
+    uint32_t position;
+};
+
+/* One sync under way: several files and directories that count as one. */
+struct plog_part {
+    struct env_io io;
+    struct plog_round *round;
+    struct env_file *file; /* NULL: a directory */
+    bool owned;
+};
+#define PLOG_PARTS_MAX 8
+
+struct plog_round {
+    struct plog *log;
+    struct plog_part parts[PLOG_PARTS_MAX];
+    int parts_count, parts_left;
+    int64_t target; /* synced end on success */
+    enum err err;
+    bool more; /* another sync was asked for meanwhile */
+};
+
+struct plog {
+    struct env *env;
+    struct plog_config config;
+    struct core_alloc alloc;
+    struct uuid topic_id;
+    char dir[PLOG_DIR_MAX];
+    char data_dir[PLOG_DIR_MAX];
+    struct plog_segment *segments; /* at least one; the last is active */
+    int32_t segments_count, segments_cap;
+    int64_t start, end, synced_end;
+    enum err failed;
+    struct epoch_cache epochs;
+    struct producer_state producers;
+    bool epochs_dirty; /* checkpoint file is older than the cache */
+    bool meta_dirty;   /* partition.metadata and the directory itself are new */
+    bool dir_dirty;    /* entries of the directory changed */
+    struct plog_recent recent[PLOG_RECENT];
+    uint32_t recent_count;     /* of all pushes */
+    struct plog_round *round;  /* NULL: no sync runs */
+    struct plog_round *spare;  /* kept for the next */
+    struct env_task fail_task; /* tells a failure that was found while starting a sync (E2) */
+    bool closing;              /* freed when the running round ends */
+    void (*synced)(void *ctx, int64_t synced_end, enum err err);
+    void *ctx;
+};
+
+static inline struct plog_segment *plog_active(struct plog *log)
+{
+    return &log->segments[log->segments_count - 1];
+}
+
+/* First offset behind the segment at place i. */
+static inline int64_t plog_segment_end(const struct plog *log, int32_t i)
+{
+    return i + 1 < log->segments_count ? log->segments[i + 1].base_offset : log->end;
+}
+
+/* -- plog.c -- */
+/* Notes the first failure and gives it back. */
+enum err plog_fail(struct plog *log, enum err err);
+void plog_free(struct plog *log);
+
+/* -- plog_sync.c -- */
+void plog_sync_init(struct plog *log);
+
+/* -- plog_truncate.c -- */
+/* Unlinks the producer snapshots above offset. */
+enum err plog_snapshots_drop(struct plog *log, int64_t above);
+
+/* -- plog_files.c: names and small files -- */
+/* "<dir>/<20 digits><suffix>" */
+void plog_path(const struct plog *log, int64_t offset, const char *suffix, char out[PLOG_PATH_MAX]);
+void plog_path_name(const struct plog *log, const char *name, char out[PLOG_PATH_MAX]);
+/* True when name is 20 digits and suffix. */
+bool plog_parse_name(const char *name, const char *suffix, int64_t *ret_offset);
+/* Reads a whole file of at most max bytes into malloc'd memory. */
+enum err plog_file_load(struct env *env, const char *path, uint64_t max, uint8_t **ret_p, uint32_t *ret_len);
+/* Replaces a file through name.tmp and rename; nothing is synced; *ret_file (may be NULL) gets a handle for a
+ * later sync. */
+enum err plog_file_replace(struct plog *log, const char *name, const void *p, uint32_t len,
+                           struct env_file **ret_file);
+enum err plog_meta_open(struct plog *log, bool *ret_created);
+enum err plog_meta_write(struct plog *log, struct env_file **ret_file);
+enum err plog_epochs_load(struct plog *log); /* ERR_NOT_FOUND, ERR_MALFORMED ... : rebuild */
+enum err plog_epochs_write(struct plog *log, struct env_file **ret_file);
+enum err plog_snapshot_write(struct plog *log, struct env_file **ret_file); /* at the log end */
+/* Producer state as of the log end: newest usable snapshot, then the batches behind it. */
+enum err plog_producers_load(struct plog *log);
+
+/* -- plog_segment.c -- */
+enum err plog_segment_file(struct plog *log, struct plog_segment *seg,
+                           struct env_file **ret_file); /* opens when needed */
+enum err plog_segment_add(struct plog *log,
+                          int64_t base_offset); /* creates files lazily; becomes the active one */
+enum err plog_roll(struct plog *log);
+void plog_segment_close(struct plog_segment *seg);
+enum err plog_segment_unlink(struct plog *log, struct plog_segment *seg);
+/* Removes places [from, from + count) from the list, closing and unlinking. */
+enum err plog_segments_remove(struct plog *log, int32_t from, int32_t count);
+int32_t plog_segment_find(const struct plog *log,
+                          int64_t offset); /* place of the segment that holds offset */
+
+/* -- plog_index.c -- */
+enum err plog_index_reserve(struct plog_segment *seg, uint32_t entries);
+/* A batch of size bytes at position was added to the segment; adds entries when due. Room must be there. */
+void plog_index_batch(struct plog *log, struct plog_segment *seg, const struct batch_header *batch,
+                      uint32_t position);
+enum err plog_index_flush(struct plog *log, struct plog_segment *seg, bool final);
+/* Loads both files into memory as far as they are sane below (max_offset, max_position). */
+enum err plog_index_load(struct plog *log, struct plog_segment *seg, int64_t max_offset,
+                         uint32_t max_position);
+void plog_index_drop(struct plog_segment *seg); /* frees memory and closes files */
+void plog_index_truncate(struct plog_segment *seg, int64_t end_offset, uint32_t size);
+enum err plog_index_rewrite(struct plog *log, struct plog_segment *seg); /* files become what memory says */
+/* Position at or before the batch that holds offset. */
+enum err plog_index_lookup(struct plog *log, struct plog_segment *seg, int64_t offset,
+                           uint32_t *ret_position);
+/* Last time entry with a smaller timestamp: where a search by time begins. False: at the segment's start. */
+bool plog_index_time(struct plog *log, struct plog_segment *seg, int64_t timestamp,
+                     struct time_entry *ret_entry);
+
+/* -- plog_walk.c: batches of a segment in order -- */
+struct plog_walk {
+    struct plog *log;
+    struct plog_segment *seg;
+    struct env_file *file;
+    uint8_t *buf; /* malloc'd */
+    uint32_t cap, have, used;
+    uint32_t position; /* of the next batch */
+    uint32_t limit;    /* bytes of the file to look at */
+    bool check_crc;
+};
+enum err plog_walk_begin(struct plog_walk *walk, struct plog *log, struct plog_segment *seg,
+                         uint32_t position, bool check_crc);
+/* OK: *ret_batch and (with check_crc) its bytes. ERR_NOT_FOUND: clean end. ERR_TRUNCATED, ERR_CORRUPT: bad
+ * bytes at walk->position. */
+enum err plog_walk_next(struct plog_walk *walk, struct batch_header *ret_batch, const uint8_t **ret_bytes);
+void plog_walk_end(struct plog_walk *walk);
+/* Whether a good batch with base offset > after begins anywhere behind the bad place. */
+enum err plog_walk_search(struct plog_walk *walk, int64_t after, bool *ret_found, uint32_t *ret_position);
+
+/* -- plog_recover.c -- */
+enum err plog_recover(struct plog *log, const struct plog_setup *setup, struct plog_report *report);
+enum err plog_rebuild_index(struct plog *log, struct plog_segment *seg);
+enum err plog_rebuild_epochs(struct plog *log);
+/* Takes a replayed batch into the producer state. */
+enum err plog_replay_producer(struct plog *log, const struct batch_header *batch);
+
+#endif

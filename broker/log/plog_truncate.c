@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Making a log shorter: at its end (divergence), at its start (retention, DeleteRecords), or altogether. */
+#include "broker/log/plog_internal.h"
+#include "common/base/assert.h"
+
+/* -- producer state
+ * ---------------------------------------------------------------------------------------------------------------
+ */
+
+struct snapshot_drop {
+    struct plog *log;
+    int64_t above;
+    enum err err;
+};
+
+static bool drop_snapshot(void *ctx, const char *name, bool is_dir)
+{
+    struct snapshot_drop *drop = ctx;
+    char path[PLOG_PATH_MAX];
+    int64_t offset;
+    if (is_dir || !plog_parse_name(name, ".snapshot", &offset) || offset <= drop->above)
+        return true;
+    plog_path_name(drop->log, name, path);
+    drop->err = env_unlink(drop->log->env, path);
+    drop->log->dir_dirty = true;
+    return drop->err == OK;
+}
+
+enum err plog_snapshots_drop(struct plog *log, int64_t above)
+{
+    struct snapshot_drop drop = {.log = log, .above = above};
+    enum err err = env_dir_list(log->env, log->dir, drop_snapshot, &drop);
+    return err ? err : drop.err;
+}
+
+/* -- at the end
+ * -------------------------------------------------------------------------------------------------------------------
+ */
+
+/* Where the batch that holds offset begins, and its first offset; the segment's end when there is none. */
+static enum err find_cut(struct plog *log, struct plog_segment *seg, int64_t offset, uint32_t *ret_position,
+                         int64_t *ret_end)
+{
+    struct plog_walk walk;
+    struct batch_header batch;
+    uint32_t position;
+    enum err err = plog_index_lookup(log, seg, offset, &position);
+    if (err == OK)
+        err = plog_walk_begin(&walk, log, seg, position, false);
+    if (err)
+        return err;
+    do {
+        position = walk.position;
+        err = plog_walk_next(&walk, &batch, NULL);
+    } while (err == OK && batch.last_offset < offset);
+    plog_walk_end(&walk);
+    *ret_position = position;
+    *ret_end = err == OK ? MIN(batch.base_offset, offset) : offset;
+    return err == ERR_NOT_FOUND ? OK : err;
+}
+
+/* Makes a segment that may be closed the active one again: index in memory up to its new size, figures of its
+ * tail known. */
+static enum err reactivate(struct plog *log, struct plog_segment *seg, int64_t end)
+{
+    struct plog_walk walk;
+    struct batch_header batch;
+    struct plog_index *index = &seg->index;
+    enum err err = index->in_memory ? OK : plog_index_load(log, seg, INT64_MAX, UINT32_MAX);
+    if (err)
+        return err;
+    plog_index_truncate(seg, end, seg->size);
+    uint32_t position = index->offsets_count ? index->offsets[index->offsets_count - 1].position : 0;
+    seg->max_timestamp = index->times_count ? index->times[index->times_count - 1].timestamp : -1;
+    seg->max_timestamp_offset =
+        seg->base_offset + (index->times_count ? (int64_t)index->times[index->times_count - 1].delta : 0);
+    seg->since_index = 0;
+    seg->times_known = true;
+    err = plog_walk_begin(&walk, log, seg, position, false);
+    while (err == OK && (err = plog_walk_next(&walk, &batch, NULL)) == OK) {
+        seg->since_index += (uint32_t)batch.size_bytes;
+        if (batch.max_timestamp > seg->max_timestamp) {
+            seg->max_timestamp = batch.max_timestamp;
+            seg->max_timestamp_offset = batch.last_offset;
+        }
+    }
+    plog_walk_end(&walk);
+    return err == ERR_NOT_FOUND ? OK : err;
+}
+
+/* Offsets, caches and promises follow the new end. */
+static enum err shorten(struct plog *log, int64_t end)
+{
+    log->end = end;
+    log->synced_end = MIN(log->synced_end, end);
+    if (log->round)
+        log->round->target = MIN(log->round->target, end);
+    log->recent_count = 0;
+    if (epoch_cache_truncate_end(&log->epochs, end))
+        log->epochs_dirty = true;
+    enum err err = plog_snapshots_drop(log, end);
+    if (err == OK && !producer_state_truncate(&log->producers, end))
+        err = plog_producers_load(log);
+    return err;
+}
+
+static enum err truncate_in(struct plog *log, int32_t place, int64_t offset)
+{
+    struct plog_segment *seg = &log->segments[place];
+    struct env_file *file;
+    uint32_t position;
+    int64_t end;
+    int32_t gone = log->segments_count - place - 1;
+    enum err err = find_cut(log, seg, offset, &position, &end);
+    if (err == OK)
+        err = plog_segments_remove(log, place + 1, gone);
+    if (err == OK && gone > 0) /* else a crash could bring them back behind other data */
+        err = env_dir_sync_wait(log->env, log->dir);
+    seg = &log->segments[place];
+    if (err == OK)
+        err = plog_segment_file(log, seg, &file);
+    if (err == OK)
+        err = env_file_truncate(file, position);
+    if (err)
+        return err;
+    seg->size = position;
+    seg->dirty = true;
+    seg->verified_from = MIN(seg->verified_from, position);
+    err = reactivate(log, seg, end);
+    return err ? err : shorten(log, end);
+}
+
+enum err plog_truncate(struct plog *log, int64_t offset, int64_t *ret_end)
+{
+    enum err err = OK;
+    ASSERT(offset >= 0);
+    if (log->failed)
+        return log->failed;
+    if (offset >= log->end) {
+        if (epoch_cache_truncate_end(&log->epochs, offset))
+            log->epochs_dirty = true;
+    } else if (offset <= log->start) {
+        err = plog_restart(log, offset);
+    } else {
+        err = truncate_in(log, plog_segment_find(log, offset), offset);
+    }
+    if (err)
+        return plog_fail(log, err);
+    *ret_end = log->end;
+    return OK;
+}
+
+enum err plog_restart(struct plog *log, int64_t offset)
+{
+    ASSERT(offset >= 0);
+    if (log->failed)
+        return log->failed;
+    enum err err = plog_segments_remove(log, 0, log->segments_count);
+    if (err == OK)
+        err = env_dir_sync_wait(log->env, log->dir);
+    if (err == OK)
+        err = plog_snapshots_drop(log, -1);
+    if (err == OK)
+        err = plog_segment_add(log, offset);
+    if (err)
+        return plog_fail(log, err);
+    log->start = log->end = offset;
+    log->synced_end = offset; /* nothing is promised of an empty log */
+    if (log->round)
+        log->round->target = MIN(log->round->target, offset);
+    epoch_cache_clear(&log->epochs);
+    log->epochs_dirty = true;
+    producer_state_clear(&log->producers);
+    return OK;
+}
+
+/* -- at the start
+ * -----------------------------------------------------------------------------------------------------------------
+ */
+
+enum err plog_set_start(struct plog *log, int64_t offset)
+{
+    int32_t gone = 0;
+    ASSERT(offset <= log->end);
+    if (log->failed)
+        return log->failed;
+    if (offset <= log->start)
+        return OK;
+    log->start = offset;
+    while (gone + 1 < log->segments_count && plog_segment_end(log, gone) <= offset)
+        gone++;
+    if (epoch_cache_truncate_start(&log->epochs, offset))
+        log->epochs_dirty = true;
+    enum err err = plog_segments_remove(log, 0, gone);
+    return err ? plog_fail(log, err) : OK;
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/shard/partition_internal.h"
+#include "common/base/assert.h"
+#include "proto/kafka/error.h"
+
+STATIC_ASSERT(PARTITION_READ_PIECES_MAX >= 1, "a read gives one piece for now");
+
+/* Readers see: followers all, consumers what is below the high watermark (no transactions yet: that is the
+ * last stable offset too). */
+static int64_t bound_of(const struct partition *p, const struct partition_read *request)
+{
+    return request->replica_id >= 0 ? p->core.log_end : p->core.high_watermark;
+}
+
+static int16_t check_read(struct partition *p, const struct partition_read *request)
+{
+    int16_t error = partition_check_leader(p, request->current_leader_epoch);
+    if (error != KAFKA_NONE)
+        return error;
+    if (request->fetch_offset < p->core.log_start || request->fetch_offset > p->core.log_end)
+        return KAFKA_OFFSET_OUT_OF_RANGE;
+    return KAFKA_NONE;
+}
+
+int64_t partition_available(struct partition *p, const struct partition_read *request)
+{
+    int32_t epoch;
+    int64_t end_offset;
+    if (check_read(p, request) != KAFKA_NONE ||
+        partition_diverges(p, request->fetch_offset, request->last_fetched_epoch, &epoch, &end_offset))
+        return 0;
+    return plog_estimate(p->log, request->fetch_offset, bound_of(p, request));
+}
+
+static int16_t read_error(struct partition *p, enum err err)
+{
+    if (err == ERR_CORRUPT) {
+        PARTITION_LOG(p, ERROR, "partition.corrupt_batch", F_I64("log_start", p->core.log_start));
+        return KAFKA_CORRUPT_MESSAGE;
+    }
+    if (err == ERR_NOMEM)
+        return KAFKA_UNKNOWN_SERVER_ERROR;
+    partition_fail(p, err);
+    return KAFKA_KAFKA_STORAGE_ERROR;
+}
+
+static void read_data(struct partition *p, const struct partition_read *request,
+                      struct partition_read_result *ret)
+{
+    struct plog_piece piece;
+    enum err err = plog_read(p->log, request->fetch_offset, MAX(bound_of(p, request), request->fetch_offset),
+                             request->max_bytes, request->at_least_one, &piece);
+    if (err) {
+        ret->error = read_error(p, err);
+        return;
+    }
+    if (piece.len == 0)
+        return;
+    ret->pieces[0] = (struct partition_piece){.p = piece.p,
+                                              .owner = piece.owner,
+                                              .file = piece.file,
+                                              .file_offset = piece.file_offset,
+                                              .len = piece.len};
+    ret->pieces_count = 1;
+    ret->bytes = piece.len;
+}
+
+void partition_read(struct partition *p, const struct partition_read *request,
+                    struct partition_read_result *ret)
+{
+    *ret = (struct partition_read_result){.error = check_read(p, request),
+                                          .high_watermark = p->core.high_watermark,
+                                          .last_stable_offset = p->core.high_watermark,
+                                          .log_start = p->core.log_start,
+                                          .diverging_epoch = -1,
+                                          .diverging_end_offset = -1,
+                                          .leader = p->core.leader,
+                                          .leader_epoch = p->core.leader_epoch};
+    if (ret->error != KAFKA_NONE)
+        return;
+    if (partition_diverges(p, request->fetch_offset, request->last_fetched_epoch, &ret->diverging_epoch,
+                           &ret->diverging_end_offset)) {
+        if (ret->diverging_epoch < 0) /* an epoch that we never heard of, KIP-279: no guess */
+            ret->error = KAFKA_OFFSET_OUT_OF_RANGE;
+        return;
+    }
+    ret->diverging_epoch = -1;
+    ret->diverging_end_offset = -1;
+    read_data(p, request, ret);
+}
+
+void partition_read_release(struct partition_read_result *result)
+{
+    for (int32_t i = 0; i < result->pieces_count; i++) {
+        iobuf_unref(result->pieces[i].owner);
+        if (result->pieces[i].file)
+            env_file_close(result->pieces[i].file);
+    }
+    result->pieces_count = 0;
+    result->bytes = 0;
+}
+
+void partition_watch(struct partition *p, struct partition_watch *watch, bool follower)
+{
+    list_push_back(&p->watches[follower ? READER_FOLLOWER : READER_CONSUMER], &watch->link);
+}
+
+void partition_watch_cancel(struct partition_watch *watch)
+{
+    list_remove(&watch->link);
+}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Replication, both sides: what a leader makes of a follower's fetch, and what a follower makes of the
+ * answer. */
+#include "broker/shard/partition_internal.h"
+#include "common/base/assert.h"
+#include "common/batch/batch.h"
+#include "proto/kafka/error.h"
+
+/* -- leader
+ * -----------------------------------------------------------------------------------------------------------------------
+ */
+
+/* KIP-595 style: our end of the follower's last epoch (or of the nearest older one) tells whether its log
+ * agrees with ours up to fetch_offset. */
+bool partition_diverges(struct partition *p, int64_t fetch_offset, int32_t last_fetched_epoch,
+                        int32_t *ret_epoch, int64_t *ret_end_offset)
+{
+    *ret_epoch = -1;
+    *ret_end_offset = -1;
+    if (last_fetched_epoch < 0)
+        return false;
+    epoch_cache_end(plog_epochs(p->log), last_fetched_epoch, p->core.log_end, ret_epoch, ret_end_offset);
+    return *ret_epoch < last_fetched_epoch || *ret_end_offset < fetch_offset;
+}
+
+/* A follower without any epoch holds nothing; only an empty log at the very start of ours agrees with ours
+ * for sure. */
+static bool agrees(struct partition *p, int64_t fetch_offset, int32_t last_fetched_epoch)
+{
+    int32_t epoch;
+    int64_t end_offset;
+    if (fetch_offset < p->core.log_start || fetch_offset > p->core.log_end)
+        return false;
+    if (last_fetched_epoch < 0)
+        return fetch_offset == p->core.log_start;
+    return !partition_diverges(p, fetch_offset, last_fetched_epoch, &epoch, &end_offset);
+}
+
+int16_t partition_follower_fetched(struct partition *p, int32_t broker_id, int64_t broker_epoch,
+                                   int64_t fetch_offset, int64_t durable_offset, int32_t current_leader_epoch,
+                                   int32_t last_fetched_epoch)
+{
+    struct replica_event event = {.type = EV_FETCHED};
+    int16_t error = partition_check_leader(p, current_leader_epoch);
+    if (error != KAFKA_NONE)
+        return error;
+    if (!agrees(p, fetch_offset, last_fetched_epoch))
+        return KAFKA_NONE;
+    event.fetched.broker_id = broker_id;
+    event.fetched.broker_epoch = broker_epoch;
+    event.fetched.registered_epoch = p->host->broker_epoch(p->host->ctx, broker_id);
+    event.fetched.position = fetch_offset;
+    event.fetched.durable = durable_offset;
+    event.fetched.leader_epoch = current_leader_epoch;
+    return partition_step(p, &event);
+}
+
+/* -- follower
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
+
+bool partition_fetch_state(const struct partition *p, struct partition_fetch_state *ret_state)
+{
+    if (p->core.role != REPLICA_FOLLOWER)
+        return false;
+    *ret_state = (struct partition_fetch_state){.leader = p->core.leader,
+                                                .leader_epoch = p->core.leader_epoch,
+                                                .fetch_offset = p->core.log_end,
+                                                .durable_offset = p->core.synced_end,
+                                                .log_start = p->core.log_start,
+                                                .last_fetched_epoch = epoch_cache_latest(plog_epochs(p->log)),
+                                                .syncing = p->want_sync || plog_syncing(p->log)};
+    return true;
+}
+
+static bool follows(const struct partition *p, int32_t leader_epoch)
+{
+    return p->core.role == REPLICA_FOLLOWER && p->core.leader_epoch == leader_epoch;
+}
+
+/* An empty log takes the batch that holds its end although that begins earlier (the leader's log start may
+ * lie inside a batch). */
+static enum err start_inside(struct partition *p, const uint8_t *batch)
+{
+    struct replica_event event = {.type = EV_TRUNCATED, .offset = batch_base_offset(batch)};
+    enum err err = plog_restart(p->log, event.offset);
+    if (err)
+        return err;
+    partition_step(p, &event);
+    return OK;
+}
+
+static enum err check_batch(const struct partition *p, const uint8_t *batch, int64_t expected)
+{
+    bool gap = batch_base_offset(batch) > expected && !p->config.compacted;
+    return batch_base_offset(batch) < expected || gap || batch_leader_epoch(batch) < 0 ? ERR_CORRUPT : OK;
+}
+
+/* Length of the leading batches that are whole, good, in order and not of an epoch that we have not heard of
+ * (KAFKA-18723). */
+static int32_t usable(const struct partition *p, const uint8_t *records, int32_t len, int64_t expected,
+                      enum err *ret_err)
+{
+    int32_t at = 0;
+    size_t size;
+    *ret_err = OK;
+    while (len - at >= BATCH_HEADER_BYTES) {
+        const uint8_t *batch = records + at;
+        int found = batch_peek(batch, (size_t)(len - at), &size);
+        if (found == OK && size > (size_t)(len - at))
+            break; /* the rest did not fit into the reply */
+        if (found == OK)
+            found = batch_verify(batch, size);
+        if (found == OK)
+            found = check_batch(p, batch, expected);
+        if (found != OK) {
+            *ret_err = ERR_CORRUPT;
+            break;
+        }
+        if (batch_leader_epoch(batch) > p->core.leader_epoch)
+            break;
+        expected = batch_next_offset(batch);
+        at += (int32_t)size;
+    }
+    return at;
+}
+
+static enum err append_usable(struct partition *p, const uint8_t *records, int32_t len)
+{
+    enum err bad;
+    int64_t expected = p->core.log_end;
+    if (len >= BATCH_HEADER_BYTES && p->core.log_start == p->core.log_end &&
+        batch_base_offset(records) >= 0 && batch_base_offset(records) < expected &&
+        batch_last_offset(records) >= expected)
+        expected = batch_base_offset(records);
+    int32_t good = usable(p, records, len, expected, &bad);
+    if (good == 0)
+        return bad;
+    int64_t start = p->core.log_start;
+    enum err err = expected < p->core.log_end ? start_inside(p, records) : OK;
+    if (err == OK)
+        err = plog_append(p->log, records, (uint32_t)good);
+    if (err) {
+        if (plog_failed(p->log))
+            partition_fail(p, err);
+        return err;
+    }
+    struct replica_event event = {.type = EV_APPENDED, .offset = plog_end(p->log)};
+    partition_step(p, &event);
+    p->want_sync = p->want_sync || p->config.sync_before_ack;
+    partition_settle_soon(p);
+    return start > p->core.log_start ? partition_move_start(p, MIN(start, p->core.log_end)) : OK;
+}
+
+/* Moves log and core; offset <= log end. */
+enum err partition_move_start(struct partition *p, int64_t offset)
+{
+    struct replica_event event = {.type = EV_LOG_START, .offset = offset};
+    enum err err = plog_set_start(p->log, offset);
+    if (err) {
+        partition_fail(p, err);
+        return err;
+    }
+    partition_step(p, &event);
+    partition_persist(p, p->core.synced_end, false);
+    return OK;
+}
+
+enum err partition_follower_append(struct partition *p, int32_t leader_epoch, const uint8_t *records,
+                                   int32_t len, struct iobuf *owner, int64_t leader_high_watermark,
+                                   int64_t leader_log_start)
+{
+    struct replica_event event = {.type = EV_LEADER_HW, .offset = leader_high_watermark};
+    if (!follows(p, leader_epoch))
+        return OK;
+    enum err err = len > 0 ? append_usable(p, records, len) : OK;
+    if (err)
+        return err;
+    partition_step(p, &event);
+    int64_t start = MIN(leader_log_start, p->core.high_watermark);
+    return start > p->core.log_start ? partition_move_start(p, start) : OK;
+}
+
+/* The recovery point is lowered before the data goes, so that a restart does not miss what was cut on
+ * purpose. */
+static void cut(struct partition *p, int64_t offset, const char *why)
+{
+    struct replica_event event = {.type = EV_TRUNCATED};
+    if (offset < p->core.log_end)
+        PARTITION_LOG(p, INFO, "partition.truncated", F_I64("from", p->core.log_end), F_I64("to", offset),
+                      F_I64("high_watermark", p->core.high_watermark), F_STR("reason", why));
+    partition_persist(p, MIN(p->core.synced_end, offset), false);
+    enum err err = plog_truncate(p->log, offset, &event.offset);
+    if (err) {
+        partition_fail(p, err);
+        return;
+    }
+    if (event.offset < p->core.log_end)
+        partition_step(p, &event);
+    partition_persist(p, p->core.synced_end, false);
+    p->want_sync = true;
+    partition_settle_soon(p);
+}
+
+void partition_follower_diverged(struct partition *p, int32_t leader_epoch, int32_t epoch, int64_t end_offset)
+{
+    if (!follows(p, leader_epoch) || epoch < 0 || end_offset < 0)
+        return;
+    cut(p, epoch_cache_divergence(plog_epochs(p->log), epoch, end_offset, p->core.log_end),
+        "diverging epoch");
+}
+
+void partition_follower_out_of_range(struct partition *p, int32_t leader_epoch, int64_t leader_log_start,
+                                     int64_t leader_log_end)
+{
+    struct replica_event event = {.type = EV_LOG_START, .offset = leader_log_start};
+    if (!follows(p, leader_epoch) || leader_log_start < 0 || leader_log_end < leader_log_start)
+        return;
+    if (leader_log_end < p->core.log_end) {
+        cut(p, leader_log_end, "the leader's log is shorter");
+        return;
+    }
+    if (leader_log_start <= p->core.log_end)
+        return; /* resume where we are */
+    PARTITION_LOG(p, WARN, "partition.restarted", F_I64("from", p->core.log_end),
+                  F_I64("at", leader_log_start));
+    enum err err = plog_restart(p->log, leader_log_start);
+    if (err) {
+        partition_fail(p, err);
+        return;
+    }
+    partition_step(p, &event);
+    partition_persist(p, p->core.synced_end, false);
+    p->want_sync = true;
+    partition_settle_soon(p);
+}
+
+void partition_set_fetch_hook(struct partition *p, void (*fn)(void *ctx, struct partition *p), void *ctx)
+{
+    p->hook = fn;
+    p->hook_ctx = ctx;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside of partition: the replica core, its log, and who waits. */
+#ifndef SLUICE_BROKER_SHARD_PARTITION_INTERNAL_H
+#define SLUICE_BROKER_SHARD_PARTITION_INTERNAL_H
+
+#include "broker/core/replica.h"
+#include "broker/log/manifest.h"
+#include "broker/log/plog.h"
+#include "broker/shard/partition.h"
+#include "common/obs/log.h"
+
+#define PARTITION_TOPIC_MAX  250               /* Kafka: 249 characters */
+#define PARTITION_PERSIST_US (5 * 1000 * 1000) /* the high watermark is written down at most this often */
+
+enum partition_reader { READER_CONSUMER, READER_FOLLOWER, READER_COUNT };
+
+struct partition {
+    const struct partition_host *host;
+    struct uuid topic_id;
+    char topic[PARTITION_TOPIC_MAX];
+    char name[PARTITION_TOPIC_MAX + 12]; /* of the directory */
+    int32_t index;
+    struct partition_config config;
+    struct plog *log; /* NULL: could not be opened; the core is failed then */
+    struct replica core;
+    struct list waits_synced; /* acks=1 until our own sync; by need_offset, as appended */
+    struct list waits_high;   /* acks=all until the high watermark; the same */
+    struct list watches[READER_COUNT];
+    bool wake[READER_COUNT]; /* watches of this kind are due */
+    bool want_sync;
+    bool hook_due;
+    bool failed_due; /* tell host->failed */
+    enum err failed_err;
+    struct env_task settle;    /* end of the turn: start a sync, answer waits, wake watches */
+    struct env_timer deadline; /* of the core; may fire early, never late */
+    struct env_timer persist;
+    int64_t cut_bytes;
+    void (*hook)(void *ctx, struct partition *p);
+    void *hook_ctx;
+};
+
+/* Steps the core with event (its now_us is filled in) and carries out the effects. Returns the step's error.
+ */
+int16_t partition_step(struct partition *p, struct replica_event *event);
+
+/* Asks for the settle task of this turn. */
+void partition_settle_soon(struct partition *p);
+
+/* The log failed: offline for good. */
+void partition_fail(struct partition *p, enum err err);
+
+/* KAFKA_STORAGE_ERROR when the log is gone, NOT_LEADER_OR_FOLLOWER, or what the epoch check says. */
+int16_t partition_check_leader(const struct partition *p, int32_t current_leader_epoch);
+
+/* partition_produce.c: answers all waits with error, or those that are settled. */
+void partition_waits_fail(struct partition *p, int16_t error);
+void partition_waits_settle(struct partition *p);
+
+/* partition_follow.c: whether a follower's log agrees with ours up to fetch_offset; else where it must cut.
+ */
+bool partition_diverges(struct partition *p, int64_t fetch_offset, int32_t last_fetched_epoch,
+                        int32_t *ret_epoch, int64_t *ret_end_offset);
+
+/* Moves log start of log and core (<= log end). A failure takes the partition offline. */
+enum err partition_move_start(struct partition *p, int64_t offset);
+
+/* Writes recovery point, high watermark and log start down. */
+void partition_persist(struct partition *p, int64_t recovery_point, bool clean);
+
+#define PARTITION_LOG(p, level, event, ...)                                                                  \
+    do {                                                                                                     \
+        if ((p)->host->log)                                                                                  \
+            LOG((p)->host->log, level, event, F_STR("partition", (p)->name), __VA_ARGS__);                   \
+    } while (0)
+
+#endif

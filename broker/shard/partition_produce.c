@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/shard/partition_internal.h"
+#include "common/base/assert.h"
+#include "common/batch/validate.h"
+#include "proto/kafka/error.h"
+
+/* -- waits
+ * ------------------------------------------------------------------------------------------------------------------------
+ */
+
+static void finish(struct partition_wait *wait, int16_t error)
+{
+    partition_wait_cancel(wait);
+    wait->done(wait, error);
+}
+
+void partition_wait_cancel(struct partition_wait *wait)
+{
+    if (wait->partition == NULL)
+        return;
+    list_remove(&wait->link);
+    env_timer_cancel(wait->partition->host->env, &wait->timer);
+    wait->partition = NULL;
+}
+
+static void timed_out(struct env_timer *timer)
+{
+    finish(CONTAINER_OF(timer, struct partition_wait, timer), KAFKA_REQUEST_TIMED_OUT);
+}
+
+static struct partition_wait *first_of(struct list *waits)
+{
+    return list_empty(waits) ? NULL : CONTAINER_OF(waits->next, struct partition_wait, link);
+}
+
+void partition_waits_fail(struct partition *p, int16_t error)
+{
+    struct partition_wait *wait;
+    while ((wait = first_of(&p->waits_synced)) != NULL || (wait = first_of(&p->waits_high)) != NULL)
+        finish(wait, error);
+}
+
+void partition_waits_settle(struct partition *p)
+{
+    struct partition_wait *wait;
+    while ((wait = first_of(&p->waits_synced)) != NULL && wait->need_offset <= p->core.synced_end)
+        finish(wait, KAFKA_NONE);
+    while ((wait = first_of(&p->waits_high)) != NULL && wait->need_offset <= p->core.high_watermark) {
+        bool enough = replica_maximal_isr_count(&p->core) >= replica_min_isr(&p->core);
+        finish(wait, enough ? KAFKA_NONE : KAFKA_NOT_ENOUGH_REPLICAS_AFTER_APPEND);
+    }
+}
+
+static void add_wait(struct partition *p, struct list *waits, struct partition_wait *wait,
+                     int64_t need_offset, int32_t timeout_ms)
+{
+    struct env *env = p->host->env;
+    struct list *at = waits->prev; /* a duplicate may need less than the newest does */
+    wait->partition = p;
+    wait->need_offset = need_offset;
+    while (at != waits && CONTAINER_OF(at, struct partition_wait, link)->need_offset > need_offset)
+        at = at->prev;
+    list_add_between(&wait->link, at, at->next);
+    env_timer_init(&wait->timer, timed_out);
+    env_timer_set(env, &wait->timer, env_now_us(env) + (uint64_t)MAX(timeout_ms, 0) * 1000);
+}
+
+/* Is the promise of acks for need_offset kept already? Else wait is queued. */
+static bool promise(struct partition *p, const struct partition_append *request, struct partition_wait *wait,
+                    int64_t need_offset)
+{
+    bool sync = p->config.sync_before_ack;
+    if (request->acks == 0)
+        return true;
+    if (request->acks == 1 && (!sync || need_offset <= p->core.synced_end))
+        return true;
+    if (request->acks == -1 && need_offset <= p->core.high_watermark &&
+        replica_maximal_isr_count(&p->core) >= replica_min_isr(&p->core))
+        return true;
+    ASSERT(wait != NULL);
+    add_wait(p, request->acks == 1 ? &p->waits_synced : &p->waits_high, wait, need_offset,
+             request->timeout_ms);
+    return false;
+}
+
+/* -- append
+ * -----------------------------------------------------------------------------------------------------------------------
+ */
+
+static int16_t admit(struct partition *p, const struct partition_append *request)
+{
+    if (request->acks < -1 || request->acks > 1)
+        return KAFKA_INVALID_REQUIRED_ACKS;
+    int16_t error = partition_check_leader(p, request->current_leader_epoch);
+    if (error != KAFKA_NONE)
+        return error;
+    if (request->acks == -1 && replica_isr_count(&p->core) < replica_min_isr(&p->core))
+        return KAFKA_NOT_ENOUGH_REPLICAS;
+    return KAFKA_NONE;
+}
+
+static struct batch_rules rules_of(const struct partition *p)
+{
+    return (struct batch_rules){.now_ms = env_wall_ms(p->host->env),
+                                .before_max_ms = p->config.timestamp_before_max_ms,
+                                .after_max_ms = p->config.timestamp_after_max_ms,
+                                .max_message_bytes = p->config.max_message_bytes,
+                                .segment_bytes = p->config.segment_bytes,
+                                .append_time = p->config.log_append_time,
+                                .compacted = p->config.compacted,
+                                .zstd_allowed = true};
+}
+
+static struct producer_batch producer_of(const uint8_t *batch)
+{
+    return (struct producer_batch){.producer_id = batch_producer_id(batch),
+                                   .producer_epoch = batch_producer_epoch(batch),
+                                   .first_sequence = batch_base_sequence(batch),
+                                   .last_sequence = batch_last_sequence(batch),
+                                   .offset_delta = batch_last_offset_delta(batch),
+                                   .last_offset = -1};
+}
+
+/* What is known of a batch's producer. KAFKA_NONE with *ret_need 0: append it; > 0: a duplicate that ended
+ * there. */
+static int16_t deduplicate(struct partition *p, const uint8_t *batch, struct partition_appended *ret,
+                           int64_t *ret_need)
+{
+    struct producer_batch original, asked = producer_of(batch);
+    *ret_need = 0;
+    if (asked.producer_id < 0)
+        return KAFKA_NONE;
+    switch (producer_state_judge(plog_producers(p->log), &asked, &original)) {
+    case PRODUCER_FENCED: return KAFKA_INVALID_PRODUCER_EPOCH;
+    case PRODUCER_OUT_OF_ORDER: return KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
+    case PRODUCER_DUPLICATE:
+        ret->base_offset = original.last_offset - original.offset_delta;
+        if (p->config.log_append_time)
+            ret->log_append_time_ms = original.timestamp_ms;
+        *ret_need = original.last_offset + 1;
+        return KAFKA_NONE;
+    case PRODUCER_APPEND: break;
+    }
+    return KAFKA_NONE;
+}
+
+static int16_t write_batch(struct partition *p, uint8_t *batch, uint32_t len, struct partition_appended *ret)
+{
+    struct replica_event event = {.type = EV_APPENDED, .offset = batch_next_offset(batch)};
+    enum err err = plog_append(p->log, batch, len);
+    if (err && plog_failed(p->log) == OK)
+        return KAFKA_KAFKA_STORAGE_ERROR; /* out of memory: nothing happened, the client tries again */
+    if (err) {
+        partition_fail(p, err);
+        return KAFKA_KAFKA_STORAGE_ERROR;
+    }
+    ret->base_offset = batch_base_offset(batch);
+    partition_step(p, &event);
+    p->wake[READER_FOLLOWER] = true;
+    p->want_sync = p->want_sync || p->config.sync_before_ack;
+    partition_settle_soon(p);
+    return KAFKA_NONE;
+}
+
+static int16_t append_batch(struct partition *p, const struct partition_append *request,
+                            struct partition_appended *ret, int64_t *ret_need)
+{
+    struct batch_verdict verdict;
+    struct batch_rules rules = rules_of(p);
+    uint8_t *batch = request->records;
+    if (batch_validate(batch, (size_t)request->len, &rules, p->host->scratch, &verdict) != BATCH_OK) {
+        ret->message = verdict.message;
+        ret->bad_record = verdict.record_index;
+        return verdict.error;
+    }
+    int16_t error = deduplicate(p, batch, ret, ret_need);
+    if (error != KAFKA_NONE || *ret_need > 0)
+        return error;
+    batch_assign(batch, p->core.log_end, p->core.leader_epoch, &rules, &verdict);
+    *ret_need = batch_next_offset(batch);
+    ret->log_append_time_ms = rules.append_time ? rules.now_ms : -1;
+    return write_batch(p, batch, (uint32_t)request->len, ret);
+}
+
+void partition_append(struct partition *p, const struct partition_append *request,
+                      struct partition_wait *wait, struct partition_appended *ret)
+{
+    int64_t need = 0;
+    *ret = (struct partition_appended){
+        .bad_record = -1, .base_offset = -1, .log_append_time_ms = -1, .log_start = p->core.log_start};
+    if (wait)
+        wait->partition = NULL;
+    ret->error = admit(p, request);
+    if (ret->error == KAFKA_NONE)
+        ret->error = append_batch(p, request, ret, &need);
+    if (ret->error != KAFKA_NONE) {
+        ret->base_offset = -1;
+        ret->log_append_time_ms = -1;
+        return;
+    }
+    ret->waits = !promise(p, request, wait, need);
+}
