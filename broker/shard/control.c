@@ -12,7 +12,9 @@
 #include "common/obs/log.h"
 #include "proto/kafka/error.h"
 
-/* -- links ----------------------------------------------------------------------------------------------------------------------- */
+/* -- links
+ * -----------------------------------------------------------------------------------------------------------------------
+ */
 
 static int link_of_node(const struct control *control, int32_t node_id)
 {
@@ -89,8 +91,10 @@ void control_drive(struct control *control)
     control_tail(control);
 }
 
-bool control_ask_send(struct control *control, struct control_ask *ask, uint16_t type, struct iobuf *payload, uint64_t timeout_us,
-                      void (*done)(struct rpc_call *call, enum err err, uint16_t type, const uint8_t *payload, size_t len))
+bool control_ask_send(struct control *control, struct control_ask *ask, uint16_t type, struct iobuf *payload,
+                      uint64_t timeout_us,
+                      void (*done)(struct rpc_call *call, enum err err, uint16_t type, const uint8_t *payload,
+                                   size_t len))
 {
     struct control_link *link = control_active(control);
     bool can = payload && link && !ask->under_way;
@@ -143,14 +147,17 @@ static void links_open(struct control *control)
     control->link_count = MIN(servers->count, (uint32_t)CONTROL_LINKS_MAX);
     for (unsigned i = 0; i < control->link_count; i++) {
         struct control_link *link = &control->links[i];
-        *link = (struct control_link){.control = control, .node_id = -1, .addr = {.port = servers->items[i].port}};
+        *link = (struct control_link){
+            .control = control, .node_id = -1, .addr = {.port = servers->items[i].port}};
         str_copy(str_from(servers->items[i].host), link->addr.host, sizeof(link->addr.host));
         link->client = rpc_client_new(control->env, &link->addr, &control->self, &handler, link);
         ASSERT(link->client); /* at start: nothing to lose yet */
     }
 }
 
-/* -- life ------------------------------------------------------------------------------------------------------------------------ */
+/* -- life
+ * ------------------------------------------------------------------------------------------------------------------------
+ */
 
 static void on_start(struct env_msg *msg)
 {
@@ -167,7 +174,8 @@ static void applied_init(struct control *control)
         control->applied[i].control = control;
 }
 
-struct control *control_start(struct env *parent, struct broker_shared *broker, const struct control_options *options)
+struct control *control_start(struct env *parent, struct broker_shared *broker,
+                              const struct control_options *options)
 {
     struct control *control = calloc(1, sizeof(*control));
 
@@ -176,7 +184,8 @@ struct control *control_start(struct env *parent, struct broker_shared *broker, 
     control->broker = broker;
     control->options = *options;
     control->parent = parent;
-    control->self = (struct rpc_identity){.node_id = broker->broker_id, .role = RPC_BROKER, .cluster_id = options->cluster_id};
+    control->self = (struct rpc_identity){
+        .node_id = broker->broker_id, .role = RPC_BROKER, .cluster_id = options->cluster_id};
     control->active = -1;
     control->fenced = true;
     control->image = image_new();
@@ -218,10 +227,15 @@ static void on_stop(struct env_msg *msg)
     struct env *parent = control->parent;
     struct env_msg *done = control->stopped_msg;
 
+    struct control_ask *asks[] = {&control->register_ask, &control->heartbeat_ask, &control->tail_ask};
+
     control->stopping = true;
+    for (size_t i = 0; i < ARRAY_LEN(asks); i++)
+        if (asks[i]->under_way)
+            rpc_client_cancel(&asks[i]->call);
+    control_calls_fail_all(control, KAFKA_BROKER_NOT_AVAILABLE);
     for (unsigned i = 0; i < control->link_count; i++)
         rpc_client_close(control->links[i].client);
-    control_calls_fail_all(control, KAFKA_BROKER_NOT_AVAILABLE);
     env_timer_cancel(control->env, &control->retry);
     env_timer_cancel(control->env, &control->heartbeat_timer);
     if (control->snapshot.edit)
@@ -230,7 +244,7 @@ static void on_stop(struct env_msg *msg)
     route_table_free(&control->placement);
     arena_free(&control->arena);
     image_unref(control->image);
-    env_stop(control->env);
+    env_stop(control->env); /* after the turns that the closing connections need */
     env_post(parent, done);
 }
 
@@ -241,7 +255,14 @@ void control_stop(struct control *control, struct env_msg *done)
     env_post(control->env, &control->stop_msg);
 }
 
-/* -- notes from shards -------------------------------------------------------------------------------------------------------------- */
+void control_free(struct control *control)
+{
+    free(control);
+}
+
+/* -- notes from shards
+ * --------------------------------------------------------------------------------------------------------------
+ */
 
 static void on_applied(struct env_msg *msg)
 {
@@ -249,11 +270,13 @@ static void on_applied(struct env_msg *msg)
     struct control *control = note->control;
 
     atomic_store(&note->posted, false);
-    if (control->registered && control->fenced && control_applied_min(control) >= (uint64_t)control->broker_epoch)
+    if (control->registered && control->fenced &&
+        control_applied_min(control) >= (uint64_t)control->broker_epoch)
         control_heartbeat_now(control); /* ready to be unfenced: no need to wait for the interval */
 }
 
-void control_shard_applied(struct control *control, unsigned shard, uint64_t index, uint32_t failed_partitions)
+void control_shard_applied(struct control *control, unsigned shard, uint64_t index,
+                           uint32_t failed_partitions)
 {
     struct applied_note *note = &control->applied[shard];
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside of the control loop. Private to broker/shard/control*.c; all of it on the control loop's thread unless a comment says otherwise. */
+/* Inside of the control loop. Private to broker/shard/control*.c; all of it on the control loop's thread
+ * unless a comment says otherwise. */
 #ifndef SLUICE_BROKER_SHARD_CONTROL_INTERNAL_H
 #define SLUICE_BROKER_SHARD_CONTROL_INTERNAL_H
 
@@ -10,10 +11,11 @@
 #include "common/rpc/rpc.h"
 #include "proto/cluster/image.h"
 
-#define CONTROL_LINKS_MAX     16
-#define CONTROL_RETRY_US      20000   /* before asking again after "not the leader" or a lost connection */
-#define CONTROL_CALL_US       1000000 /* an active controller that does not answer for this long is not waited for */
-#define CONTROL_ARENA_BYTES   (64u * 1024 * 1024)
+#define CONTROL_LINKS_MAX 16
+#define CONTROL_RETRY_US  20000 /* before asking again after "not the leader" or a lost connection */
+#define CONTROL_CALL_US                                                                                      \
+    1000000 /* an active controller that does not answer for this long is not waited for */
+#define CONTROL_ARENA_BYTES (64u * 1024 * 1024)
 
 /* A connection to one controller. */
 struct control_link {
@@ -46,7 +48,7 @@ struct snapshot_read {
     bool wanted;
     uint64_t index, offset;
     struct image_edit *edit;
-    struct writer rest;      /* bytes of a record that the next piece completes */
+    struct writer rest; /* bytes of a record that the next piece completes */
 };
 
 struct control {
@@ -60,7 +62,7 @@ struct control {
 
     struct control_link links[CONTROL_LINKS_MAX];
     unsigned link_count;
-    int active;              /* link of the controller taken for active, -1: none */
+    int active; /* link of the controller taken for active, -1: none */
     struct env_timer retry;
 
     bool registered;
@@ -70,7 +72,7 @@ struct control {
     struct control_ask register_ask, heartbeat_ask, tail_ask;
     struct env_timer heartbeat_timer;
     uint64_t heartbeat_sent_us;
-    bool heartbeat_again;    /* something to tell came up while one was under way */
+    bool heartbeat_again; /* something to tell came up while one was under way */
 
     /* Notes to the broker object's loop (control_register.c). */
     struct env_msg ready_msg, cluster_msg, rejected_msg, may_stop_msg;
@@ -85,18 +87,21 @@ struct control {
     uint32_t partitions_of[BROKER_SHARDS_MAX];
     struct applied_note applied[BROKER_SHARDS_MAX];
 
-    struct list calls;       /* of struct control_call: waiting to be sent, or sent */
+    struct list calls; /* of struct control_call: waiting to be sent, or sent */
     bool shutting_down;
     bool stopping;
-    struct arena arena;      /* of one message */
+    struct arena arena; /* of one message */
 };
 
-/* -- links (control.c) ------------------------------------------------------------------------------------------------------------- */
+/* -- links (control.c)
+ * -------------------------------------------------------------------------------------------------------------
+ */
 
 /* The active controller's link when it is up, else NULL (and the retry timer runs). */
 struct control_link *control_active(struct control *control);
 
-/* What a reply said about who leads: follows the hint, else tries the next controller. from: the link that answered. */
+/* What a reply said about who leads: follows the hint, else tries the next controller. from: the link that
+ * answered. */
 void control_not_leader(struct control *control, unsigned from, int32_t leader_id);
 
 /* Does whatever is due: registration, heartbeat, tail, waiting calls. */
@@ -104,24 +109,28 @@ void control_drive(struct control *control);
 void control_retry_soon(struct control *control);
 
 /* Encodes with fn into an iobuf (one reference); NULL when memory is out. */
-#define control_encode(control, name, message)                                                                                             \
-    ({                                                                                                                                     \
-        struct writer w_;                                                                                                                  \
-        writer_init(&w_, (control)->env->pool, 512, RPC_PAYLOAD_BYTES_MAX);                                                                \
-        rpc_##name##_encode(&w_, (message));                                                                                               \
-        struct iobuf *payload_ = writer_take(&w_);                                                                                         \
-        writer_free(&w_);                                                                                                                  \
-        payload_;                                                                                                                          \
+#define control_encode(control, name, message)                                                               \
+    ({                                                                                                       \
+        struct writer w_;                                                                                    \
+        writer_init(&w_, (control)->env->pool, 512, RPC_PAYLOAD_BYTES_MAX);                                  \
+        rpc_##name##_encode(&w_, (message));                                                                 \
+        struct iobuf *payload_ = writer_take(&w_);                                                           \
+        writer_free(&w_);                                                                                    \
+        payload_;                                                                                            \
     })
 
-/* Sends an ask over the active link. False when it is under way already, or there is no link up. Takes the caller's reference on payload. */
-bool control_ask_send(struct control *control, struct control_ask *ask, uint16_t type, struct iobuf *payload, uint64_t timeout_us,
-                      void (*done)(struct rpc_call *call, enum err err, uint16_t type, const uint8_t *payload, size_t len));
+/* Sends an ask over the active link. False when it is under way already, or there is no link up. Takes the
+ * caller's reference on payload. */
+bool control_ask_send(struct control *control, struct control_ask *ask, uint16_t type, struct iobuf *payload,
+                      uint64_t timeout_us,
+                      void (*done)(struct rpc_call *call, enum err err, uint16_t type, const uint8_t *payload,
+                                   size_t len));
 
 /* Common start of every answer: the ask is over. The link it went to. */
 unsigned control_ask_over(struct control_ask *ask);
 
-/* -- registration and heartbeats (control_register.c) ------------------------------------------------------------------------------ */
+/* -- registration and heartbeats (control_register.c)
+ * ------------------------------------------------------------------------------ */
 
 void control_notes_init(struct control *control);
 void control_register(struct control *control);
@@ -129,11 +138,13 @@ void control_heartbeat_now(struct control *control);
 void control_on_heartbeat_timer(struct env_timer *timer);
 uint64_t control_applied_min(const struct control *control);
 
-/* -- metadata (control_tail.c) ----------------------------------------------------------------------------------------------------- */
+/* -- metadata (control_tail.c)
+ * ----------------------------------------------------------------------------------------------------- */
 
 void control_tail(struct control *control);
 
-/* -- calls of shards (control_calls.c) --------------------------------------------------------------------------------------------- */
+/* -- calls of shards (control_calls.c)
+ * --------------------------------------------------------------------------------------------- */
 
 /* Sends what waits, answers what is past its deadline. */
 void control_calls_drive(struct control *control);

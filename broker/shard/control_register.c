@@ -8,7 +8,8 @@
 
 #define REGISTER_TIMEOUT_US (5 * 1000000ull)
 
-/* -- telling the broker object (on its own loop) ----------------------------------------------------------------------------------- */
+/* -- telling the broker object (on its own loop)
+ * ----------------------------------------------------------------------------------- */
 
 static void post_ready(struct control *control, bool ready)
 {
@@ -63,7 +64,9 @@ static void learn_cluster(struct control *control, struct uuid cluster_id)
     env_post(control->parent, &control->cluster_msg);
 }
 
-/* -- registration ---------------------------------------------------------------------------------------------------------------- */
+/* -- registration
+ * ----------------------------------------------------------------------------------------------------------------
+ */
 
 static int32_t fill_endpoints(const struct broker_shared *broker, struct meta_endpoint *endpoints)
 {
@@ -83,18 +86,21 @@ static int32_t fill_endpoints(const struct broker_shared *broker, struct meta_en
 /* Refusals that trying again does not change. */
 static bool is_final(int16_t error)
 {
-    return error == KAFKA_INCONSISTENT_CLUSTER_ID || error == KAFKA_INVALID_REGISTRATION || error == KAFKA_UNSUPPORTED_VERSION;
+    return error == KAFKA_INCONSISTENT_CLUSTER_ID || error == KAFKA_INVALID_REGISTRATION ||
+           error == KAFKA_UNSUPPORTED_VERSION;
 }
 
 static void reject(struct control *control, int16_t error)
 {
-    LOG(control->broker->log, ERROR, "broker.rejected", F_STR("error", kafka_error_name(error)), F_STR("why", kafka_error_text(error)));
+    LOG(control->broker->log, ERROR, "broker.rejected", F_STR("error", kafka_error_name(error)),
+        F_STR("why", kafka_error_text(error)));
     control->stopping = true;
     control->rejected_error = error;
     env_post(control->parent, &control->rejected_msg);
 }
 
-static void take_registration(struct control *control, unsigned link, const struct rpc_register_broker_reply *reply)
+static void take_registration(struct control *control, unsigned link,
+                              const struct rpc_register_broker_reply *reply)
 {
     if (reply->error == KAFKA_NOT_CONTROLLER) {
         control_not_leader(control, link, reply->leader_id);
@@ -102,21 +108,23 @@ static void take_registration(struct control *control, unsigned link, const stru
         reject(control, reply->error);
     } else if (reply->error != KAFKA_NONE) {
         if (control->register_failures++ % 50 == 0)
-            LOG(control->broker->log, WARN, "broker.registration_refused", F_STR("error", kafka_error_name(reply->error)),
-                F_STR("why", kafka_error_text(reply->error)));
+            LOG(control->broker->log, WARN, "broker.registration_refused",
+                F_STR("error", kafka_error_name(reply->error)), F_STR("why", kafka_error_text(reply->error)));
         control_retry_soon(control);
     } else {
         control->registered = true;
         control->register_failures = 0;
         control->broker_epoch = reply->broker_epoch;
         learn_cluster(control, reply->cluster_id);
-        LOG(control->broker->log, INFO, "broker.registered", F_I64("epoch", reply->broker_epoch), F_I64("controller", reply->leader_id));
+        LOG(control->broker->log, INFO, "broker.registered", F_I64("epoch", reply->broker_epoch),
+            F_I64("controller", reply->leader_id));
         control_heartbeat_now(control);
         control_drive(control);
     }
 }
 
-static void on_registered(struct rpc_call *call, enum err err, uint16_t type, const uint8_t *payload, size_t len)
+static void on_registered(struct rpc_call *call, enum err err, uint16_t type, const uint8_t *payload,
+                          size_t len)
 {
     struct control_ask *ask = CONTAINER_OF(call, struct control_ask, call);
     struct control *control = ask->control;
@@ -150,11 +158,14 @@ void control_register(struct control *control)
     };
 
     if (!control->register_ask.under_way)
-        control_ask_send(control, &control->register_ask, CLUSTER_RPC_REGISTER_BROKER, control_encode(control, register_broker_request, &request),
-                         REGISTER_TIMEOUT_US, on_registered);
+        control_ask_send(control, &control->register_ask, CLUSTER_RPC_REGISTER_BROKER,
+                         control_encode(control, register_broker_request, &request), REGISTER_TIMEOUT_US,
+                         on_registered);
 }
 
-/* -- heartbeats ------------------------------------------------------------------------------------------------------------------ */
+/* -- heartbeats
+ * ------------------------------------------------------------------------------------------------------------------
+ */
 
 uint64_t control_applied_min(const struct control *control)
 {
@@ -180,7 +191,8 @@ static void take_heartbeat(struct control *control, const struct rpc_heartbeat_r
     atomic_store(&control->broker->session_end_us, control->heartbeat_sent_us + session_us);
     control->fenced = reply->fenced;
     if (was_fenced != reply->fenced) {
-        LOG(control->broker->log, INFO, reply->fenced ? "broker.fenced" : "broker.unfenced", F_I64("epoch", control->broker_epoch));
+        LOG(control->broker->log, INFO, reply->fenced ? "broker.fenced" : "broker.unfenced",
+            F_I64("epoch", control->broker_epoch));
         post_ready(control, !reply->fenced);
     }
     if (control->shutting_down && reply->may_shut_down && !control->may_stop_posted) {
@@ -189,7 +201,8 @@ static void take_heartbeat(struct control *control, const struct rpc_heartbeat_r
     }
 }
 
-static void on_heartbeat(struct rpc_call *call, enum err err, uint16_t type, const uint8_t *payload, size_t len)
+static void on_heartbeat(struct rpc_call *call, enum err err, uint16_t type, const uint8_t *payload,
+                         size_t len)
 {
     struct control_ask *ask = CONTAINER_OF(call, struct control_ask, call);
     struct control *control = ask->control;
@@ -206,7 +219,8 @@ static void on_heartbeat(struct rpc_call *call, enum err err, uint16_t type, con
         control_not_leader(control, link, reply.leader_id);
         control->heartbeat_sent_us = 0; /* the new one is told at once */
     } else if (reply.error != KAFKA_NONE) {
-        LOG(control->broker->log, WARN, "broker.registration_lost", F_STR("error", kafka_error_name(reply.error)));
+        LOG(control->broker->log, WARN, "broker.registration_lost",
+            F_STR("error", kafka_error_name(reply.error)));
         control->registered = false;
         control_drive(control);
         return;
@@ -240,8 +254,8 @@ void control_heartbeat_now(struct control *control)
         return;
     }
     uint64_t now = env_now_us(control->env);
-    if (control_ask_send(control, &control->heartbeat_ask, CLUSTER_RPC_HEARTBEAT, control_encode(control, heartbeat_request, &request),
-                         CONTROL_CALL_US, on_heartbeat))
+    if (control_ask_send(control, &control->heartbeat_ask, CLUSTER_RPC_HEARTBEAT,
+                         control_encode(control, heartbeat_request, &request), CONTROL_CALL_US, on_heartbeat))
         control->heartbeat_sent_us = now;
     else
         env_timer_set(control->env, &control->heartbeat_timer, now + CONTROL_RETRY_US);
