@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* AlterPartition: the leader of a partition proposes its in-sync replicas. The order of the checks is Kafka's
+ * (ReplicationControlManager.alterPartition). */
+#include "controller/core/ids.h"
+#include "controller/core/internal.h"
+
+/* Epochs first: a request built on newer metadata than ours means that we are not the controller we think we
+ * are. */
+static int16_t check_epochs(const struct image_partition *p, const struct rpc_alter_partition *wanted,
+                            int32_t sender)
+{
+    if (wanted->leader_epoch > p->leader_epoch || wanted->partition_epoch > p->partition_epoch)
+        return KAFKA_NOT_CONTROLLER;
+    if (wanted->leader_epoch < p->leader_epoch)
+        return KAFKA_FENCED_LEADER_EPOCH;
+    if (sender != p->leader)
+        return KAFKA_INVALID_REQUEST;
+    return wanted->partition_epoch < p->partition_epoch ? KAFKA_INVALID_UPDATE_VERSION : KAFKA_NONE;
+}
+
+static bool all_replicas(const struct image_partition *p, const struct rpc_alter_partition *wanted)
+{
+    for (int32_t i = 0; i < wanted->isr_count; i++) {
+        if (!ids_contain(p->replicas, p->replicas_count, wanted->isr[i]))
+            return false;
+    }
+    return ids_distinct(wanted->isr, wanted->isr_count);
+}
+
+static int16_t check_isr(const struct image_partition *p, const struct rpc_alter_partition *wanted)
+{
+    if (!all_replicas(p, wanted) || !ids_contain(wanted->isr, wanted->isr_count, p->leader))
+        return KAFKA_INVALID_REQUEST;
+    if (wanted->recovering && (wanted->isr_count > 1 || !p->recovering))
+        return KAFKA_INVALID_REQUEST;
+    return KAFKA_NONE;
+}
+
+/* KIP-841, KIP-903: a member must be active, in the incarnation that the leader saw. */
+static int16_t check_members(const struct image *image, const struct rpc_alter_partition *wanted)
+{
+    for (int32_t i = 0; i < wanted->isr_count; i++) {
+        const struct image_broker *broker = image_broker(image, wanted->isr[i]);
+        int64_t epoch = wanted->isr_epochs[i];
+        if (!broker_is_active(image, wanted->isr[i]) || (epoch != -1 && epoch != broker->epoch))
+            return KAFKA_INELIGIBLE_REPLICA;
+    }
+    return KAFKA_NONE;
+}
+
+static int16_t check(const struct image *image, const struct image_partition *p,
+                     const struct rpc_alter_partition *wanted, int32_t sender)
+{
+    int16_t error = check_epochs(p, wanted, sender);
+    if (error == KAFKA_NONE)
+        error = check_isr(p, wanted);
+    return error == KAFKA_NONE ? check_members(image, wanted) : error;
+}
+
+static int16_t alter_one(struct command *command, const struct rpc_alter_partition *wanted, int32_t sender)
+{
+    const struct image *image = plan_image(&command->plan);
+    const struct image_topic *topic = image_topic_by_id(image, wanted->topic_id);
+    if (!topic)
+        return KAFKA_UNKNOWN_TOPIC_ID;
+    const struct image_partition *p = image_partition(image, topic, wanted->index);
+    if (!p)
+        return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+    int16_t error = check(image, p, wanted, sender);
+    if (error != KAFKA_NONE)
+        return error;
+    struct partition_rules rules = partition_rules_of(image, topic);
+    struct partition_goal goal = {.isr = wanted->isr,
+                                  .isr_count = wanted->isr_count,
+                                  .lost_data_id = NODE_NONE,
+                                  .recovered = !wanted->recovering};
+    struct partition_change change;
+    if (partition_change_make(image, topic->id, p, &rules, &goal, &change))
+        plan_partition(&command->plan, &change.record);
+    return KAFKA_NONE;
+}
+
+static void alter_all(struct command *command, const struct rpc_alter_partition_request *request)
+{
+    size_t count = (size_t)request->partitions_count;
+    struct rpc_alter_partition_result *results = command_alloc(command, count, sizeof(*results));
+    for (size_t i = 0; results && i < count; i++) {
+        const struct rpc_alter_partition *wanted = &request->partitions[i];
+        results[i] =
+            (struct rpc_alter_partition_result){.topic_id = wanted->topic_id, .index = wanted->index};
+        results[i].error = alter_one(command, wanted, request->broker_id);
+        plan_may_cut(&command->plan);
+    }
+    command->reply.alter_partition.partitions = results;
+    command->reply.alter_partition.partitions_count = results ? request->partitions_count : 0;
+}
+
+const struct core_effects *core_alter_partition(struct core *core, uint64_t now_us, uint64_t token,
+                                                const struct rpc_alter_partition_request *request)
+{
+    struct command *command = command_begin(core, now_us, token, CORE_REPLY_ALTER_PARTITION);
+    if (!command)
+        return &core->effects;
+    const struct image_broker *broker = image_broker(plan_image(&command->plan), request->broker_id);
+    if (!broker || broker->epoch != request->broker_epoch)
+        command->reply.alter_partition.error = KAFKA_STALE_BROKER_EPOCH;
+    else
+        alter_all(command, request);
+    command_end(command);
+    return &core->effects;
+}

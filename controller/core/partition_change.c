@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "controller/core/partition_change.h"
+
+#include <string.h>
+
+#include "common/base/assert.h"
+#include "controller/core/ids.h"
+#include "proto/cluster/topic_config.h"
+
+struct partition_rules partition_rules_of(const struct image *image, const struct image_topic *topic)
+{
+    int64_t min_isr = topic_config_int(image, topic->name, "min.insync.replicas");
+    return (struct partition_rules){
+        .min_isr = (int32_t)MIN(min_isr, (int64_t)META_REPLICAS_MAX),
+        .unclean_allowed = topic_config_bool(image, topic->name, "unclean.leader.election.enable"),
+    };
+}
+
+bool broker_is_active(const struct image *image, int32_t broker_id)
+{
+    const struct image_broker *broker = image_broker(image, broker_id);
+    return broker && !broker->fenced && !broker->in_controlled_shutdown;
+}
+
+/* Everything the steps below share. */
+struct step {
+    const struct image *brokers;
+    const struct image_partition *before;
+    const struct partition_rules *rules;
+    const struct partition_goal *goal;
+    struct partition_change *change;
+    struct meta_partition *next; /* &change->record */
+};
+
+static bool in_isr(const struct step *s, int32_t id)
+{
+    return ids_contain(s->next->isr, s->next->isr_count, id);
+}
+
+static bool in_elr(const struct step *s, int32_t id)
+{
+    return ids_contain(s->next->elr, s->next->elr_count, id);
+}
+
+static bool isr_suffices(const struct step *s)
+{
+    return s->next->isr_count >= MIN(s->rules->min_isr, s->next->replicas_count);
+}
+
+/* --- ISR and ELR --- */
+
+static void set_isr(struct step *s)
+{
+    const int32_t *from = s->goal->isr ? s->goal->isr : s->before->isr;
+    int32_t count = s->goal->isr ? s->goal->isr_count : s->before->isr_count;
+    ASSERT(count <= META_REPLICAS_MAX);
+    s->next->isr = s->change->isr;
+    s->next->isr_count = 0;
+    for (int32_t i = 0; i < count; i++) {
+        if (from[i] != s->goal->lost_data_id && broker_is_active(s->brokers, from[i]))
+            s->next->isr[s->next->isr_count++] = from[i];
+    }
+}
+
+static void add_eligible(struct step *s, const int32_t *ids, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++) {
+        if (ids[i] != s->goal->lost_data_id && !in_isr(s, ids[i]) && !in_elr(s, ids[i]))
+            s->next->elr[s->next->elr_count++] = ids[i];
+    }
+}
+
+static void set_elr(struct step *s)
+{
+    s->next->elr = s->change->elr;
+    s->next->elr_count = 0;
+    if (isr_suffices(s))
+        return;
+    add_eligible(s, s->before->elr, s->before->elr_count);
+    add_eligible(s, s->before->isr, s->before->isr_count);
+}
+
+/* Remembered only while nobody is known to be complete. */
+static void set_last_known(struct step *s)
+{
+    int32_t last = s->before->leader;
+    if (last == NODE_NONE && s->before->last_known_elr_count > 0)
+        last = s->before->last_known_elr[0];
+    if (last == NODE_NONE)
+        last = s->goal->lost_data_id;
+    bool remember = s->next->isr_count == 0 && s->next->elr_count == 0 && last != NODE_NONE;
+    s->next->last_known_elr = s->change->last_known_elr;
+    s->next->last_known_elr_count = remember ? 1 : 0;
+    s->change->last_known_elr[0] = last;
+}
+
+/* --- election --- */
+
+/* Whether the replica is known to have every acknowledged record, and can serve. */
+static bool may_lead(const struct step *s, int32_t id)
+{
+    if (!broker_is_active(s->brokers, id))
+        return false;
+    return in_isr(s, id) || (s->next->isr_count == 0 && in_elr(s, id));
+}
+
+static int32_t first_clean(const struct step *s)
+{
+    for (int32_t i = 0; i < s->next->replicas_count; i++) {
+        if (may_lead(s, s->next->replicas[i]))
+            return s->next->replicas[i];
+    }
+    return NODE_NONE;
+}
+
+static int32_t choose_clean(const struct step *s)
+{
+    int32_t preferred = s->next->replicas[0];
+    if (s->goal->election == ELECT_PREFERRED && may_lead(s, preferred))
+        return preferred;
+    if (s->before->leader != NODE_NONE && may_lead(s, s->before->leader))
+        return s->before->leader;
+    return first_clean(s);
+}
+
+/* Nobody is known to be complete: the last known leader (KIP-966, balanced recovery), else anybody if that is
+ * allowed. */
+static int32_t choose_unclean(const struct step *s)
+{
+    if (s->next->last_known_elr_count > 0 && broker_is_active(s->brokers, s->next->last_known_elr[0]))
+        return s->next->last_known_elr[0];
+    if (!s->rules->unclean_allowed && s->goal->election != ELECT_UNCLEAN)
+        return NODE_NONE;
+    for (int32_t i = 0; i < s->next->replicas_count; i++) {
+        if (broker_is_active(s->brokers, s->next->replicas[i]))
+            return s->next->replicas[i];
+    }
+    return NODE_NONE;
+}
+
+/* A leader from outside the ISR starts over with itself; after an unclean election nobody else counts as
+ * complete any more. */
+static void lead_alone(struct step *s, int32_t leader)
+{
+    s->next->isr[0] = leader;
+    s->next->isr_count = 1;
+    set_elr(s);
+    if (s->change->unclean) {
+        s->next->elr_count = 0;
+        s->next->recovering = true;
+    }
+}
+
+static void elect(struct step *s)
+{
+    int32_t leader = choose_clean(s);
+    if (leader == NODE_NONE) {
+        leader = choose_unclean(s);
+        s->change->unclean = leader != NODE_NONE;
+    }
+    if (leader != NODE_NONE && !in_isr(s, leader))
+        lead_alone(s, leader);
+    if (leader != NODE_NONE)
+        s->next->last_known_elr_count = 0;
+    s->next->leader = leader;
+}
+
+/* --- the whole --- */
+
+static bool differs(const struct image_partition *a, const struct meta_partition *b)
+{
+    return a->leader != b->leader || a->recovering != b->recovering ||
+           !ids_equal(a->isr, a->isr_count, b->isr, b->isr_count) ||
+           !ids_equal(a->elr, a->elr_count, b->elr, b->elr_count) ||
+           !ids_equal(a->last_known_elr, a->last_known_elr_count, b->last_known_elr, b->last_known_elr_count);
+}
+
+static struct meta_partition unchanged(struct uuid topic_id, const struct image_partition *p)
+{
+    return (struct meta_partition){
+        .topic_id = topic_id,
+        .index = p->index,
+        .leader = p->leader,
+        .leader_epoch = p->leader_epoch,
+        .partition_epoch = p->partition_epoch,
+        .recovering = p->recovering,
+        .replicas = (int32_t *)p->replicas,
+        .replicas_count = p->replicas_count,
+        .adding = (int32_t *)p->adding,
+        .adding_count = p->adding_count,
+        .removing = (int32_t *)p->removing,
+        .removing_count = p->removing_count,
+    };
+}
+
+bool partition_change_make(const struct image *brokers, struct uuid topic_id,
+                           const struct image_partition *before, const struct partition_rules *rules,
+                           const struct partition_goal *goal, struct partition_change *ret)
+{
+    ASSERT(before->replicas_count > 0);
+    struct step s = {brokers, before, rules, goal, ret, &ret->record};
+    ret->unclean = false;
+    ret->record = unchanged(topic_id, before);
+    if (goal->recovered)
+        ret->record.recovering = false;
+    set_isr(&s);
+    set_elr(&s);
+    set_last_known(&s);
+    elect(&s);
+    ASSERT(ret->record.leader == NODE_NONE || in_isr(&s, ret->record.leader));
+    if (!differs(before, &ret->record))
+        return false;
+    ret->record.partition_epoch++;
+    ret->record.leader_epoch += ret->record.leader != before->leader;
+    return true;
+}

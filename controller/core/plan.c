@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Plans: records are applied to a provisional image as they are made, so that each sees those before it, and
+ * are proposed together. */
+#include "controller/core/internal.h"
+
+void plan_begin(struct plan *plan, struct core *core)
+{
+    *plan = (struct plan){.core = core};
+}
+
+const struct image *plan_image(const struct plan *plan)
+{
+    return plan->edit ? image_edit_view(plan->edit) : plan->core->latest;
+}
+
+static void fail(struct plan *plan, enum err err)
+{
+    if (plan->err == OK)
+        plan->err = err;
+}
+
+/* The edit and the buffer of the first record. */
+static bool open_entry(struct plan *plan)
+{
+    if (!plan->edit)
+        plan->edit = image_edit_begin(plan->core->latest);
+    if (!plan->edit) {
+        fail(plan, ERR_NOMEM);
+        return false;
+    }
+    if (plan->entry_records == 0)
+        writer_init(&plan->writer, NULL, 512, CORE_ENTRY_BYTES_MAX);
+    return true;
+}
+
+void plan_record(struct plan *plan, const struct meta_record *record)
+{
+    if (plan->err != OK || !open_entry(plan))
+        return;
+    meta_record_encode(&plan->writer, record);
+    plan->entry_records++;
+    plan->records_count++;
+    enum err err = plan->writer.err != OK ? plan->writer.err : image_edit_apply(plan->edit, record);
+    ASSERT(err != ERR_INVALID); /* the planner contradicts itself */
+    if (err != OK)
+        fail(plan, err);
+}
+
+void plan_partition(struct plan *plan, const struct meta_partition *record)
+{
+    struct meta_record wrapped = {.type = META_PARTITION, .partition = *record};
+    plan_record(plan, &wrapped);
+}
+
+static bool propose_entry(struct plan *plan)
+{
+    struct core *core = plan->core;
+    struct core_effect *effect = effect_add(core, FX_PROPOSE, core->proposed_token + 1);
+    if (!effect) {
+        fail(plan, ERR_NOMEM);
+        return false;
+    }
+    core->proposed_token++;
+    effect->records = writer_take(&plan->writer);
+    effect->records_count = plan->entry_records;
+    writer_free(&plan->writer);
+    plan->entry_records = 0;
+    return true;
+}
+
+/* Makes the edit the latest image; its index is the least the entry can get. */
+static void publish(struct plan *plan)
+{
+    struct core *core = plan->core;
+    struct image *next = image_edit_commit(plan->edit, image_index(core->latest) + 1, core->term);
+    image_unref(core->latest);
+    core->latest = next;
+    plan->edit = NULL;
+}
+
+static void drop_entry(struct plan *plan)
+{
+    if (plan->entry_records > 0)
+        writer_free(&plan->writer);
+    image_edit_abort(plan->edit);
+    plan->edit = NULL;
+    plan->entry_records = 0;
+}
+
+static void flush(struct plan *plan)
+{
+    if (plan->err == OK && plan->entry_records > 0 && propose_entry(plan))
+        publish(plan);
+}
+
+void plan_may_cut(struct plan *plan)
+{
+    if (plan->entry_records >= CORE_ENTRY_RECORDS)
+        flush(plan);
+}
+
+enum err plan_end(struct plan *plan)
+{
+    flush(plan);
+    drop_entry(plan);
+    return plan->err;
+}
+
+void plan_abort(struct plan *plan)
+{
+    drop_entry(plan);
+}
+
+/* --- reviews --- */
+
+struct review {
+    struct plan *plan;
+    struct partition_goal goal;
+    struct image *base; /* what is walked; the plan's own image moves on meanwhile */
+};
+
+/* Cheap test that spares most partitions the full computation. */
+static bool all_active(const struct image *brokers, const int32_t *ids, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++) {
+        if (!broker_is_active(brokers, ids[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool is_settled(const struct review *review, const struct image_partition *p,
+                       const struct partition_rules *rules)
+{
+    return p->leader != NODE_NONE && p->isr_count > 0 && p->last_known_elr_count == 0 &&
+           (p->elr_count == 0 || p->isr_count < MIN(rules->min_isr, p->replicas_count)) &&
+           (review->goal.lost_data_id == NODE_NONE || p->elr_count == 0) &&
+           all_active(plan_image(review->plan), p->isr, p->isr_count);
+}
+
+static void review_partition(struct review *review, const struct image_topic *topic,
+                             const struct image_partition *p, const struct partition_rules *rules)
+{
+    struct partition_change change;
+    if (is_settled(review, p, rules))
+        return;
+    if (!partition_change_make(plan_image(review->plan), topic->id, p, rules, &review->goal, &change))
+        return;
+    plan_partition(review->plan, &change.record);
+    plan_may_cut(review->plan);
+}
+
+static bool review_topic(void *ctx, const struct image_topic *topic)
+{
+    struct review *review = ctx;
+    struct partition_rules rules = partition_rules_of(plan_image(review->plan), topic);
+    for (int32_t i = 0; i < topic->partitions_count; i++)
+        review_partition(review, topic, image_partition(review->base, topic, i), &rules);
+    return review->plan->err == OK;
+}
+
+void plan_review(struct plan *plan, int32_t lost_data_id)
+{
+    ASSERT(!plan->reviewed);
+    plan->reviewed = true;
+    struct review review = {
+        .plan = plan, .goal = {.lost_data_id = lost_data_id}, .base = image_ref(plan->core->latest)};
+    image_each_topic(review.base, review_topic, &review);
+    image_unref(review.base);
+}
+
+void plan_broker_state(struct plan *plan, const struct image_broker *broker, bool fenced,
+                       bool in_controlled_shutdown)
+{
+    ASSERT(broker->fenced != fenced || broker->in_controlled_shutdown != in_controlled_shutdown);
+    struct meta_record record = {.type = META_BROKER_STATE,
+                                 .broker_state = {broker->id, broker->epoch, fenced, in_controlled_shutdown}};
+    plan_record(plan, &record);
+}

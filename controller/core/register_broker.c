@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* RegisterBroker: a broker process introduces itself; it starts fenced. */
+#include "controller/core/internal.h"
+
+/* Whether the former incarnation may still be running. Not so when its session is over; nor when the newcomer
+ * holds the same data directory (which a process locks) and the former one has not been heard from in our
+ * time, or has lost its connection. */
+static bool former_may_live(const struct core *core, const struct image_broker *former,
+                            const struct rpc_register_broker_request *request)
+{
+    const struct session *session = session_find(core, former->id);
+    if (!session || !session_lives(session))
+        return false;
+    bool same_directory = uuid_eq(former->directory_id, request->directory_id);
+    return !same_directory || (session->contacted && !session->suspected);
+}
+
+static int16_t check(const struct command *command, const struct rpc_register_broker_request *request)
+{
+    const struct image *image = plan_image(&command->plan);
+    if (!uuid_is_zero(request->cluster_id) && !uuid_eq(request->cluster_id, image_cluster_id(image)))
+        return KAFKA_INCONSISTENT_CLUSTER_ID;
+    if (request->broker_id < 0 || request->endpoints_count <= 0 || uuid_is_zero(request->incarnation_id))
+        return KAFKA_INVALID_REGISTRATION;
+    const struct image_broker *former = image_broker(image, request->broker_id);
+    if (former && !uuid_eq(former->incarnation_id, request->incarnation_id) &&
+        former_may_live(command->core, former, request))
+        return KAFKA_DUPLICATE_BROKER_REGISTRATION;
+    return KAFKA_NONE;
+}
+
+/* Rises with each registration, and is at most the index of the entry that holds it. */
+static int64_t next_epoch(const struct image *image, const struct image_broker *former)
+{
+    int64_t epoch = (int64_t)image_index(image) + 1;
+    return former ? MAX(epoch, former->epoch + 1) : epoch;
+}
+
+static void plan_registration(struct command *command, const struct rpc_register_broker_request *request,
+                              int64_t epoch)
+{
+    struct meta_record record = {.type = META_BROKER,
+                                 .broker = {
+                                     .broker_id = request->broker_id,
+                                     .broker_epoch = epoch,
+                                     .incarnation_id = request->incarnation_id,
+                                     .directory_id = request->directory_id,
+                                     .rack = request->rack,
+                                     .endpoints = request->endpoints,
+                                     .endpoints_count = request->endpoints_count,
+                                     .fenced = true,
+                                     .clean_start = request->clean_start,
+                                 }};
+    plan_record(&command->plan, &record);
+    plan_review(&command->plan, request->clean_start ? NODE_NONE : request->broker_id);
+}
+
+static void registered(struct command *command, uint64_t index)
+{
+    struct session *session = session_find(command->core, command->broker_id);
+    if (session && session->broker_epoch == command->reply.register_broker.broker_epoch)
+        session->registration_index = index;
+}
+
+const struct core_effects *core_register_broker(struct core *core, uint64_t now_us, uint64_t token,
+                                                const struct rpc_register_broker_request *request)
+{
+    struct command *command = command_begin(core, now_us, token, CORE_REPLY_REGISTER_BROKER);
+    if (!command)
+        return &core->effects;
+    const struct image *image = plan_image(&command->plan);
+    command->reply.register_broker.cluster_id = image_cluster_id(image);
+    int16_t error = check(command, request);
+    if (error != KAFKA_NONE) {
+        command->reply.register_broker.error = error;
+        command_end(command);
+        return &core->effects;
+    }
+    const struct image_broker *former = image_broker(image, request->broker_id);
+    if (former && uuid_eq(former->incarnation_id, request->incarnation_id)) {
+        command->reply.register_broker.broker_epoch = former->epoch; /* its first answer was lost */
+        command_end(command);
+        return &core->effects;
+    }
+    int64_t epoch = next_epoch(image, former);
+    command->reply.register_broker.broker_epoch = epoch;
+    command->broker_id = request->broker_id;
+    command->committed = registered;
+    plan_registration(command, request, epoch);
+    if (!session_start(core, request->broker_id, epoch))
+        command_refuse(command, KAFKA_THROTTLING_QUOTA_EXCEEDED);
+    else
+        command_end(command);
+    return &core->effects;
+}
