@@ -40,9 +40,7 @@ int32_t producer_sequence_add(int32_t sequence, int32_t n)
     return sequence + n;
 }
 
-/* -- table
- * ------------------------------------------------------------------------------------------------------------------------
- */
+/* -- table -- */
 
 static uint32_t home_slot(const struct producer_state *state, int64_t producer_id)
 {
@@ -202,9 +200,7 @@ void producer_window_push(struct producer_entry *entry, const struct producer_ra
     entry->window[entry->count++] = *range;
 }
 
-/* -- rules
- * ------------------------------------------------------------------------------------------------------------------------
- */
+/* -- rules -- */
 
 static void fill_batch(const struct producer_entry *entry, const struct producer_range *range,
                        struct producer_batch *ret)

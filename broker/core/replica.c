@@ -12,9 +12,7 @@
 
 STATIC_ASSERT(REPLICA_MEMBERS_MAX <= 64, "isr and pending are 64-bit sets");
 
-/* -- queries
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* -- queries -- */
 
 int16_t replica_check_epoch(const struct replica *core, int32_t current_leader_epoch)
 {
@@ -65,8 +63,7 @@ void replica_emit(struct replica_effects *fx, struct replica_effect effect)
     fx->list[fx->count++] = effect;
 }
 
-/* -- state from the metadata
- * ------------------------------------------------------------------------------------------------------ */
+/* -- state from the metadata -- */
 
 static struct replica_member new_member(const struct replica *core, int32_t broker_id)
 {
@@ -161,9 +158,7 @@ static int16_t step_config(struct replica *core, const struct replica_event *eve
     return KAFKA_NONE;
 }
 
-/* -- our own log
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* -- our own log -- */
 
 static int16_t step_appended(struct replica *core, const struct replica_event *event,
                              struct replica_effects *fx)
@@ -241,8 +236,7 @@ static int16_t step_failed(struct replica *core, const struct replica_event *eve
     return KAFKA_NONE;
 }
 
-/* -- followers and the ISR
- * -------------------------------------------------------------------------------------------------------- */
+/* -- followers and the ISR -- */
 
 static int16_t step_fetched(struct replica *core, const struct replica_event *event,
                             struct replica_effects *fx)
@@ -327,9 +321,7 @@ int16_t replica_step(struct replica *core, const struct replica_event *event,
     return error;
 }
 
-/* -- life
- * -------------------------------------------------------------------------------------------------------------------------
- */
+/* -- life -- */
 
 void replica_init(struct replica *core, const struct replica_setup *setup)
 {

@@ -24,9 +24,7 @@ __attribute__((format(printf, 2, 3))) static void say(char *message, const char 
     va_end(args);
 }
 
-/* -- meta.properties
- * --------------------------------------------------------------------------------------------------------------
- */
+/* -- meta.properties -- */
 
 static enum err write_meta(struct data_dir *dir)
 {
@@ -121,9 +119,7 @@ enum err data_dir_set_cluster(struct data_dir *dir, struct uuid cluster_id)
     return write_meta(dir);
 }
 
-/* -- open and close
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* -- open and close -- */
 
 static enum err lock(struct data_dir *dir, char *message)
 {
@@ -200,9 +196,7 @@ enum err data_dir_close(struct data_dir *dir, bool clean)
     return err;
 }
 
-/* -- unknown directories
- * ----------------------------------------------------------------------------------------------------------
- */
+/* -- unknown directories -- */
 
 struct sweep {
     struct data_dir *dir;

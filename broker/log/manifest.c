@@ -61,8 +61,7 @@ struct manifest {
 
 static const struct segfile_limits limits = {.frame_max = FRAME_MAX, .allocate_bytes = 0};
 
-/* -- entries (under the lock)
- * ----------------------------------------------------------------------------------------------------- */
+/* -- entries (under the lock) -- */
 
 static void make_key(uint8_t key[KEY_SIZE], struct uuid topic_id, int32_t index)
 {
@@ -122,9 +121,7 @@ static struct segframe frame_of(const struct node *node, uint8_t data[ENTRY_SIZE
                              .len = node->removed ? KEY_SIZE : ENTRY_SIZE};
 }
 
-/* -- rewriting
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* -- rewriting -- */
 
 static void fail(struct manifest *m, enum err err)
 {
@@ -222,9 +219,7 @@ static void rewrite_when_due(struct manifest *m)
     env_file_sync(m->next.file, &m->rewrite_io, rewrite_synced);
 }
 
-/* -- writing
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* -- writing -- */
 
 /* Takes up to FLUSH_FRAMES dirty entries and writes them. False when there were none. */
 static bool flush_some(struct manifest *m)
@@ -321,9 +316,7 @@ static bool mark_dirty(struct manifest *m, struct node *node)
     return post;
 }
 
-/* -- any thread
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* -- any thread -- */
 
 bool manifest_get(struct manifest *m, struct uuid topic_id, int32_t index, struct manifest_entry *ret_entry)
 {
@@ -395,9 +388,7 @@ enum err manifest_failed(struct manifest *m)
     return m->failed;
 }
 
-/* -- life
- * -------------------------------------------------------------------------------------------------------------------------
- */
+/* -- life -- */
 
 struct load {
     struct manifest *m;

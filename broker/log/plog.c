@@ -12,9 +12,7 @@
 STATIC_ASSERT(PLOG_DIR_MAX + PLOG_NAME_MAX + 8 < PLOG_PATH_MAX, "every path below the directory fits");
 STATIC_ASSERT((PLOG_RECENT & (PLOG_RECENT - 1)) == 0, "the ring's counter may wrap");
 
-/* -- figures
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* -- figures -- */
 
 int64_t plog_start(const struct plog *log)
 {
@@ -71,9 +69,7 @@ enum err plog_fail(struct plog *log, enum err err)
     return log->failed;
 }
 
-/* -- writing
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* -- writing -- */
 
 /* Room for all that the batches add, so that nothing can fail behind the write. Counts what is in them. */
 static enum err reserve(struct plog *log, const uint8_t *batches, uint32_t len, uint32_t *ret_count,
@@ -176,9 +172,7 @@ enum err plog_assign_epoch(struct plog *log, int32_t epoch, int64_t start_offset
     return err;
 }
 
-/* -- life
- * -------------------------------------------------------------------------------------------------------------------------
- */
+/* -- life -- */
 
 static void *resize(void *ctx, void *old, size_t old_size, size_t new_size)
 {
@@ -389,9 +383,7 @@ enum err plog_close_clean(struct plog *log)
     return OK;
 }
 
-/* -- deletion
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* -- deletion -- */
 
 static bool unlink_entry(void *ctx, const char *name, bool is_dir)
 {

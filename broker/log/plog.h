@@ -72,9 +72,7 @@ void plog_close(struct plog *log);
 /* Renames the directory to <name>.deleted-<random>, unlinks its files and frees the log. */
 void plog_delete(struct plog *log);
 
-/* -- figures
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* -- figures -- */
 
 int64_t plog_start(const struct plog *log);
 int64_t plog_end(const struct plog *log);
@@ -85,9 +83,7 @@ struct epoch_cache *plog_epochs(struct plog *log);
 struct producer_state *plog_producers(struct plog *log);
 void plog_set_config(struct plog *log, const struct plog_config *config);
 
-/* -- writing
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* -- writing -- */
 
 /* Appends whole, checked batches whose first base offset is >= plog_end (== unless there may be gaps) and
  * rises. One write. Epoch cache and producer state follow. Room for both is made first, so ERR_NOMEM leaves
@@ -112,9 +108,7 @@ enum err plog_set_start(struct plog *log, int64_t offset);
 void plog_sync(struct plog *log);
 bool plog_syncing(const struct plog *log);
 
-/* -- reading
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* -- reading -- */
 
 /* Consecutive whole batches: memory (owner referenced) or a file range (file referenced). Now always memory.
  */

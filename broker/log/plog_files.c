@@ -101,9 +101,7 @@ enum err plog_file_replace(struct plog *log, const char *name, const void *p, ui
     return err;
 }
 
-/* -- partition.metadata
- * -----------------------------------------------------------------------------------------------------------
- */
+/* -- partition.metadata -- */
 
 enum err plog_meta_write(struct plog *log, struct env_file **ret_file)
 {
@@ -127,8 +125,7 @@ enum err plog_meta_open(struct plog *log, bool *ret_created)
     return err || uuid_eq(found, log->topic_id) ? err : ERR_MISMATCH;
 }
 
-/* -- leader-epoch-checkpoint
- * ------------------------------------------------------------------------------------------------------ */
+/* -- leader-epoch-checkpoint -- */
 
 enum err plog_epochs_load(struct plog *log)
 {
@@ -157,9 +154,7 @@ enum err plog_epochs_write(struct plog *log, struct env_file **ret_file)
     return err;
 }
 
-/* -- producer snapshots
- * -----------------------------------------------------------------------------------------------------------
- */
+/* -- producer snapshots -- */
 
 enum err plog_snapshot_write(struct plog *log, struct env_file **ret_file)
 {

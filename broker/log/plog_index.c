@@ -10,9 +10,7 @@
 #define FLUSH_ENTRIES   64 /* entries are written to the files in groups of at least this many */
 #define INDEX_BYTES_MAX (64u << 20)
 
-/* -- memory
- * -----------------------------------------------------------------------------------------------------------------------
- */
+/* -- memory -- */
 
 static enum err grow(void **array, uint32_t *cap, uint32_t need, size_t entry_size)
 {
@@ -70,9 +68,7 @@ void plog_index_batch(struct plog *log, struct plog_segment *seg, const struct b
     seg->since_index += (uint32_t)batch->size_bytes;
 }
 
-/* -- files
- * ------------------------------------------------------------------------------------------------------------------------
- */
+/* -- files -- */
 
 static enum err open_file(struct plog *log, struct plog_segment *seg, const char *suffix, int flags,
                           struct env_file **file)
@@ -187,9 +183,7 @@ void plog_index_drop(struct plog_segment *seg)
     *index = (struct plog_index){.trusted = trusted};
 }
 
-/* -- loading and cutting
- * ----------------------------------------------------------------------------------------------------------
- */
+/* -- loading and cutting -- */
 
 static void take_offsets(struct plog_segment *seg, const uint8_t *p, uint32_t len, int64_t max_offset,
                          uint32_t max_position)
@@ -276,9 +270,7 @@ void plog_index_truncate(struct plog_segment *seg, int64_t end_offset, uint32_t 
     index->trim = true;
 }
 
-/* -- lookup
- * -----------------------------------------------------------------------------------------------------------------------
- */
+/* -- lookup -- */
 
 static enum err offset_at(struct plog_index *index, uint32_t i, struct offset_entry *ret)
 {

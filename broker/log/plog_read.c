@@ -204,9 +204,7 @@ int64_t plog_estimate(struct plog *log, int64_t offset, int64_t end_offset)
     return MAX(bytes, 1);
 }
 
-/* -- by time
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* -- by time -- */
 
 /* The largest timestamp of a segment; a closed one keeps it as the last entry of its time index. */
 static enum err know_times(struct plog *log, struct plog_segment *seg)

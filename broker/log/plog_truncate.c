@@ -3,9 +3,7 @@
 #include "broker/log/plog_internal.h"
 #include "common/base/assert.h"
 
-/* -- producer state
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* -- producer state -- */
 
 struct snapshot_drop {
     struct plog *log;
@@ -33,9 +31,7 @@ enum err plog_snapshots_drop(struct plog *log, int64_t above)
     return err ? err : drop.err;
 }
 
-/* -- at the end
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* -- at the end -- */
 
 /* Where the batch that holds offset begins, and its first offset; the segment's end when there is none. */
 static enum err find_cut(struct plog *log, struct plog_segment *seg, int64_t offset, uint32_t *ret_position,
@@ -174,9 +170,7 @@ enum err plog_restart(struct plog *log, int64_t offset)
     return OK;
 }
 
-/* -- at the start
- * -----------------------------------------------------------------------------------------------------------------
- */
+/* -- at the start -- */
 
 enum err plog_set_start(struct plog *log, int64_t offset)
 {

@@ -10,9 +10,7 @@
 #include "common/base/assert.h"
 #include "proto/kafka/error.h"
 
-/* -- effects
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* -- effects -- */
 
 void partition_settle_soon(struct partition *p)
 {
@@ -123,9 +121,7 @@ int16_t partition_check_leader(const struct partition *p, int32_t current_leader
     return p->core.role == REPLICA_LEADER ? KAFKA_NONE : KAFKA_NOT_LEADER_OR_FOLLOWER;
 }
 
-/* -- end of the turn
- * --------------------------------------------------------------------------------------------------------------
- */
+/* -- end of the turn -- */
 
 static void note_synced(struct partition *p)
 {
@@ -191,9 +187,7 @@ static void settle(struct env_task *task)
     p->failed_due = false;
 }
 
-/* -- what survives
- * ----------------------------------------------------------------------------------------------------------------
- */
+/* -- what survives -- */
 
 void partition_persist(struct partition *p, int64_t recovery_point, bool clean)
 {
@@ -214,9 +208,7 @@ static void persist_due(struct env_timer *timer)
     partition_persist(p, p->core.synced_end, false);
 }
 
-/* -- opening
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* -- opening -- */
 
 static struct plog_config log_config(const struct partition *p)
 {
@@ -380,9 +372,7 @@ void partition_delete(struct partition *p)
     free_partition(p);
 }
 
-/* -- state from the image
- * ---------------------------------------------------------------------------------------------------------
- */
+/* -- state from the image -- */
 
 static bool make_room(struct partition *p, int32_t replicas_count)
 {
@@ -436,9 +426,7 @@ void partition_alter_done(struct partition *p, int16_t error)
     partition_step(p, &event);
 }
 
-/* -- figures
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* -- figures -- */
 
 struct uuid partition_topic_id(const struct partition *p)
 {

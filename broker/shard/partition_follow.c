@@ -6,9 +6,7 @@
 #include "common/batch/batch.h"
 #include "proto/kafka/error.h"
 
-/* -- leader
- * -----------------------------------------------------------------------------------------------------------------------
- */
+/* -- leader -- */
 
 /* KIP-595 style: our end of the follower's last epoch (or of the nearest older one) tells whether its log
  * agrees with ours up to fetch_offset. */
@@ -55,9 +53,7 @@ int16_t partition_follower_fetched(struct partition *p, int32_t broker_id, int64
     return partition_step(p, &event);
 }
 
-/* -- follower
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* -- follower -- */
 
 bool partition_fetch_state(const struct partition *p, struct partition_fetch_state *ret_state)
 {

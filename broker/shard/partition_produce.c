@@ -4,9 +4,7 @@
 #include "common/batch/validate.h"
 #include "proto/kafka/error.h"
 
-/* -- waits
- * ------------------------------------------------------------------------------------------------------------------------
- */
+/* -- waits -- */
 
 static void finish(struct partition_wait *wait, int16_t error)
 {
@@ -83,9 +81,7 @@ static bool promise(struct partition *p, const struct partition_append *request,
     return false;
 }
 
-/* -- append
- * -----------------------------------------------------------------------------------------------------------------------
- */
+/* -- append -- */
 
 static int16_t admit(struct partition *p, const struct partition_append *request)
 {

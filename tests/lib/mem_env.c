@@ -70,6 +70,7 @@ struct mem_env {
     bool dead;
     uint32_t fail_sync, fail_write;
     bool sync_broken, write_broken;
+    uint32_t boots; /* changes when the machine, not only the process, went down */
 };
 
 struct mem_world {
@@ -79,9 +80,7 @@ struct mem_world {
     int count;
 };
 
-/* -- nodes and names
- * -----------------------------------------------------------------------------------------------------------
- */
+/* -- nodes and names -- */
 
 static void *must(void *p)
 {
@@ -198,9 +197,7 @@ static void image_set(struct image *to, const struct image *from)
     *to = image_copy(from);
 }
 
-/* -- files
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* -- files -- */
 
 #define HANDLE(file) CONTAINER_OF(file, struct handle, base)
 
@@ -314,8 +311,7 @@ static const struct env_file_ops file_ops = {.close = file_close,
                                              .sync_wait = file_sync_wait,
                                              .submit = file_submit};
 
-/* -- the directory tree
- * -------------------------------------------------------------------------------------------------------- */
+/* -- the directory tree -- */
 
 #define MEM(e) CONTAINER_OF(e, struct mem_env, env)
 
@@ -389,6 +385,27 @@ static enum err disk_mkdir(struct env *env, const char *path)
     return OK;
 }
 
+/* With all that is below it; durable at once, as if the file system ordered it. */
+static enum err rename_dir(struct mem_env *m, const char *from, const char *to)
+{
+    struct names *both[] = {&m->disk.now, &m->disk.durable};
+    size_t len = strlen(from);
+    if (names_find(&m->disk.now, to) >= 0)
+        return ERR_EXISTS;
+    for (size_t k = 0; k < ARRAY_LEN(both); k++) {
+        for (int i = 0; i < both[k]->count; i++) {
+            struct name *name = both[k]->list[i];
+            char rest[LOG_PATH_MAX];
+            if (strncmp(name->path, from, len) != 0 || (name->path[len] != 0 && name->path[len] != '/'))
+                continue;
+            snprintf(rest, sizeof(rest), "%s", name->path + len);
+            ASSERT(strlen(to) + strlen(rest) < sizeof(name->path));
+            stpcpy(stpcpy(name->path, to), rest);
+        }
+    }
+    return OK;
+}
+
 static enum err disk_rename(struct env *env, const char *from, const char *to)
 {
     struct mem_env *m = MEM(env);
@@ -397,6 +414,8 @@ static enum err disk_rename(struct env *env, const char *from, const char *to)
         return ERR_IO;
     if (at < 0)
         return ERR_NOT_FOUND;
+    if (m->disk.now.list[at]->is_dir)
+        return rename_dir(m, from, to);
     struct node *node = m->disk.now.list[at]->node;
     node->refs++;
     names_remove(&m->disk.now, at);
@@ -418,6 +437,15 @@ static enum err disk_unlink(struct env *env, const char *path)
         return ERR_NOT_FOUND;
     names_remove(&m->disk.now, at);
     return OK;
+}
+
+static enum err disk_rmdir(struct env *env, const char *path)
+{
+    const struct names *names = &MEM(env)->disk.now;
+    for (int i = 0; i < names->count; i++)
+        if (parent_is(names->list[i]->path, path))
+            return ERR_EXISTS;
+    return disk_unlink(env, path);
 }
 
 static enum err disk_path_exists(struct env *env, const char *path, bool *ret_is_dir)
@@ -460,14 +488,12 @@ static const struct env_disk_ops disk_ops = {.file_open = disk_open,
                                              .mkdir = disk_mkdir,
                                              .rename = disk_rename,
                                              .unlink = disk_unlink,
-                                             .rmdir = disk_unlink,
+                                             .rmdir = disk_rmdir,
                                              .path_exists = disk_path_exists,
                                              .dir_list = disk_dir_list,
                                              .disk_space = disk_space};
 
-/* -- the loop
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* -- the loop -- */
 
 static uint64_t loop_now_us(struct env *env)
 {
@@ -489,10 +515,16 @@ static void loop_wake(struct env *env)
 {
 }
 
+static void loop_boot_id(struct env *env, char out[37])
+{
+    snprintf(out, 37, "00000000-0000-0000-0000-%012u", MEM(env)->boots);
+}
+
 static const struct env_ops mem_ops = {.now_us = loop_now_us,
                                        .wall_ms = loop_wall_ms,
                                        .random = loop_random,
                                        .wake = loop_wake,
+                                       .boot_id = loop_boot_id,
                                        .disk = &disk_ops};
 
 static void complete(struct pending *p)
@@ -607,8 +639,7 @@ void mem_world_free(struct mem_world *world)
     free(world);
 }
 
-/* -- crashes and faults
- * -------------------------------------------------------------------------------------------------------- */
+/* -- crashes and faults -- */
 
 static bool lost(struct mem_world *world, enum mem_crash kind)
 {
@@ -666,6 +697,7 @@ void mem_env_crash(struct mem_env *m, enum mem_crash kind)
         if (m->disk.now.list[i]->node != NULL)
             crash_content(m->world, m->disk.now.list[i]->node, kind);
     }
+    m->boots += kind != MEM_KEEP;
     m->dead = true;
 }
 
