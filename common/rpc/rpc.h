@@ -1,94 +1,162 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Frames of the cluster protocol between controllers, brokers and tools, on env connections; payloads are opaque here (proto/cluster).
+/* Cluster RPC over byte streams (DESIGN, Metadata): frames with opaque payloads, a hello that tells who
+ * speaks, calls with time-outs, and one-way messages in both directions. Everything of one server or client
+ * happens on the loop of its env; handlers are called from the loop, never from inside a call to these
+ * functions.
  *
- * Wire, big-endian: magic u32 "SLUC", type u16, correlation u32, payload length u32, payload. The first frame of either side is its hello (type 0). Correlation 0
- * marks a one-way message. Everything runs on one loop.
- */
+ * Payload buffers: functions here take a reference of their own on buf and send its first buf->len bytes;
+ * NULL is an empty payload. Payload pointers given to handlers are valid during the call;
+ * rpc_conn_payload_buf() gives the buffer to hold on to. */
 #ifndef SLUICE_RPC_RPC_H
 #define SLUICE_RPC_RPC_H
 
 #include "common/base/types.h"
 #include "common/env/env.h"
 
-#define RPC_MAGIC              0x534C5543u
-#define RPC_VERSION            1
-#define RPC_HEAD_BYTES         14
-#define RPC_PAYLOAD_BYTES_MAX  (16u * 1024 * 1024)
-#define RPC_HELLO_BYTES_MAX    256
-#define RPC_HELLO_TIMEOUT_US   (5 * 1000000ull)
-#define RPC_OUTPUT_CAP_BYTES   (64u * 1024 * 1024) /* a peer that lets more pile up is closed */
+#define RPC_PROTOCOL_VERSION  1
+#define RPC_PAYLOAD_MAX_BYTES (16u << 20)
+#define RPC_OUTPUT_MAX_BYTES  (64u << 20) /* queued on one connection */
+#define RPC_SERVER_CONNS_MAX  4096
+#define RPC_TYPE_RESERVED     0xFF00u /* types from here on are rpc's own */
 
-enum rpc_role { RPC_CONTROLLER = 1, RPC_BROKER = 2, RPC_TOOL = 3 };
-
-/* What a side says of itself in its hello. */
-struct rpc_identity {
-    int32_t node_id;
-    uint8_t role;             /* enum rpc_role */
-    struct uuid cluster_id;   /* zero: not known yet; two known ones must be equal */
-    uint64_t incarnation;     /* random per process start */
+enum rpc_role {
+    RPC_ROLE_CONTROLLER = 1,
+    RPC_ROLE_BROKER = 2,
+    RPC_ROLE_TOOL = 3,
 };
 
-/* -- serving --------------------------------------------------------------------------------------------------------------------- */
+/* Who speaks. cluster_id zero: not known yet, matches every other. */
+struct rpc_peer_info {
+    int32_t node_id;
+    uint8_t role; /* enum rpc_role */
+    struct uuid cluster_id;
+    uint64_t incarnation; /* of this process start */
+};
+
+/* One connection as the server sees it. Valid from peer_up until peer_down returns. */
+struct rpc_conn;
+
+/* -- server
+ * --------------------------------------------------------------------------------------------------------------------
+ */
 
 struct rpc_server;
-struct rpc_conn; /* an accepted peer, from peer_up to peer_down */
 
 struct rpc_server_handler {
-    void (*peer_up)(void *ctx, struct rpc_conn *conn, const struct rpc_identity *peer);
-    /* payload is valid during the call. correlation 0: one way, no reply. */
-    void (*request)(void *ctx, struct rpc_conn *conn, uint16_t type, uint32_t correlation, const uint8_t *payload, size_t len);
-    void (*peer_down)(void *ctx, struct rpc_conn *conn, enum err why); /* only after peer_up; conn is gone afterwards */
+    /* The hello was accepted. info is valid as long as conn is. May be NULL. */
+    void (*peer_up)(void *ctx, struct rpc_conn *conn, const struct rpc_peer_info *info);
+    /* A frame. correlation 0: one-way, else to be answered once with rpc_reply(), now or later. */
+    void (*request)(void *ctx, struct rpc_conn *conn, uint16_t type, uint32_t correlation,
+                    const uint8_t *payload, size_t len);
+    /* Exactly once for each peer_up; forget conn. ERR_CLOSED: the peer closed; OK: we did. May be NULL. */
+    void (*peer_down)(void *ctx, struct rpc_conn *conn, enum err why);
+    /* A connection ended before peer_up: ERR_MALFORMED, ERR_VERSION, ERR_MISMATCH (another cluster),
+     * ERR_TOO_LARGE, ERR_TIMED_OUT (no hello within 5 s), ERR_CLOSED. For logs; may be NULL. */
+    void (*rejected)(void *ctx, const struct env_addr *peer, enum err why);
 };
 
-/* self stays the caller's and is read at each hello (its cluster id may become known later). */
-enum err rpc_server_listen(struct env *env, const struct env_addr *addr, const struct rpc_identity *self, const struct rpc_server_handler *handler,
-                           void *ctx, struct rpc_server **ret_server, struct env_addr *ret_bound);
-/* Closes the listener and all peers (peer_down for each, E2); freed when the last one is gone. */
+/* Listens. me is read at each hello, so the owner may fill in the cluster id later; it, handler and ctx
+ * outlive the server. Errors as env_listen(). */
+enum err rpc_server_listen(struct env *env, const struct env_addr *addr, const struct rpc_peer_info *me,
+                           const struct rpc_server_handler *handler, void *ctx,
+                           struct rpc_server **ret_server, struct env_addr *ret_bound);
+
+/* Closes the listener and every connection. No handler is called any more, also not peer_down; every rpc_conn
+ * is invalid at once. */
 void rpc_server_close(struct rpc_server *server);
 
-/* Sends a reply or (correlation 0) a one-way message; takes its own reference on payload (may be NULL: empty). */
-void rpc_conn_send(struct rpc_conn *conn, uint16_t type, uint32_t correlation, struct iobuf *payload);
-const struct rpc_identity *rpc_conn_peer(const struct rpc_conn *conn);
-const char *rpc_conn_address(const struct rpc_conn *conn); /* "host:port" */
+/* Answers the request with that correlation. ERR_CLOSED when the connection is ending, ERR_TOO_LARGE,
+ * ERR_NOMEM; ERR_FULL when the peer does not read its replies: the connection is closed then. */
+enum err rpc_reply(struct rpc_conn *conn, uint16_t type, uint32_t correlation, struct iobuf *payload);
+
+/* One-way to the client at the other end (its message()). Errors as rpc_reply(). */
+enum err rpc_send(struct rpc_conn *conn, uint16_t type, struct iobuf *payload);
+
+/* Ends the connection after what is queued is flushed as far as possible; peer_down(OK) follows from the
+ * loop. */
 void rpc_conn_close(struct rpc_conn *conn);
-/* For the owner's use. */
-void rpc_conn_set_data(struct rpc_conn *conn, void *data);
-void *rpc_conn_data(const struct rpc_conn *conn);
 
-/* -- calling --------------------------------------------------------------------------------------------------------------------- */
+const struct rpc_peer_info *rpc_conn_peer(const struct rpc_conn *conn);
+const struct env_addr *rpc_conn_addr(const struct rpc_conn *conn);
 
-struct rpc_client; /* one lasting connection to one address, made anew with back-off (20 ms to 500 ms, jittered) when it breaks */
+/* Only inside request(): the buffer that holds the payload, to be referenced by who keeps the payload longer.
+ */
+struct iobuf *rpc_conn_payload_buf(struct rpc_conn *conn);
+
+/* A pointer of the owner's, NULL at first. */
+void rpc_conn_set_user(struct rpc_conn *conn, void *user);
+void *rpc_conn_user(const struct rpc_conn *conn);
+
+/* -- client
+ * --------------------------------------------------------------------------------------------------------------------
+ */
+
+/* One lasting outgoing connection: reconnects with exponential back-off (20 ms to 500 ms, half of it random;
+ * 5 s after a mismatch), pings a silent peer every second and gives the connection up after 3 s without a
+ * frame. */
+struct rpc_client;
 
 struct rpc_client_handler {
-    void (*up)(void *ctx, const struct rpc_identity *peer);
-    void (*down)(void *ctx, enum err why);  /* after up, or when an attempt failed; ERR_MISMATCH: another cluster */
-    /* A one-way message from the peer; may be NULL. */
-    void (*message)(void *ctx, uint16_t type, const uint8_t *payload, size_t len);
+    /* The hello was answered and fits. info is valid until down. May be NULL. */
+    void (*up)(void *ctx, struct rpc_client *client, const struct rpc_peer_info *info);
+    /* The connection that was up is lost; calls on it complete just before. Reconnecting goes on. May be
+     * NULL. */
+    void (*down)(void *ctx, struct rpc_client *client, enum err why);
+    /* A one-way frame from the server. May be NULL. */
+    void (*message)(void *ctx, struct rpc_client *client, uint16_t type, const uint8_t *payload, size_t len);
+    /* An attempt to connect failed: ERR_REFUSED, ERR_RESOLVE, ERR_TIMED_OUT, ERR_VERSION, ERR_MISMATCH (it
+     * belongs to another cluster) ... May be NULL. */
+    void (*error)(void *ctx, struct rpc_client *client, enum err why);
 };
 
-/* One call: caller's memory until done, which comes exactly once (E2): OK with the reply (valid during the call), ERR_TIMED_OUT, ERR_CLOSED (sent, the connection broke: outcome unknown),
- * ERR_UNREACHABLE (never sent), ERR_CANCELED (client closed). */
-struct rpc_call {
-    void (*done)(struct rpc_call *call, enum err err, uint16_t type, const uint8_t *payload, size_t len);
-    struct list link;          /* private from here */
-    struct env_timer timer;
-    struct rpc_client *client;
-    uint32_t correlation;
-};
-
-/* NULL: out of memory. Connects at once. */
-struct rpc_client *rpc_client_new(struct env *env, const struct env_addr *addr, const struct rpc_identity *self, const struct rpc_client_handler *handler,
+/* Starts connecting. me as in rpc_server_listen. NULL when memory is out. */
+struct rpc_client *rpc_client_new(struct env *env, const struct env_addr *addr,
+                                  const struct rpc_peer_info *me, const struct rpc_client_handler *handler,
                                   void *ctx);
-void rpc_client_close(struct rpc_client *client); /* no callbacks but pending calls' done(ERR_CANCELED); frees itself */
 
-/* Sends when the client is up, else done(ERR_UNREACHABLE) follows. Takes its own reference on payload. */
-void rpc_client_call(struct rpc_client *client, uint16_t type, struct iobuf *payload, uint64_t timeout_us, struct rpc_call *call);
-void rpc_client_cancel(struct rpc_call *call); /* done will not be called; no-op when it has been */
+/* A different address drops the present connection (down follows) and connects anew at once. */
+void rpc_client_set_addr(struct rpc_client *client, const struct env_addr *addr);
+const struct env_addr *rpc_client_addr(const struct rpc_client *client);
 
-/* One-way; dropped when the client is not up. */
-void rpc_client_send(struct rpc_client *client, uint16_t type, struct iobuf *payload);
 bool rpc_client_is_up(const struct rpc_client *client);
-/* Another address from the next attempt on; breaks the present connection when it differs. */
-void rpc_client_set_address(struct rpc_client *client, const struct env_addr *addr);
+
+/* The peer's hello while up, else NULL. */
+const struct rpc_peer_info *rpc_client_peer(const struct rpc_client *client);
+
+/* One-way. ERR_CLOSED when not up, ERR_FULL when the peer does not read (the frame is dropped, the connection
+ * stays), ERR_TOO_LARGE, ERR_NOMEM. */
+enum err rpc_client_send(struct rpc_client *client, uint16_t type, struct iobuf *payload);
+
+/* One request, in the caller's memory until done. */
+struct rpc_call {
+    /* Once, from the loop. OK: the reply. Otherwise reply_type and len are 0:
+     *  nothing was sent: ERR_CLOSED (not up), ERR_FULL, ERR_TOO_LARGE, ERR_NOMEM;
+     *  it may have happened: ERR_TIMED_OUT, ERR_UNKNOWN_OUTCOME (connection lost), ERR_CANCELED (client
+     * closed). */
+    void (*done)(struct rpc_call *call, enum err err, uint16_t reply_type, const uint8_t *payload,
+                 size_t len);
+    /* private */
+    struct rpc_client *client;
+    struct env_timer timer;
+    struct list link; /* in the list of calls that end without a reply */
+    uint32_t correlation;
+    enum err err;
+    bool waiting;
+};
+
+/* done is set by the caller. timeout_us counts from now. */
+void rpc_client_call(struct rpc_client *client, uint16_t type, struct iobuf *payload, uint64_t timeout_us,
+                     struct rpc_call *call);
+
+/* Forgets the call: done will not be called, the memory is the caller's again. No-op when it is not waiting;
+ * call must be zeroed or used before. */
+void rpc_call_cancel(struct rpc_call *call);
+
+/* Only inside done() and message(): see rpc_conn_payload_buf(). */
+struct iobuf *rpc_client_payload_buf(struct rpc_client *client);
+
+/* Ends the connection. The handler is not called any more; calls that wait are done with ERR_CANCELED from
+ * the loop, then the memory goes. */
+void rpc_client_close(struct rpc_client *client);
 
 #endif
