@@ -9,9 +9,6 @@
 #include "common/base/assert.h"
 #include "controller/raft_log_internal.h"
 
-const struct segfile_limits raft_log_limits = {.frame_max = RAFT_LOG_ENTRY_MAX,
-                                               .allocate_bytes = SEGMENT_ALLOCATE_BYTES};
-
 void raft_log_name(char out[SEGMENT_NAME_MAX], uint64_t sequence)
 {
     snprintf(out, SEGMENT_NAME_MAX, "%020" PRIu64 ".log", sequence);
@@ -131,9 +128,7 @@ void raft_log_place(struct raft_log *log, uint64_t index, const struct slot *slo
         log->durable = index - 1;
 }
 
-/* -- durability
- * ----------------------------------------------------------------------------------------------------------------
- */
+/* -- durability -- */
 
 /* Older segments are durable as a whole; in the newest one entries are up to the synced position. */
 static void advance_durable(struct raft_log *log)
@@ -220,9 +215,7 @@ void raft_log_note(struct raft_log *log)
     segfile_note(&active->sf);
 }
 
-/* -- segments
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* -- segments -- */
 
 void raft_log_adopt(struct raft_log *log, struct segment *segment)
 {
@@ -257,7 +250,7 @@ static enum err create_segment_wait(struct raft_log *log, uint64_t first_index, 
                                 .b = segment->sequence << 1 | (reset ? SEGMENT_RESET : 0)};
     enum err err = log_path(path, log->dir, name);
     if (err == OK)
-        err = segfile_create(log->env, path, &info, &raft_log_limits, &segment->sf);
+        err = segfile_create(log->env, path, &info, &log->limits, &segment->sf);
     if (err == OK)
         err = env_file_sync_wait(segment->sf.file);
     if (err == OK)
@@ -300,9 +293,7 @@ static enum err roll_wait(struct raft_log *log, uint64_t first_index)
     return err;
 }
 
-/* -- appending
- * -----------------------------------------------------------------------------------------------------------------
- */
+/* -- appending -- */
 
 static enum err write_entries(struct raft_log *log, struct segment *segment, uint64_t index,
                               const struct raft_log_entry *entries, struct segframe *frames, uint32_t count)
@@ -352,9 +343,7 @@ enum err raft_log_append(struct raft_log *log, uint64_t index, const struct raft
     return err;
 }
 
-/* -- reading
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* -- reading -- */
 
 /* How many entries from `from` lie one behind the other in one segment and within bytes_max; *ret_bytes is
  * the range. */
@@ -421,9 +410,7 @@ enum err raft_log_read(const struct raft_log *log, uint64_t from, uint32_t count
     return OK;
 }
 
-/* -- removing
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* -- removing -- */
 
 static void remove_oldest(struct raft_log *log)
 {

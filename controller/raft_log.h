@@ -18,7 +18,7 @@
 
 struct raft_log;
 
-#define RAFT_LOG_ENTRY_MAX (8u << 20) /* data of one entry */
+#define RAFT_LOG_ENTRY_MAX (15u << 20) /* data of one entry */
 
 struct raft_log_entry {
     uint64_t index; /* reading only */
@@ -40,6 +40,7 @@ struct raft_log_handler {
 struct raft_log_options {
     const char *dir;          /* exists; copied */
     uint64_t segment_bytes;   /* a segment rolls when it has grown past this */
+    uint32_t allocate_bytes;  /* room is made in steps of this size (segfile_limits) */
     uint64_t newest_sequence; /* newest segment ever recorded by rolled(), 0: none; a missing one is damage */
     uint64_t covered_index;   /* a snapshot holds everything up to here; 0: none */
 };

@@ -8,9 +8,8 @@
 #include "common/log/segfile.h"
 #include "controller/raft_log.h"
 
-#define SEGMENT_ALLOCATE_BYTES (1u << 20)
-#define SEGMENT_NAME_MAX       32
-#define SEGMENT_RESET          1u /* info.b, bit 0: everything in older segments is void */
+#define SEGMENT_NAME_MAX 32
+#define SEGMENT_RESET    1u /* info.b, bit 0: everything in older segments is void */
 
 /* Where one entry lies. */
 struct slot {
@@ -35,6 +34,7 @@ struct raft_log {
     struct env *env;
     char dir[LOG_PATH_MAX];
     uint64_t segment_bytes;
+    struct segfile_limits limits;
     const struct raft_log_handler *handler;
     void *ctx;
     struct segment **segments; /* by sequence, without gaps; the last one is written to */
@@ -46,8 +46,6 @@ struct raft_log {
     uint64_t sync_wanted; /* position in the newest segment that somebody asked for */
     bool torn;
 };
-
-extern const struct segfile_limits raft_log_limits;
 
 /* "00000000000000000007.log" */
 void raft_log_name(char out[SEGMENT_NAME_MAX], uint64_t sequence);

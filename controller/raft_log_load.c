@@ -37,9 +37,7 @@ static enum err failed(struct loader *l, enum err err)
     return err;
 }
 
-/* -- finding the files
- * ---------------------------------------------------------------------------------------------------------
- */
+/* -- finding the files -- */
 
 static bool parse_name(const char *name, uint64_t *ret_sequence)
 {
@@ -93,8 +91,7 @@ static void find_gap(struct loader *l)
     l->stale = start > 1 ? start - 1 : 0;
 }
 
-/* -- reading one segment
- * ------------------------------------------------------------------------------------------------------- */
+/* -- reading one segment -- */
 
 static enum err load_frame(void *ctx, const struct segframe *frame)
 {
@@ -195,7 +192,7 @@ static enum err load_segment(struct loader *l, uint64_t sequence, bool first, bo
     raft_log_name(l->name, sequence);
     enum err err = log_path(path, log->dir, l->name);
     if (err == OK)
-        err = segfile_open(log->env, path, true, SEGFILE_RAFT_LOG, &raft_log_limits, &segment->sf);
+        err = segfile_open(log->env, path, true, SEGFILE_RAFT_LOG, &log->limits, &segment->sf);
     if (err != OK) {
         free(segment);
         if (never_stood(l, err, sequence, newest)) {
@@ -210,9 +207,7 @@ static enum err load_segment(struct loader *l, uint64_t sequence, bool first, bo
     return err;
 }
 
-/* -- the whole log
- * -------------------------------------------------------------------------------------------------------------
- */
+/* -- the whole log -- */
 
 /* Segments older than a reset hold nothing that counts. */
 static void drop_void_segments(struct raft_log *log)
@@ -280,6 +275,8 @@ enum err raft_log_open(struct env *env, const struct raft_log_options *options, 
     log->first = options->covered_index + 1;
     log->durable = options->covered_index;
     log->segment_bytes = options->segment_bytes;
+    log->limits =
+        (struct segfile_limits){.frame_max = RAFT_LOG_ENTRY_MAX, .allocate_bytes = options->allocate_bytes};
     snprintf(log->dir, sizeof(log->dir), "%s", options->dir);
     struct loader l = {.log = log, .options = options, .text = text, .text_size = text_size};
     enum err err = load(&l);

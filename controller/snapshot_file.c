@@ -54,9 +54,7 @@ void snapshot_unref(struct snapshot *snapshot)
     free(snapshot);
 }
 
-/* -- checking
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* -- checking -- */
 
 struct checker {
     struct snapshot *snapshot;
@@ -131,9 +129,7 @@ enum err snapshot_open_checked(struct env *env, const char *path, struct snapsho
     return OK;
 }
 
-/* -- reading
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* -- reading -- */
 
 /* Part of one piece of the stream: the piece is read whole, so that its checksum can be checked. */
 static enum err read_piece(const struct snapshot *snapshot, uint64_t offset, uint8_t *piece,

@@ -67,8 +67,7 @@ enum err snapshot_read_raw(const struct snapshot *snapshot, uint64_t offset, voi
                            size_t *ret_len);
 uint64_t snapshot_raw_size(const struct snapshot *snapshot);
 
-/* -- making one: begin, put any number of times, finish (or abort); or receive, then finish
- * ------------------------------------ */
+/* -- making one: begin, put any number of times, finish (or abort); or receive, then finish -- */
 
 struct snapshot_writer;
 

@@ -187,9 +187,7 @@ enum err snapshot_receive_put(struct snapshot_writer *writer, const void *data, 
     return err;
 }
 
-/* -- finishing
- * -----------------------------------------------------------------------------------------------------------------
- */
+/* -- finishing -- */
 
 static void report(struct snapshot_writer *writer, struct snapshot *snapshot, enum err err)
 {

@@ -47,8 +47,7 @@ struct storage {
 
 #define SAY(text, ...) snprintf((text), STORAGE_TEXT_MAX, __VA_ARGS__)
 
-/* -- the directory and its lock
- * ------------------------------------------------------------------------------------------------ */
+/* -- the directory and its lock -- */
 
 /* Creates dir and what is missing above it. */
 static enum err make_dirs(struct env *env, const char *dir)
@@ -85,9 +84,7 @@ static enum err take_lock(struct storage *s, char *text)
     return err;
 }
 
-/* -- identity
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* -- identity -- */
 
 static enum err write_identity_wait(struct storage *s)
 {
@@ -196,9 +193,7 @@ enum err storage_set_cluster_id_wait(struct storage *s, struct uuid cluster_id, 
     return err;
 }
 
-/* -- pinned peers
- * --------------------------------------------------------------------------------------------------------------
- */
+/* -- pinned peers -- */
 
 static enum err write_peers_wait(struct storage *s)
 {
@@ -266,8 +261,7 @@ static enum err load_peers(struct storage *s, char *text)
     return err;
 }
 
-/* -- term, vote and the end of the log
- * ----------------------------------------------------------------------------------------- */
+/* -- term, vote and the end of the log -- */
 
 /* The last entry that is durable: of the log, or what the newest snapshot covers. */
 static void durable_end(const struct storage *s, uint64_t *ret_term, uint64_t *ret_index)
@@ -339,8 +333,7 @@ static enum err load_state(struct storage *s, char *text)
     return err == OK || err == ERR_VERSION ? err : ERR_CORRUPT;
 }
 
-/* -- the log and the snapshots against each other
- * ------------------------------------------------------------------------------ */
+/* -- the log and the snapshots against each other -- */
 
 static enum err damaged(struct storage *s, const char *what, char *text)
 {
@@ -391,12 +384,13 @@ static enum err check_end(struct storage *s, char *text)
     return damaged(s, what, text);
 }
 
-static enum err open_log(struct storage *s, uint64_t segment_bytes, char *text)
+static enum err open_log(struct storage *s, const struct storage_options *o, char *text)
 {
     char what[LOG_PATH_MAX + 200];
     const struct snapshot *snapshot = snapshot_newest(s->snapshots);
     struct raft_log_options options = {.dir = s->dir,
-                                       .segment_bytes = segment_bytes,
+                                       .segment_bytes = o->segment_bytes,
+                                       .allocate_bytes = o->allocate_bytes,
                                        .newest_sequence = s->state.log_sequence,
                                        .covered_index = snapshot != NULL ? snapshot->id.index : 0};
     enum err err = raft_log_open(s->env, &options, &s->log, what, sizeof(what));
@@ -431,13 +425,13 @@ static enum err record_roll(void *ctx, uint64_t sequence)
 static const struct raft_log_handler log_handler = {
     .durable = forward_durable, .failed = forward_failed, .rolled = record_roll};
 
-static enum err load_log(struct storage *s, uint64_t segment_bytes, char *text)
+static enum err load_log(struct storage *s, const struct storage_options *o, char *text)
 {
     enum err err = snapshot_store_open(s->env, s->dir, &s->snapshots, s->warning, sizeof(s->warning));
     if (err == OK)
         err = load_state(s, text);
     if (err == OK)
-        err = open_log(s, segment_bytes, text);
+        err = open_log(s, o, text);
     if (err != OK)
         return err;
     raft_log_set_handler(s->log, &log_handler, s);
@@ -447,9 +441,7 @@ static enum err load_log(struct storage *s, uint64_t segment_bytes, char *text)
     return err == OK ? adopt_snapshot(s) : err;
 }
 
-/* -- life
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* -- life -- */
 
 enum err storage_open(struct env *env, const struct storage_options *options, struct storage **ret_storage,
                       char text[STORAGE_TEXT_MAX])
@@ -468,7 +460,7 @@ enum err storage_open(struct env *env, const struct storage_options *options, st
     if (err == OK)
         err = load_peers(s, text);
     if (err == OK)
-        err = load_log(s, options->segment_bytes, text);
+        err = load_log(s, options, text);
     if (err != OK) {
         if (text[0] == 0)
             SAY(text, "%s: %s", s->dir, err_text(err));
@@ -540,6 +532,15 @@ enum err storage_set_vote_wait(struct storage *s, uint64_t term, uint64_t vote)
     s->state.term = term;
     s->state.vote = vote;
     return write_state_wait(s);
+}
+
+void storage_trim(struct storage *storage, uint64_t trailing)
+{
+    const struct snapshot *newest = snapshot_newest(storage->snapshots);
+    const struct snapshot *older = snapshot_previous(storage->snapshots);
+    if (older == NULL || newest->id.index <= trailing)
+        return;
+    raft_log_trim(storage->log, MIN(older->id.index, newest->id.index - trailing));
 }
 
 struct raft_log *storage_log(const struct storage *storage)

@@ -25,7 +25,8 @@ struct storage;
 struct storage_options {
     const char *dir; /* created when missing */
     int32_t node_id;
-    uint64_t segment_bytes;
+    uint64_t segment_bytes;  /* of the Raft log (raft_log_options) */
+    uint32_t allocate_bytes; /* of the Raft log */
 };
 
 struct storage_handler {
@@ -69,6 +70,10 @@ enum err storage_set_cluster_id_wait(struct storage *storage, struct uuid cluste
 /* Whether the controller node_id still has the disk that it had when it was first seen (it is pinned then).
  * ERR_MISMATCH when not: it lost its log and must not vote under its old identity. */
 enum err storage_check_peer_wait(struct storage *storage, int32_t node_id, struct uuid directory_id);
+
+/* Removes log entries that neither the newest snapshot (less `trailing` entries) nor the one before it needs.
+ */
+void storage_trim(struct storage *storage, uint64_t trailing);
 
 struct raft_log *storage_log(const struct storage *storage);
 struct snapshot_store *storage_snapshots(const struct storage *storage);

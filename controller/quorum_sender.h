@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What leaves this controller for the others of its quorum: messages are encoded and given to the transport,
+ * AppendEntries is filled from the log in messages of bounded size, snapshots go piece by piece.
+ */
+#ifndef SLUICE_CONTROLLER_QUORUM_SENDER_H
+#define SLUICE_CONTROLLER_QUORUM_SENDER_H
+
+#include "controller/consensus.h"
+#include "controller/snapshot_transfer.h"
+
+struct quorum_peer {
+    int32_t node_id;
+    struct snapshot_sender snapshot;
+};
+
+struct quorum_sender {
+    struct env *env;
+    struct storage *storage;
+    int32_t node_id;
+    const struct consensus_transport *transport;
+    void *ctx;
+    struct quorum_peer peers[CONSENSUS_VOTERS_MAX];
+    int peers_count;
+};
+
+/* Peers are the voters but node_id itself. */
+void quorum_sender_init(struct quorum_sender *s, struct env *env, struct storage *storage,
+                        const struct consensus_options *options, const struct consensus_transport *transport,
+                        void *ctx);
+
+/* The peer with this node id, NULL when it is none. */
+struct quorum_peer *quorum_sender_peer(struct quorum_sender *s, int32_t node_id);
+
+/* Encodes and sends; from and directory_id are filled in here. */
+void quorum_send(struct quorum_sender *s, struct quorum_message *message);
+
+/* Sends `count` entries of the log behind message's prev_index, in as many messages as it takes. Fails when
+ * the log cannot be read. */
+enum err quorum_send_entries(struct quorum_sender *s, struct quorum_message *message, uint32_t count);
+
+/* Starts or continues giving the newest snapshot to a peer. */
+void quorum_send_snapshot(struct quorum_sender *s, int32_t to, uint64_t term);
+
+/* A peer's answer to a piece: the next one follows. */
+void quorum_sent_piece(struct quorum_sender *s, const struct quorum_message *result, uint64_t term);
+
+/* Ends all transfers. */
+void quorum_sender_stop(struct quorum_sender *s);
+
+#endif
