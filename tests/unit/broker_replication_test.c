@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Several replicas of one partition that exchange data through the partition API, without a network. */
+#include <stdio.h>
+
+#include "tests/unit/broker_fixture.h"
+
+struct cluster {
+    struct mem_world *world;
+    struct broker b[BROKERS_MAX];
+    struct partition_config config;
+    int32_t partition_epoch;
+};
+
+static void run_ms(struct cluster *c, uint64_t ms)
+{
+    mem_world_run(c->world, mem_world_now_us(c->world) + ms * 1000);
+}
+
+static struct broker *broker(struct cluster *c, int32_t id)
+{
+    return &c->b[id - 1];
+}
+
+static void lead(struct cluster *c, int32_t leader, int32_t leader_epoch, int32_t isr_count)
+{
+    c->partition_epoch++;
+    for (int i = 0; i < BROKERS_MAX; i++)
+        if (c->b[i].p)
+            broker_apply(&c->b[i], leader, leader_epoch, c->partition_epoch, BROKERS_MAX, isr_count,
+                         &c->config);
+}
+
+static void setup(struct cluster *c, int32_t isr_count, int32_t min_isr)
+{
+    memset(c, 0, sizeof(*c));
+    c->world = mem_world_new(5);
+    c->config = fixture_config();
+    c->config.min_insync_replicas = min_isr;
+    for (int i = 0; i < BROKERS_MAX; i++) {
+        broker_start(&c->b[i], c->world, i + 1);
+        broker_open(&c->b[i], &c->config);
+    }
+    lead(c, 1, 0, isr_count);
+}
+
+static void teardown(struct cluster *c)
+{
+    for (int i = 0; i < BROKERS_MAX; i++)
+        broker_stop(&c->b[i]);
+    run_ms(c, 1000);
+    mem_world_free(c->world);
+}
+
+/* One fetch of `to` from its leader, as the fetcher does it. Returns the bytes that came. */
+static int32_t fetch(struct cluster *c, int32_t to)
+{
+    struct broker *f = broker(c, to), *l;
+    struct partition_fetch_state state;
+    struct partition_read_result result;
+    if (!partition_fetch_state(f->p, &state))
+        return 0;
+    l = broker(c, state.leader);
+    int16_t error = partition_follower_fetched(l->p, to, 100 + to, state.fetch_offset, state.durable_offset,
+                                               state.leader_epoch, state.last_fetched_epoch);
+    ck_assert_int_eq(error, KAFKA_NONE);
+    struct partition_read request = {.fetch_offset = state.fetch_offset,
+                                     .max_bytes = 3000,
+                                     .at_least_one = true,
+                                     .replica_id = to,
+                                     .current_leader_epoch = state.leader_epoch,
+                                     .last_fetched_epoch = state.last_fetched_epoch};
+    partition_read(l->p, &request, &result);
+    if (result.error == KAFKA_OFFSET_OUT_OF_RANGE) {
+        struct partition_view v = view_of(l);
+        partition_follower_out_of_range(f->p, state.leader_epoch, v.log_start, v.log_end);
+        return 0;
+    }
+    ck_assert_int_eq(result.error, KAFKA_NONE);
+    if (result.diverging_epoch >= 0) {
+        partition_follower_diverged(f->p, state.leader_epoch, result.diverging_epoch,
+                                    result.diverging_end_offset);
+        return 0;
+    }
+    struct partition_piece none = {0}, *piece = result.pieces_count ? &result.pieces[0] : &none;
+    ck_assert_int_eq(partition_follower_append(f->p, state.leader_epoch, piece->p, piece->len, piece->owner,
+                                               result.high_watermark, result.log_start),
+                     OK);
+    int32_t bytes = result.bytes;
+    partition_read_release(&result);
+    return bytes;
+}
+
+static void fetch_rounds(struct cluster *c, int32_t to, int rounds)
+{
+    for (int i = 0; i < rounds; i++) {
+        fetch(c, to);
+        run_ms(c, 5);
+    }
+}
+
+/* Every byte of both logs in [from, end) is the same. */
+static void same_log(struct cluster *c, int32_t a, int32_t b, int64_t from)
+{
+    struct broker *both[] = {broker(c, a), broker(c, b)};
+    ck_assert_int_eq(view_of(both[0]).log_end, view_of(both[1]).log_end);
+    uint64_t size[2];
+    const uint8_t *bytes[2];
+    char path[64];
+    snprintf(path, sizeof(path), DATA_DIR "/orders-0/%020d.log", (int)from);
+    for (int i = 0; i < 2; i++)
+        bytes[i] = mem_env_bytes(both[i]->mem, path, &size[i]);
+    ck_assert(bytes[0] && bytes[1]);
+    ck_assert_uint_eq(size[0], size[1]);
+    ck_assert_int_eq(memcmp(bytes[0], bytes[1], size[0]), 0);
+}
+
+START_TEST(acks_all_waits_until_every_isr_member_has_synced)
+{
+    struct cluster c;
+    struct waiter w;
+    setup(&c, 3, 2);
+    struct partition_appended ret = produce(broker(&c, 1), 4, -1, &w);
+    ck_assert_int_eq(ret.error, KAFKA_NONE);
+    ck_assert(ret.waits);
+    run_ms(&c, 10);
+    fetch(&c, 2);
+    fetch(&c, 3);
+    fetch(&c, 2); /* position 4, nothing synced there: position is not acknowledgment */
+    fetch(&c, 3);
+    ck_assert_int_eq(view_of(broker(&c, 1)).high_watermark, 0);
+    run_ms(&c, 10);
+    fetch(&c, 2);
+    run_ms(&c, 10);
+    ck_assert_int_eq(w.answers, 0);
+    fetch(&c, 3);
+    run_ms(&c, 10);
+    ck_assert_int_eq(w.answers, 1);
+    ck_assert_int_eq(w.error, KAFKA_NONE);
+    fetch(&c, 2);
+    ck_assert_int_eq(view_of(broker(&c, 2)).high_watermark, 4);
+    same_log(&c, 1, 2, 0);
+    same_log(&c, 1, 3, 0);
+    teardown(&c);
+}
+END_TEST
+
+START_TEST(acks_all_is_refused_below_min_isr_and_the_high_watermark_stands)
+{
+    struct cluster c;
+    struct waiter w;
+    setup(&c, 1, 2);
+    ck_assert_int_eq(produce(broker(&c, 1), 1, -1, &w).error, KAFKA_NOT_ENOUGH_REPLICAS);
+    ck_assert_int_eq(produce(broker(&c, 1), 1, 1, &w).error, KAFKA_NONE);
+    run_ms(&c, 20);
+    ck_assert_int_eq(w.error, KAFKA_NONE);
+    ck_assert_int_eq(w.answers, 1);
+    ck_assert_int_eq(view_of(broker(&c, 1)).high_watermark, 0);
+    teardown(&c);
+}
+END_TEST
+
+START_TEST(a_follower_that_caught_up_is_proposed_for_the_isr)
+{
+    struct cluster c;
+    struct waiter w;
+    setup(&c, 1, 1);
+    produce(broker(&c, 1), 5, 0, &w);
+    run_ms(&c, 20);
+    fetch_rounds(&c, 2, 1);
+    ck_assert_int_eq(broker(&c, 1)->alters, 0);
+    fetch_rounds(&c, 2, 2);
+    ck_assert_int_eq(broker(&c, 1)->alters, 1);
+    ck_assert_int_eq(broker(&c, 1)->alter_isr_count, 2);
+    ck_assert_int_eq(broker(&c, 1)->alter_isr[1], 2);
+    partition_alter_done(broker(&c, 1)->p, KAFKA_NONE);
+    lead(&c, 1, 0, 2);
+    ck_assert_int_eq(view_of(broker(&c, 1)).isr_count, 2);
+    teardown(&c);
+}
+END_TEST
+
+START_TEST(a_fenced_follower_is_not_proposed)
+{
+    struct cluster c;
+    setup(&c, 1, 1);
+    broker(&c, 1)->fenced_broker = 2;
+    fetch_rounds(&c, 2, 4);
+    ck_assert_int_eq(broker(&c, 1)->alters, 0);
+    broker(&c, 1)->fenced_broker = -1;
+    fetch_rounds(&c, 2, 1);
+    ck_assert_int_eq(broker(&c, 1)->alters, 1);
+    teardown(&c);
+}
+END_TEST
+
+START_TEST(a_silent_follower_is_dropped_after_the_lag_time)
+{
+    struct cluster c;
+    struct waiter w;
+    setup(&c, 2, 1);
+    fetch_rounds(&c, 2, 2);
+    run_ms(&c, 60000); /* idle: nothing lags */
+    ck_assert_int_eq(broker(&c, 1)->alters, 0);
+    produce(broker(&c, 1), 1, -1, &w);
+    run_ms(&c, 9000);
+    ck_assert_int_eq(broker(&c, 1)->alters, 0);
+    run_ms(&c, 1100);
+    ck_assert_int_eq(broker(&c, 1)->alters, 1);
+    ck_assert_int_eq(broker(&c, 1)->alter_isr_count, 1);
+    ck_assert_int_eq(w.answers, 0);
+    partition_alter_done(broker(&c, 1)->p, KAFKA_NONE);
+    lead(&c, 1, 0, 1);
+    run_ms(&c, 10);
+    ck_assert_int_eq(w.answers, 1);
+    ck_assert_int_eq(w.error, KAFKA_NONE);
+    teardown(&c);
+}
+END_TEST
+
+START_TEST(an_old_leaders_tail_is_cut_by_epoch_not_by_high_watermark)
+{
+    struct cluster c;
+    struct waiter w;
+    setup(&c, 2, 1);
+    for (int i = 0; i < 3; i++)
+        produce(broker(&c, 1), 2, 0, &w);
+    for (int i = 0; i < 4; i++)
+        fetch_rounds(&c, 2, 1);
+    ck_assert_int_eq(view_of(broker(&c, 2)).log_end, 6);
+    produce(broker(&c, 1), 3, 0, &w); /* never leaves broker 1 */
+    run_ms(&c, 10);
+    lead(&c, 2, 1, 2);
+    produce(broker(&c, 2), 1, 0, &w);
+    produce(broker(&c, 2), 4, 0, &w);
+    run_ms(&c, 10);
+    ck_assert_int_eq(view_of(broker(&c, 1)).log_end, 9);
+    fetch_rounds(&c, 1, 1);
+    ck_assert_int_eq(view_of(broker(&c, 1)).log_end, 6);
+    fetch_rounds(&c, 1, 3);
+    ck_assert_int_eq(view_of(broker(&c, 1)).log_end, 11);
+    same_log(&c, 1, 2, 0);
+    ck_assert_int_eq(view_of(broker(&c, 2)).high_watermark, 11);
+    fetch_rounds(&c, 3, 8);
+    same_log(&c, 3, 2, 0);
+    teardown(&c);
+}
+END_TEST
+
+START_TEST(a_diverged_position_does_not_count)
+{
+    struct cluster c;
+    struct waiter w;
+    setup(&c, 2, 1);
+    produce(broker(&c, 2), 1, 0, &w);
+    produce(broker(&c, 1), 4, 0, &w);
+    run_ms(&c, 10);
+    lead(&c, 2, 1, 2);
+    produce(broker(&c, 2), 4, 0, &w);
+    run_ms(&c, 10);
+    struct partition_fetch_state state;
+    ck_assert(partition_fetch_state(broker(&c, 1)->p, &state));
+    ck_assert_int_eq(state.fetch_offset, 4);
+    ck_assert_int_eq(state.last_fetched_epoch, 0);
+    partition_follower_fetched(broker(&c, 2)->p, 1, 101, 4, 4, 1, 0);
+    ck_assert_int_eq(view_of(broker(&c, 2)).high_watermark, 0);
+    fetch_rounds(&c, 1, 5);
+    ck_assert_int_eq(view_of(broker(&c, 2)).high_watermark, 4);
+    same_log(&c, 1, 2, 0);
+    teardown(&c);
+}
+END_TEST
+
+START_TEST(epochs_without_data_do_not_stop_replication)
+{
+    struct cluster c;
+    struct waiter w;
+    setup(&c, 2, 1);
+    produce(broker(&c, 1), 2, 0, &w);
+    for (int i = 0; i < 3; i++)
+        fetch_rounds(&c, 2, 1);
+    for (int32_t epoch = 1; epoch < 6; epoch++) {
+        lead(&c, 1 + epoch % 2, epoch, 2);
+        run_ms(&c, 5);
+    }
+    produce(broker(&c, 2), 1, -1, &w); /* epoch 5 is of broker 2 */
+    fetch_rounds(&c, 1, 6);
+    ck_assert_int_eq(w.answers, 1);
+    ck_assert_int_eq(w.error, KAFKA_NONE);
+    same_log(&c, 1, 2, 0);
+    teardown(&c);
+}
+END_TEST
+
+START_TEST(waits_end_when_leadership_moves)
+{
+    struct cluster c;
+    struct waiter w, late;
+    setup(&c, 2, 1);
+    produce(broker(&c, 1), 1, -1, &w);
+    lead(&c, 2, 1, 2);
+    run_ms(&c, 5);
+    ck_assert_int_eq(w.answers, 1);
+    ck_assert_int_eq(w.error, KAFKA_NOT_LEADER_OR_FOLLOWER);
+    ck_assert_int_eq(produce(broker(&c, 1), 1, 1, &late).error, KAFKA_NOT_LEADER_OR_FOLLOWER);
+    teardown(&c);
+}
+END_TEST
+
+START_TEST(a_wait_times_out_and_the_data_stays)
+{
+    struct cluster c;
+    struct waiter w;
+    setup(&c, 2, 1);
+    c.b[0].host.replica_lag_time_max_us = UINT64_MAX / 2;
+    produce(broker(&c, 1), 1, -1, &w);
+    run_ms(&c, 29999);
+    ck_assert_int_eq(w.answers, 0);
+    run_ms(&c, 2);
+    ck_assert_int_eq(w.answers, 1);
+    ck_assert_int_eq(w.error, KAFKA_REQUEST_TIMED_OUT);
+    ck_assert_int_eq(view_of(broker(&c, 1)).log_end, 1);
+    teardown(&c);
+}
+END_TEST
+
+START_TEST(stale_and_future_epochs_are_refused)
+{
+    struct cluster c;
+    struct partition *p;
+    int32_t epoch;
+    int64_t end;
+    setup(&c, 2, 1);
+    lead(&c, 1, 3, 2);
+    p = broker(&c, 1)->p;
+    ck_assert_int_eq(partition_follower_fetched(p, 2, 102, 0, 0, 2, -1), KAFKA_FENCED_LEADER_EPOCH);
+    ck_assert_int_eq(partition_follower_fetched(p, 2, 102, 0, 0, 4, -1), KAFKA_UNKNOWN_LEADER_EPOCH);
+    ck_assert_int_eq(partition_follower_fetched(p, 9, 109, 0, 0, 3, -1), KAFKA_NOT_LEADER_OR_FOLLOWER);
+    ck_assert_int_eq(partition_epoch_end(p, 2, 0, &epoch, &end), KAFKA_FENCED_LEADER_EPOCH);
+    ck_assert_int_eq(partition_epoch_end(broker(&c, 2)->p, 3, 0, &epoch, &end), KAFKA_NOT_LEADER_OR_FOLLOWER);
+    teardown(&c);
+}
+END_TEST
+
+START_TEST(a_follower_too_far_behind_starts_again_at_the_leaders_log_start)
+{
+    struct cluster c;
+    struct waiter w;
+    int64_t low;
+    setup(&c, 1, 1);
+    for (int i = 0; i < 10; i++)
+        produce(broker(&c, 1), 3, 0, &w);
+    run_ms(&c, 10);
+    ck_assert_int_eq(partition_delete_records(broker(&c, 1)->p, 31, &low), KAFKA_OFFSET_OUT_OF_RANGE);
+    ck_assert_int_eq(partition_delete_records(broker(&c, 1)->p, 16, &low), KAFKA_NONE); /* inside a batch */
+    ck_assert_int_eq(low, 16);
+    fetch_rounds(&c, 2, 8);
+    struct partition_view v = view_of(broker(&c, 2));
+    ck_assert_int_eq(v.log_start, 16);
+    ck_assert_int_eq(v.log_end, 30);
+    ck_assert_int_eq(v.high_watermark, 30);
+    teardown(&c);
+}
+END_TEST
+
+struct probe {
+    struct partition_watch watch;
+    int fired;
+};
+
+static void count(struct partition_watch *watch)
+{
+    CONTAINER_OF(watch, struct probe, watch)->fired++;
+}
+
+START_TEST(a_watch_fires_once_at_the_change_it_waits_for)
+{
+    struct cluster c;
+    setup(&c, 2, 1);
+    struct probe consumer = {0}, follower = {0};
+    struct waiter w;
+    consumer.watch.fn = follower.watch.fn = count;
+    run_ms(&c, 5);
+    partition_watch(broker(&c, 1)->p, &consumer.watch, false);
+    partition_watch(broker(&c, 1)->p, &follower.watch, true);
+    produce(broker(&c, 1), 1, -1, &w);
+    ck_assert_int_eq(follower.fired, 0);
+    run_ms(&c, 5);
+    ck_assert_int_eq(follower.fired, 1);
+    ck_assert_int_eq(consumer.fired, 0);
+    fetch_rounds(&c, 2, 3);
+    ck_assert_int_eq(consumer.fired, 1);
+    produce(broker(&c, 1), 1, -1, &w);
+    fetch_rounds(&c, 2, 3);
+    ck_assert_int_eq(follower.fired, 1);
+    ck_assert_int_eq(consumer.fired, 1);
+    teardown(&c);
+}
+END_TEST
+
+START_TEST(a_cut_reply_is_taken_as_far_as_it_is_whole_and_a_flipped_bit_is_refused)
+{
+    struct cluster c;
+    struct waiter w;
+    setup(&c, 1, 1);
+    produce(broker(&c, 1), 2, 0, &w);
+    produce(broker(&c, 1), 2, 0, &w);
+    run_ms(&c, 10);
+    struct partition_read request = {
+        .max_bytes = 1 << 20, .replica_id = 2, .current_leader_epoch = -1, .last_fetched_epoch = -1};
+    struct partition_read_result result;
+    partition_read(broker(&c, 1)->p, &request, &result);
+    struct partition *p = broker(&c, 2)->p;
+    struct iobuf *owner = result.pieces[0].owner;
+    uint8_t *bytes = owner->data;
+    int32_t len = result.pieces[0].len;
+    bytes[len - 1] ^= 1;
+    ck_assert_int_eq(partition_follower_append(p, 7, bytes, len, owner, 0, 0),
+                     OK); /* another epoch: ignored */
+    ck_assert_int_eq(view_of(broker(&c, 2)).log_end, 0);
+    ck_assert_int_eq(partition_follower_append(p, 0, bytes, len, owner, 0, 0), OK);
+    ck_assert_int_eq(view_of(broker(&c, 2)).log_end, 2);
+    ck_assert_int_eq(partition_follower_append(p, 0, bytes + len / 2, len / 2, owner, 0, 0), ERR_CORRUPT);
+    bytes[len - 1] ^= 1;
+    ck_assert_int_eq(partition_follower_append(p, 0, bytes + len / 2, len / 2 - 1, owner, 0, 0), OK);
+    ck_assert_int_eq(view_of(broker(&c, 2)).log_end, 2);
+    ck_assert_int_eq(partition_follower_append(p, 0, bytes, len / 2, owner, 0, 0), ERR_CORRUPT); /* again */
+    ck_assert_int_eq(partition_follower_append(p, 0, bytes + len / 2, len / 2, owner, 4, 0), OK);
+    ck_assert_int_eq(view_of(broker(&c, 2)).log_end, 4);
+    ck_assert_int_eq(view_of(broker(&c, 2)).high_watermark, 4);
+    partition_read_release(&result);
+    teardown(&c);
+}
+END_TEST
+
+static void add(TCase *tcase)
+{
+    tcase_add_test(tcase, acks_all_waits_until_every_isr_member_has_synced);
+    tcase_add_test(tcase, acks_all_is_refused_below_min_isr_and_the_high_watermark_stands);
+    tcase_add_test(tcase, a_follower_that_caught_up_is_proposed_for_the_isr);
+    tcase_add_test(tcase, a_fenced_follower_is_not_proposed);
+    tcase_add_test(tcase, a_silent_follower_is_dropped_after_the_lag_time);
+    tcase_add_test(tcase, an_old_leaders_tail_is_cut_by_epoch_not_by_high_watermark);
+    tcase_add_test(tcase, a_diverged_position_does_not_count);
+    tcase_add_test(tcase, epochs_without_data_do_not_stop_replication);
+    tcase_add_test(tcase, waits_end_when_leadership_moves);
+    tcase_add_test(tcase, a_wait_times_out_and_the_data_stays);
+    tcase_add_test(tcase, stale_and_future_epochs_are_refused);
+    tcase_add_test(tcase, a_follower_too_far_behind_starts_again_at_the_leaders_log_start);
+    tcase_add_test(tcase, a_watch_fires_once_at_the_change_it_waits_for);
+    tcase_add_test(tcase, a_cut_reply_is_taken_as_far_as_it_is_whole_and_a_flipped_bit_is_refused);
+}
+
+SLUICE_TEST_MAIN("broker_replication", add)
