@@ -107,7 +107,7 @@ static bool part_append(struct shard *owner, struct scatter_part *scatter_part, 
                                         .log_start = -1};
 
     part->wait.done = part_done;
-    if (p)
+    if (p && broker_session_lives(owner->broker, env_now_us(owner->env)))
         partition_append(
             p,
             &(struct partition_append){

@@ -8,6 +8,7 @@
 #include "common/env/env.h"
 
 struct broker_config;
+struct config;
 struct control;
 struct logger;
 struct manifest;
@@ -29,6 +30,7 @@ struct listener_info {
 struct broker_shared {
     int32_t broker_id;
     const struct broker_config *config;
+    const struct config *settings; /* what config was read with; NULL: from nowhere */
     struct logger *log;
     struct metrics *metrics;
     struct budget budget;
@@ -39,8 +41,15 @@ struct broker_shared {
     struct listener_info listeners[BROKER_LISTENERS_MAX];
     unsigned listener_count;
     _Atomic uint32_t connection_count;
-    /* Past it (env_now_us) no controller has confirmed that this broker is alive: another leader may exist, and nothing is acknowledged or served as a leader. */
+    /* Past it (env_now_us) no controller has confirmed that this broker is alive: another leader may exist,
+     * and nothing is acknowledged or served as a leader. */
     _Atomic uint64_t session_end_us;
 };
+
+/* Whether the controllers confirmed recently that this broker is alive: only then it may act as a leader. */
+static inline bool broker_session_lives(const struct broker_shared *broker, uint64_t now_us)
+{
+    return now_us < atomic_load_explicit(&broker->session_end_us, memory_order_acquire);
+}
 
 #endif

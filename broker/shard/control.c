@@ -49,7 +49,7 @@ static void set_active(struct control *control, int link)
         return;
     control->active = link;
     if (control->tail_ask.under_way) {
-        rpc_client_cancel(&control->tail_ask.call);
+        rpc_call_cancel(&control->tail_ask.call);
         control->tail_ask.under_way = false;
     }
 }
@@ -116,7 +116,7 @@ unsigned control_ask_over(struct control_ask *ask)
     return ask->link;
 }
 
-static void on_link_up(void *ctx, const struct rpc_identity *peer)
+static void on_link_up(void *ctx, struct rpc_client *client, const struct rpc_peer_info *peer)
 {
     struct control_link *link = ctx;
 
@@ -125,23 +125,33 @@ static void on_link_up(void *ctx, const struct rpc_identity *peer)
     control_drive(link->control);
 }
 
-static void on_link_down(void *ctx, enum err why)
+static void on_link_down(void *ctx, struct rpc_client *client, enum err why)
 {
     struct control_link *link = ctx;
     struct control *control = link->control;
 
-    if (link->up || why == ERR_MISMATCH)
-        LOG(control->broker->log, WARN, "controller.lost", F_STR("host", link->addr.host),
-            F_I64("port", link->addr.port), F_ERR("error", why));
+    LOG(control->broker->log, WARN, "controller.lost", F_STR("host", link->addr.host),
+        F_I64("port", link->addr.port), F_ERR("error", why));
     link->up = false;
     if (control->active >= 0 && link == &control->links[control->active])
         set_active(control, next_up(control, (unsigned)control->active));
     control_retry_soon(control);
 }
 
+/* Attempts fail as long as a controller is away, which is no news; one that will never do is. */
+static void on_link_error(void *ctx, struct rpc_client *client, enum err why)
+{
+    struct control_link *link = ctx;
+
+    if (why == ERR_MISMATCH || why == ERR_VERSION)
+        LOG(link->control->broker->log, ERROR, "controller.refused", F_STR("host", link->addr.host),
+            F_I64("port", link->addr.port), F_ERR("error", why));
+}
+
 static void links_open(struct control *control)
 {
-    static const struct rpc_client_handler handler = {.up = on_link_up, .down = on_link_down};
+    static const struct rpc_client_handler handler = {
+        .up = on_link_up, .down = on_link_down, .error = on_link_error};
     const struct endpoints *servers = &control->broker->config->controller_bootstrap_servers;
 
     control->link_count = MIN(servers->count, (uint32_t)CONTROL_LINKS_MAX);
@@ -159,6 +169,11 @@ static void links_open(struct control *control)
  * ------------------------------------------------------------------------------------------------------------------------
  */
 
+/* The new loop may run before env_spawn() has returned, when control->env is not known yet. */
+static void on_spawned(struct env_msg *msg)
+{
+}
+
 static void on_start(struct env_msg *msg)
 {
     struct control *control = CONTAINER_OF(msg, struct control, start_msg);
@@ -166,6 +181,11 @@ static void on_start(struct env_msg *msg)
     env_random(control->env, &control->self.incarnation, sizeof(control->self.incarnation));
     env_random(control->env, control->incarnation_id.b, sizeof(control->incarnation_id.b));
     links_open(control);
+}
+
+static void on_shutdown_timer(struct env_timer *timer)
+{
+    control_may_stop(CONTAINER_OF(timer, struct control, shutdown_timer));
 }
 
 static void applied_init(struct control *control)
@@ -184,8 +204,8 @@ struct control *control_start(struct env *parent, struct broker_shared *broker,
     control->broker = broker;
     control->options = *options;
     control->parent = parent;
-    control->self = (struct rpc_identity){
-        .node_id = broker->broker_id, .role = RPC_BROKER, .cluster_id = options->cluster_id};
+    control->self = (struct rpc_peer_info){
+        .node_id = broker->broker_id, .role = RPC_ROLE_BROKER, .cluster_id = options->cluster_id};
     control->active = -1;
     control->fenced = true;
     control->image = image_new();
@@ -194,13 +214,17 @@ struct control *control_start(struct env *parent, struct broker_shared *broker,
     arena_init(&control->arena, NULL, 0, CONTROL_ARENA_BYTES);
     env_timer_init(&control->retry, on_retry);
     env_timer_init(&control->heartbeat_timer, control_on_heartbeat_timer);
+    env_timer_init(&control->shutdown_timer, on_shutdown_timer);
     control_notes_init(control);
     applied_init(control);
     broker->control = control; /* before the first message can come back */
-    control->start_msg.fn = on_start;
-    control->env = control->image ? env_spawn(parent, "control", &control->start_msg) : NULL;
-    if (control->env)
+    control->spawn_msg.fn = on_spawned;
+    control->env = control->image ? env_spawn(parent, "control", &control->spawn_msg) : NULL;
+    if (control->env) {
+        control->start_msg.fn = on_start;
+        env_post(control->env, &control->start_msg);
         return control;
+    }
     image_unref(control->image);
     free(control);
     broker->control = NULL;
@@ -210,8 +234,10 @@ struct control *control_start(struct env *parent, struct broker_shared *broker,
 static void on_shutdown(struct env_msg *msg)
 {
     struct control *control = CONTAINER_OF(msg, struct control, shutdown_msg);
+    uint64_t patience_us = (uint64_t)control->broker->config->controlled_shutdown_timeout_ms * 1000;
 
     control->shutting_down = true;
+    env_timer_set(control->env, &control->shutdown_timer, env_now_us(control->env) + patience_us);
     control_heartbeat_now(control);
 }
 
@@ -232,12 +258,13 @@ static void on_stop(struct env_msg *msg)
     control->stopping = true;
     for (size_t i = 0; i < ARRAY_LEN(asks); i++)
         if (asks[i]->under_way)
-            rpc_client_cancel(&asks[i]->call);
+            rpc_call_cancel(&asks[i]->call);
     control_calls_fail_all(control, KAFKA_BROKER_NOT_AVAILABLE);
     for (unsigned i = 0; i < control->link_count; i++)
         rpc_client_close(control->links[i].client);
     env_timer_cancel(control->env, &control->retry);
     env_timer_cancel(control->env, &control->heartbeat_timer);
+    env_timer_cancel(control->env, &control->shutdown_timer);
     if (control->snapshot.edit)
         image_edit_abort(control->snapshot.edit);
     writer_free(&control->snapshot.rest);

@@ -66,6 +66,12 @@ static void call_answered(struct control_call *call, const uint8_t *payload, siz
     call_over(call, KAFKA_NONE);
 }
 
+/* Whether a request that failed may have reached its controller. */
+static bool may_have_happened(enum err err)
+{
+    return err != ERR_CLOSED && err != ERR_FULL && err != ERR_NOMEM;
+}
+
 static void on_reply(struct rpc_call *rpc, enum err err, uint16_t type, const uint8_t *payload, size_t len)
 {
     struct control_call *call = CONTAINER_OF(rpc, struct control_call, rpc);
@@ -78,16 +84,17 @@ static void on_reply(struct rpc_call *rpc, enum err err, uint16_t type, const ui
         return; /* answered by control_calls_fail_all */
     if (err == OK && !reply_head(control, call->type, payload, len, &error, &leader))
         err = ERR_MALFORMED;
-    if (err == OK && error == KAFKA_NOT_CONTROLLER) {
-        control_not_leader(control, call->link_index, leader); /* nothing happened: it is sent again */
-    } else if (err == OK) {
+    if (err == OK && error != KAFKA_NOT_CONTROLLER) {
         call_answered(call, payload, len);
-    } else if (call->type == CLUSTER_RPC_ADMIN && err != ERR_UNREACHABLE) {
-        call_over(call, KAFKA_REQUEST_TIMED_OUT); /* it may have happened */
-        control_not_leader(control, call->link_index, -1);
-    } else {
-        control_not_leader(control, call->link_index, -1);
+        return;
     }
+    unsigned link = call->link_index;
+    if (err == ERR_TOO_LARGE)
+        call_over(call, KAFKA_INVALID_REQUEST);
+    else if (call->type == CLUSTER_RPC_ADMIN && err != OK && may_have_happened(err))
+        call_over(call, KAFKA_REQUEST_TIMED_OUT);
+    control_not_leader(control, link, leader); /* what is left is sent again */
+    control_retry_soon(control);
 }
 
 static void call_send(struct control *control, struct control_call *call)
@@ -106,7 +113,11 @@ static void call_send(struct control *control, struct control_call *call)
     call->sent = true;
     call->link_index = (unsigned)control->active;
     call->rpc.done = on_reply;
-    rpc_client_call(link->client, call->type, call->payload, call->deadline_us - now, &call->rpc);
+    /* What may be repeated is not left to a controller that does not answer. */
+    uint64_t patience_us = call->deadline_us - now;
+    if (call->type != CLUSTER_RPC_ADMIN)
+        patience_us = MIN(patience_us, (uint64_t)CONTROL_CALL_US);
+    rpc_client_call(link->client, call->type, call->payload, patience_us, &call->rpc);
 }
 
 void control_calls_drive(struct control *control)
@@ -123,7 +134,7 @@ void control_calls_fail_all(struct control *control, int16_t error)
     list_for_each_safe (it, tmp, &control->calls) {
         struct control_call *call = CONTAINER_OF(it, struct control_call, link);
         if (call->sent)
-            rpc_client_cancel(&call->rpc);
+            rpc_call_cancel(&call->rpc);
         call_over(call, error);
     }
 }

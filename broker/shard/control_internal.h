@@ -55,9 +55,9 @@ struct control {
     struct broker_shared *broker;
     struct control_options options;
     struct env *env, *parent;
-    struct env_msg start_msg, stop_msg, shutdown_msg;
+    struct env_msg spawn_msg, start_msg, stop_msg, shutdown_msg;
     struct env_msg *stopped_msg;
-    struct rpc_identity self;
+    struct rpc_peer_info self;
     struct uuid incarnation_id;
 
     struct control_link links[CONTROL_LINKS_MAX];
@@ -70,7 +70,7 @@ struct control {
     bool fenced;
     uint32_t register_failures;
     struct control_ask register_ask, heartbeat_ask, tail_ask;
-    struct env_timer heartbeat_timer;
+    struct env_timer heartbeat_timer, shutdown_timer;
     uint64_t heartbeat_sent_us;
     bool heartbeat_again; /* something to tell came up while one was under way */
 
@@ -112,7 +112,7 @@ void control_retry_soon(struct control *control);
 #define control_encode(control, name, message)                                                               \
     ({                                                                                                       \
         struct writer w_;                                                                                    \
-        writer_init(&w_, (control)->env->pool, 512, RPC_PAYLOAD_BYTES_MAX);                                  \
+        writer_init(&w_, (control)->env->pool, 512, RPC_PAYLOAD_MAX_BYTES);                                  \
         rpc_##name##_encode(&w_, (message));                                                                 \
         struct iobuf *payload_ = writer_take(&w_);                                                           \
         writer_free(&w_);                                                                                    \
@@ -134,6 +134,7 @@ unsigned control_ask_over(struct control_ask *ask);
 
 void control_notes_init(struct control *control);
 void control_register(struct control *control);
+void control_may_stop(struct control *control); /* tells the broker object, once */
 void control_heartbeat_now(struct control *control);
 void control_on_heartbeat_timer(struct env_timer *timer);
 uint64_t control_applied_min(const struct control *control);

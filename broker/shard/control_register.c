@@ -6,7 +6,8 @@
 #include "common/obs/log.h"
 #include "proto/kafka/error.h"
 
-#define REGISTER_TIMEOUT_US (5 * 1000000ull)
+#define REGISTER_TIMEOUT_US  (5 * 1000000ull)
+#define SHUTDOWN_INTERVAL_US 50000
 
 /* -- telling the broker object (on its own loop)
  * ----------------------------------------------------------------------------------- */
@@ -45,6 +46,14 @@ static void on_may_stop(struct env_msg *msg)
     struct control *control = CONTAINER_OF(msg, struct control, may_stop_msg);
 
     control->options.may_stop(control->options.ctx);
+}
+
+void control_may_stop(struct control *control)
+{
+    if (control->may_stop_posted)
+        return;
+    control->may_stop_posted = true;
+    env_post(control->parent, &control->may_stop_msg);
 }
 
 void control_notes_init(struct control *control)
@@ -179,6 +188,8 @@ uint64_t control_applied_min(const struct control *control)
 static void arm_heartbeat(struct control *control)
 {
     uint64_t interval_us = (uint64_t)control->broker->config->heartbeat_interval_ms * 1000;
+    if (control->shutting_down) /* each answer may be the leave to go */
+        interval_us = MIN(interval_us, (uint64_t)SHUTDOWN_INTERVAL_US);
 
     env_timer_set(control->env, &control->heartbeat_timer, control->heartbeat_sent_us + interval_us);
 }
@@ -195,10 +206,8 @@ static void take_heartbeat(struct control *control, const struct rpc_heartbeat_r
             F_I64("epoch", control->broker_epoch));
         post_ready(control, !reply->fenced);
     }
-    if (control->shutting_down && reply->may_shut_down && !control->may_stop_posted) {
-        control->may_stop_posted = true;
-        env_post(control->parent, &control->may_stop_msg);
-    }
+    if (control->shutting_down && reply->may_shut_down)
+        control_may_stop(control);
 }
 
 static void on_heartbeat(struct rpc_call *call, enum err err, uint16_t type, const uint8_t *payload,

@@ -11,7 +11,6 @@
 #include "broker/shard/replica_rpc.h"
 #include "broker/shard/request.h"
 #include "common/base/assert.h"
-#include "common/batch/batch.h"
 #include "common/obs/log.h"
 
 struct partition *shard_partition(struct shard *shard, struct uuid topic_id, int32_t index)
@@ -53,7 +52,7 @@ static void host_init(struct shard *shard)
         .data_dir = config->log_dirs.items[0],
         .manifest = shard->broker->manifest,
         .log = shard->broker->log,
-        .scratch = shard->scratch,
+        .scratch = &shard->scratch,
         .replica_lag_time_max_us = (uint64_t)config->replica_lag_time_max_ms * 1000,
         .producer_expiry_us = (uint64_t)config->producer_id_expiration_ms * 1000,
         .ctx = shard,
@@ -87,9 +86,9 @@ enum err shard_init(struct shard *shard, struct broker_shared *broker, unsigned 
     route_table_init(&shard->routes);
     shard->image = image_new();
     shard->rx = malloc(SHARD_RX_BYTES);
-    shard->scratch = batch_scratch_new((uint32_t)broker->config->socket_request_max_bytes);
     shard->fetchers = fetchers_new(shard);
-    if (!shard->image || !shard->rx || !shard->scratch || !shard->fetchers)
+    if (!shard->image || !shard->rx || !shard->fetchers ||
+        batch_scratch_init(&shard->scratch, (size_t)broker->config->socket_request_max_bytes, 0) != OK)
         return ERR_NOMEM;
     host_init(shard);
     return OK;
@@ -138,7 +137,7 @@ void shard_free(struct shard *shard)
     }
     route_table_free(&shard->routes);
     image_unref(shard->image);
-    batch_scratch_free(shard->scratch);
+    batch_scratch_free(&shard->scratch);
     free(shard->rx);
 }
 

@@ -8,6 +8,7 @@
 #include "broker/shard/control.h"
 #include "broker/shard/partition.h"
 #include "broker/shard/route.h"
+#include "common/batch/record.h"
 #include "common/obs/log.h"
 #include "proto/cluster/image.h"
 
@@ -70,7 +71,7 @@ struct shard {
     struct env_timer admission_timer;
     struct env_listener *listeners[BROKER_LISTENERS_MAX];
     struct shard_listener listener_of[BROKER_LISTENERS_MAX];
-    struct batch_scratch *scratch;
+    struct batch_scratch scratch;
     struct producer_ids producer_ids;
     struct list auto_creates; /* topics being created on the side (handlers/auto_create.c) */
     uint32_t auto_creates_count;
