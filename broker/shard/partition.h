@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One partition replica on its shard: the pure replica core (broker/core/replica) wired to its log (broker/log/plog). Request handlers and replica
- * fetchers see only this. Everything here runs on the owning shard's loop. Errors are Kafka's codes (int16_t, proto/kafka/error.h).
+/* One partition replica on its shard: the pure replica core (broker/core/replica) wired to its log
+ * (broker/log/plog). Request handlers and replica fetchers see only this. Everything here runs on the owning
+ * shard's loop. Errors are Kafka's codes (int16_t, proto/kafka/error.h).
  *
- * Durability (DESIGN, Durability contract): on a topic with flush.messages=1 (the default) "local" means synced and replicas count with their
- * DurableOffset; on any other topic both follow the append.
+ * Durability (DESIGN, Durability contract): on a topic with flush.messages=1 (the default) "local" means
+ * synced and replicas count with their DurableOffset; on any other topic both follow the append.
  */
 #ifndef SLUICE_BROKER_SHARD_PARTITION_H
 #define SLUICE_BROKER_SHARD_PARTITION_H
@@ -29,15 +30,18 @@ struct partition_host {
     uint64_t replica_lag_time_max_us;
     uint64_t producer_expiry_us;
     void *ctx;
-    /* Sends an AlterPartition for p to the controller; at most one in flight per partition; partition_alter_done() follows exactly once, later. */
+    /* Sends an AlterPartition for p to the controller; at most one in flight per partition;
+     * partition_alter_done() follows exactly once, later. */
     void (*alter_partition)(void *ctx, struct partition *p, const struct rpc_alter_partition *request);
-    /* The broker epoch of a live broker as the present image has it, -1 when it is unknown or fenced (KIP-841, KIP-903). */
+    /* The broker epoch of a live broker as the present image has it, -1 when it is unknown or fenced
+     * (KIP-841, KIP-903). */
     int64_t (*broker_epoch)(void *ctx, int32_t broker_id);
     /* The log of p failed (first failed write or sync is final): it is offline from now on. */
     void (*failed)(void *ctx, struct partition *p, enum err err);
 };
 
-/* Topic settings that matter to a partition, resolved from the image by the shard (topic, then broker default, then built-in). */
+/* Topic settings that matter to a partition, resolved from the image by the shard (topic, then broker
+ * default, then built-in). */
 struct partition_config {
     int32_t min_insync_replicas;
     int32_t max_message_bytes;
@@ -49,18 +53,22 @@ struct partition_config {
     int64_t timestamp_before_max_ms, timestamp_after_max_ms;
 };
 
-/* Opens (creating or recovering) the local log of topic/index. Blocking disk calls happen here: at start, or once per created partition. */
-enum err partition_open(const struct partition_host *host, const struct image_topic *topic, int32_t index, const struct partition_config *config,
-                        struct partition **ret_partition);
+/* Opens (creating or recovering) the local log of topic/index. Blocking disk calls happen here: at start, or
+ * once per created partition. */
+enum err partition_open(const struct partition_host *host, const struct image_topic *topic, int32_t index,
+                        const struct partition_config *config, struct partition **ret_partition);
 
-/* Closes; clean = true writes what a clean shutdown promises (synced log, recovery point, producer snapshot). All waits are answered first. */
+/* Closes; clean = true writes what a clean shutdown promises (synced log, recovery point, producer snapshot).
+ * All waits are answered first. */
 void partition_close(struct partition *p, bool clean);
 
 /* Removes the partition's files (topic deleted: rename, then unlink). p is gone. */
 void partition_delete(struct partition *p);
 
-/* A new state from the image: becomes leader, follower or offline; waits that it settles are answered. Idempotent for an equal partition_epoch. */
-void partition_apply(struct partition *p, const struct image_partition *state, const struct partition_config *config);
+/* A new state from the image: becomes leader, follower or offline; waits that it settles are answered.
+ * Idempotent for an equal partition_epoch. */
+void partition_apply(struct partition *p, const struct image_partition *state,
+                     const struct partition_config *config);
 
 struct uuid partition_topic_id(const struct partition *p);
 struct str partition_topic(const struct partition *p);
@@ -75,46 +83,55 @@ struct partition_view {
 };
 void partition_get(const struct partition *p, struct partition_view *ret_view);
 
-/* -- produce ---------------------------------------------------------------------------------------------------------------------- */
+/* -- produce
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
 
 /* One appended batch that waits for its promise. Caller's memory until done or partition_wait_cancel(). */
 struct partition_wait {
-    struct list link;      /* private */
-    int64_t need_offset;   /* private: last offset + 1 */
+    struct list link;       /* private */
+    int64_t need_offset;    /* private: last offset + 1 */
     struct env_timer timer; /* private: the request's time-out */
     struct partition *partition;
-    /* error: KAFKA_NONE, NOT_LEADER_OR_FOLLOWER, NOT_ENOUGH_REPLICAS_AFTER_APPEND, REQUEST_TIMED_OUT, KAFKA_STORAGE_ERROR. Never from inside partition_append (E2). */
+    /* error: KAFKA_NONE, NOT_LEADER_OR_FOLLOWER, NOT_ENOUGH_REPLICAS_AFTER_APPEND, REQUEST_TIMED_OUT,
+     * KAFKA_STORAGE_ERROR. Never from inside partition_append (E2). */
     void (*done)(struct partition_wait *wait, int16_t error);
 };
 
 struct partition_append {
-    uint8_t *records;      /* one or more v2 batches as received; offsets, epoch (and with LogAppendTime time and CRC) are patched in place */
+    uint8_t *records; /* one or more v2 batches as received; offsets, epoch (and with LogAppendTime time and
+                         CRC) are patched in place */
     int32_t len;
-    struct iobuf *owner;   /* of records; referenced while needed */
-    int16_t acks;          /* 0, 1, -1 */
+    struct iobuf *owner; /* of records; referenced while needed */
+    int16_t acks;        /* 0, 1, -1 */
     int32_t timeout_ms;
     int32_t current_leader_epoch; /* -1: unchecked */
 };
 
 struct partition_appended {
     int16_t error;
-    const char *message;   /* static text for ErrorMessage, or NULL */
-    int32_t bad_record;    /* index of the offending record, -1 none */
-    int64_t base_offset;   /* -1 on error; the original one for a duplicate (idempotence) */
+    const char *message;        /* static text for ErrorMessage, or NULL */
+    int32_t bad_record;         /* index of the offending record, -1 none */
+    int64_t base_offset;        /* -1 on error; the original one for a duplicate (idempotence) */
     int64_t log_append_time_ms; /* -1 unless LogAppendTime */
     int64_t log_start;
-    bool waits;            /* wait->done will be called; false: settled now */
+    bool waits; /* wait->done will be called; false: settled now */
 };
 
-/* Validates (facts §3), deduplicates (producer state: five-batch window), checks min.insync.replicas for acks=-1, appends, and starts the sync that the promise needs. */
-void partition_append(struct partition *p, const struct partition_append *request, struct partition_wait *wait, struct partition_appended *ret);
+/* Validates (facts §3), deduplicates (producer state: five-batch window), checks min.insync.replicas for
+ * acks=-1, appends, and starts the sync that the promise needs. */
+void partition_append(struct partition *p, const struct partition_append *request,
+                      struct partition_wait *wait, struct partition_appended *ret);
 void partition_wait_cancel(struct partition_wait *wait); /* no-op when not waiting */
 
-/* -- fetch ------------------------------------------------------------------------------------------------------------------------ */
+/* -- fetch
+ * ------------------------------------------------------------------------------------------------------------------------
+ */
 
 #define PARTITION_READ_PIECES_MAX 8
 
-/* Part of the records of one read: memory (owner referenced, unref it) or a file range (file referenced, env_file_close it). */
+/* Part of the records of one read: memory (owner referenced, unref it) or a file range (file referenced,
+ * env_file_close it). */
 struct partition_piece {
     const uint8_t *p;
     struct iobuf *owner;
@@ -126,9 +143,9 @@ struct partition_piece {
 struct partition_read {
     int64_t fetch_offset;
     int32_t max_bytes;
-    bool at_least_one;      /* return the first batch whole even above max_bytes (KIP-74) */
-    bool read_committed;    /* up to the last stable offset */
-    int32_t replica_id;     /* -1 consumer (below the high watermark), >= 0 follower (to the log end) */
+    bool at_least_one;            /* return the first batch whole even above max_bytes (KIP-74) */
+    bool read_committed;          /* up to the last stable offset */
+    int32_t replica_id;           /* -1 consumer (below the high watermark), >= 0 follower (to the log end) */
     int32_t current_leader_epoch; /* -1 unchecked */
     int32_t last_fetched_epoch;   /* -1 unchecked */
 };
@@ -136,19 +153,22 @@ struct partition_read {
 struct partition_read_result {
     int16_t error;
     int64_t high_watermark, last_stable_offset, log_start;
-    int32_t diverging_epoch;      /* -1: none; else no data, follower truncates (KIP-595 style DivergingEpoch) */
+    int32_t diverging_epoch; /* -1: none; else no data, follower truncates (KIP-595 style DivergingEpoch) */
     int64_t diverging_end_offset;
     int32_t leader, leader_epoch; /* hint for NOT_LEADER_OR_FOLLOWER / FENCED_LEADER_EPOCH */
     struct partition_piece pieces[PARTITION_READ_PIECES_MAX];
     int32_t pieces_count, bytes;
 };
 
-/* Bytes that partition_read would find from offset on, cheaply (no I/O): for fetch.min.bytes. 0 when it would fail too. */
+/* Bytes that partition_read would find from offset on, cheaply (no I/O): for fetch.min.bytes. 0 when it would
+ * fail too. */
 int64_t partition_available(struct partition *p, const struct partition_read *request);
-void partition_read(struct partition *p, const struct partition_read *request, struct partition_read_result *ret);
+void partition_read(struct partition *p, const struct partition_read *request,
+                    struct partition_read_result *ret);
 void partition_read_release(struct partition_read_result *result);
 
-/* Called once at the next change that could let a waiting fetch go on: data below the bound it reads to, a new leader or epoch, or the log offline. */
+/* Called once at the next change that could let a waiting fetch go on: data below the bound it reads to, a
+ * new leader or epoch, or the log offline. */
 struct partition_watch {
     struct list link;
     void (*fn)(struct partition_watch *watch);
@@ -156,44 +176,57 @@ struct partition_watch {
 void partition_watch(struct partition *p, struct partition_watch *watch, bool follower);
 void partition_watch_cancel(struct partition_watch *watch);
 
-/* A follower's fetch arrived (before its read): position, durable position (-1: not told), its broker epoch. May move the high watermark, expand the ISR.
- * last_fetched_epoch as in the request: a position in a log that diverged from ours (or lies outside it) is not counted; the read that follows tells the follower.
+/* A follower's fetch arrived (before its read): position, durable position (-1: not told), its broker epoch.
+ * May move the high watermark, expand the ISR. last_fetched_epoch as in the request: a position in a log that
+ * diverged from ours (or lies outside it) is not counted; the read that follows tells the follower.
  * KAFKA_NONE, NOT_LEADER_OR_FOLLOWER, UNKNOWN/FENCED_LEADER_EPOCH as Kafka. */
-int16_t partition_follower_fetched(struct partition *p, int32_t broker_id, int64_t broker_epoch, int64_t fetch_offset, int64_t durable_offset,
-                                   int32_t current_leader_epoch, int32_t last_fetched_epoch);
+int16_t partition_follower_fetched(struct partition *p, int32_t broker_id, int64_t broker_epoch,
+                                   int64_t fetch_offset, int64_t durable_offset, int32_t current_leader_epoch,
+                                   int32_t last_fetched_epoch);
 
 /* OffsetForLeaderEpoch: largest epoch <= asked and its end offset; -1, -1 when unknown. */
-int16_t partition_epoch_end(struct partition *p, int32_t current_leader_epoch, int32_t epoch, int32_t *ret_epoch, int64_t *ret_end_offset);
+int16_t partition_epoch_end(struct partition *p, int32_t current_leader_epoch, int32_t epoch,
+                            int32_t *ret_epoch, int64_t *ret_end_offset);
 
 /* ListOffsets: timestamp or Kafka's specials (-1 latest, -2 earliest, -3 max timestamp, -4, -5). */
-int16_t partition_list_offset(struct partition *p, int64_t timestamp, bool read_committed, int32_t replica_id, int32_t current_leader_epoch,
-                              int64_t *ret_offset, int64_t *ret_timestamp, int32_t *ret_leader_epoch);
+int16_t partition_list_offset(struct partition *p, int64_t timestamp, bool read_committed, int32_t replica_id,
+                              int32_t current_leader_epoch, int64_t *ret_offset, int64_t *ret_timestamp,
+                              int32_t *ret_leader_epoch);
 
 /* DeleteRecords: moves the log start (-1: to the high watermark). */
 int16_t partition_delete_records(struct partition *p, int64_t before_offset, int64_t *ret_low_watermark);
 
-/* -- following -------------------------------------------------------------------------------------------------------------------- */
+/* -- following
+ * --------------------------------------------------------------------------------------------------------------------
+ */
 
 /* What the next fetch to the leader says. False when p is not a (working) follower. */
 struct partition_fetch_state {
     int32_t leader, leader_epoch;
     int64_t fetch_offset, durable_offset, log_start;
     int32_t last_fetched_epoch;
-    bool syncing;           /* a sync runs: durable_offset will change without new data */
+    bool syncing; /* a sync runs: durable_offset will change without new data */
 };
 bool partition_fetch_state(const struct partition *p, struct partition_fetch_state *ret_state);
 
-/* Result of a fetch that was sent with leader_epoch: append, truncate, or restart at the leader's log start. Ignored when the epoch is no longer ours. records may end
- * with an incomplete batch (cut). ERR_CORRUPT: bad CRC on the wire, ask again. */
-enum err partition_follower_append(struct partition *p, int32_t leader_epoch, const uint8_t *records, int32_t len, struct iobuf *owner,
-                                   int64_t leader_high_watermark, int64_t leader_log_start);
-void partition_follower_diverged(struct partition *p, int32_t leader_epoch, int32_t epoch, int64_t end_offset);
-void partition_follower_out_of_range(struct partition *p, int32_t leader_epoch, int64_t leader_log_start, int64_t leader_log_end);
+/* Result of a fetch that was sent with leader_epoch: append, truncate, or restart at the leader's log start.
+ * Ignored when the epoch is no longer ours. records may end with an incomplete batch (cut). ERR_CORRUPT: bad
+ * CRC on the wire, ask again. */
+enum err partition_follower_append(struct partition *p, int32_t leader_epoch, const uint8_t *records,
+                                   int32_t len, struct iobuf *owner, int64_t leader_high_watermark,
+                                   int64_t leader_log_start);
+void partition_follower_diverged(struct partition *p, int32_t leader_epoch, int32_t epoch,
+                                 int64_t end_offset);
+void partition_follower_out_of_range(struct partition *p, int32_t leader_epoch, int64_t leader_log_start,
+                                     int64_t leader_log_end);
 
-/* fn is called (E2) when the durable offset moved or p became or ceased to be a follower: the fetcher may have something to tell. One per partition, NULL clears. */
+/* fn is called (E2) when the durable offset moved or p became or ceased to be a follower: the fetcher may
+ * have something to tell. One per partition, NULL clears. */
 void partition_set_fetch_hook(struct partition *p, void (*fn)(void *ctx, struct partition *p), void *ctx);
 
-/* -- ISR ------------------------------------------------------------------------------------------------------------------------- */
+/* -- ISR
+ * -------------------------------------------------------------------------------------------------------------------------
+ */
 
 /* Answer to host->alter_partition. KAFKA_NONE: the new state arrives by partition_apply; errors: facts §5. */
 void partition_alter_done(struct partition *p, int16_t error);

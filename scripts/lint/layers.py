@@ -28,7 +28,7 @@ MAY_INCLUDE = {
     'controller': ('controller/core',) + COMMON + PROTO,
     'broker/core': ('common/base',) + PROTO,
     'broker': ('broker/core',) + COMMON + PROTO,
-    'client/core': ('common/base',) + PROTO,
+    'client/core': ('common/base', 'common/compress', 'common/batch') + PROTO, # batches are built and read where they are queued
     'client': ('client/core',) + COMMON + PROTO,
     'gateway': ('client', 'client/core') + COMMON + PROTO,
     'standalone': ('broker', 'broker/core', 'controller', 'controller/core') + COMMON + PROTO,

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The frame of a unit test program: one suite, TAP on standard output, one process per test (libcheck's fork mode). */
+/* The frame of a unit test program: one suite, TAP on standard output, one process per test (libcheck's fork
+ * mode). */
 #ifndef SLUICE_TESTS_LIB_UNIT_H
 #define SLUICE_TESTS_LIB_UNIT_H
 
 #include <check.h>
 #include <stdlib.h>
 
-/* Defines main(): runs the START_TEST functions added by `add(TCase *)` and exits non-zero when one of them failed. */
+/* Defines main(): runs the START_TEST functions added by `add(TCase *)` and exits non-zero when one of them
+ * failed. */
 #define SLUICE_TEST_MAIN(suite_name, add)                                                                    \
     int main(void)                                                                                           \
     {                                                                                                        \
