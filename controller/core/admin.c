@@ -33,8 +33,11 @@ const struct core_effects *core_admin(struct core *core, uint64_t now_us, uint64
                                       int16_t api_version, const void *request)
 {
     struct command *command = command_begin(core, now_us, token, CORE_REPLY_ADMIN);
-    if (!command)
+    if (!command) {
+        core->effects.items[0].reply.admin.api_key = api_key;
+        core->effects.items[0].reply.admin.api_version = api_version;
         return &core->effects;
+    }
     int32_t at = find(api_key);
     command->reply.admin.api_key = api_key;
     command->reply.admin.api_version = api_version;

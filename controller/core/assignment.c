@@ -64,13 +64,31 @@ static bool read_loads(struct assigner *assigner)
     return true;
 }
 
-struct problem assign_automatically(struct assigner *assigner, int32_t partitions, int32_t replication_factor,
-                                    int32_t **ret_ids)
+static void read_topic_loads(struct assigner *assigner, const struct image_topic *topic)
+{
+    const struct image *image = plan_image(&assigner->command->plan);
+    for (int32_t i = 0; i < assigner->brokers_count; i++)
+        assigner->brokers[i].topic_leaders = assigner->brokers[i].topic_replicas = 0;
+    for (int32_t i = 0; topic && i < topic->partitions_count; i++) {
+        const struct image_partition *p = image_partition(image, topic, i);
+        for (int32_t n = 0; n < p->replicas_count; n++) {
+            struct placement_broker *broker = find(assigner, p->replicas[n]);
+            if (!broker)
+                continue;
+            broker->topic_replicas++;
+            broker->topic_leaders += n == 0;
+        }
+    }
+}
+
+struct problem assign_automatically(struct assigner *assigner, const struct image_topic *topic,
+                                    int32_t partitions, int32_t replication_factor, int32_t **ret_ids)
 {
     struct command *command = assigner->command;
     int32_t *ids = command_alloc(command, (size_t)partitions * (size_t)replication_factor, sizeof(*ids));
     if (!ids || !read_loads(assigner))
         return (struct problem){KAFKA_UNKNOWN_SERVER_ERROR, STR_LIT("out of memory")};
+    read_topic_loads(assigner, topic);
     if (placement_place(assigner->brokers, assigner->brokers_count, partitions, replication_factor, ids) !=
         OK)
         return (struct problem){

@@ -15,10 +15,11 @@ struct assigner {
     bool ready;
 };
 
-/* Chooses replicas for `partitions` new partitions: *ret_ids gets partitions * replication_factor ids of the
- * command's life. INVALID_REPLICATION_FACTOR when there are too few active brokers. */
-struct problem assign_automatically(struct assigner *assigner, int32_t partitions, int32_t replication_factor,
-                                    int32_t **ret_ids);
+/* Chooses replicas for `partitions` new partitions of a topic (NULL: a new one): *ret_ids gets partitions *
+ * replication_factor ids of the command's life. INVALID_REPLICATION_FACTOR when there are too few active
+ * brokers. */
+struct problem assign_automatically(struct assigner *assigner, const struct image_topic *topic,
+                                    int32_t partitions, int32_t replication_factor, int32_t **ret_ids);
 
 /* Checks the replicas that a request names for a partition. replication_factor: that of the others, 0 for the
  * first. */

@@ -57,7 +57,7 @@ static struct problem place(struct growth *g, const struct kafka_create_partitio
     bool named = wanted->assignments && wanted->assignments_count > 0;
     struct problem problem = NO_PROBLEM;
     if (!named)
-        problem = assign_automatically(&g->assigner, more, replication_factor, &ids);
+        problem = assign_automatically(&g->assigner, topic, more, replication_factor, &ids);
     for (int32_t i = 0; i < more && problem.error == KAFKA_NONE; i++) {
         if (!named) {
             replicas[i] = ids + (size_t)i * (size_t)replication_factor;

@@ -107,7 +107,7 @@ static struct problem place_automatically(struct creation *c, struct topic_spec 
             KAFKA_INVALID_REPLICATION_FACTOR,
             STR_LIT("Replication factor must be larger than 0 and at most 64, or -1 to use the default.")};
     struct problem problem =
-        assign_automatically(&c->assigner, spec->partitions, spec->replication_factor, &ids);
+        assign_automatically(&c->assigner, NULL, spec->partitions, spec->replication_factor, &ids);
     for (int32_t i = 0; i < spec->partitions && problem.error == KAFKA_NONE; i++)
         spec->replicas[i] = ids + (size_t)i * (size_t)spec->replication_factor;
     return problem;

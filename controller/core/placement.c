@@ -28,21 +28,24 @@ static int32_t rack_load(const struct placing *p, const struct placement_broker 
 
 /* Less is better, in this order. */
 struct cost {
-    int64_t rack_load, leaders, replicas;
+    int64_t by[4];
 };
 
 static struct cost cost_of(const struct placing *p, const struct placement_broker *broker)
 {
     if (p->chosen_count == 0)
-        return (struct cost){0, broker->leaders, broker->replicas};
-    return (struct cost){rack_load(p, broker), 0, broker->replicas};
+        return (struct cost){
+            {broker->topic_leaders, broker->topic_replicas, broker->leaders, broker->replicas}};
+    return (struct cost){{rack_load(p, broker), broker->topic_replicas, broker->replicas, 0}};
 }
 
 static bool less(struct cost a, struct cost b)
 {
-    if (a.rack_load != b.rack_load)
-        return a.rack_load < b.rack_load;
-    return a.leaders != b.leaders ? a.leaders < b.leaders : a.replicas < b.replicas;
+    for (size_t i = 0; i < ARRAY_LEN(a.by); i++) {
+        if (a.by[i] != b.by[i])
+            return a.by[i] < b.by[i];
+    }
+    return false;
 }
 
 static bool is_chosen(const struct placing *p, const struct placement_broker *broker)
@@ -72,6 +75,15 @@ static struct placement_broker *choose(const struct placing *p)
     return best;
 }
 
+static void give(struct placing *p, struct placement_broker *broker)
+{
+    broker->leaders += p->chosen_count == 0;
+    broker->topic_leaders += p->chosen_count == 0;
+    broker->replicas++;
+    broker->topic_replicas++;
+    p->chosen[p->chosen_count++] = broker;
+}
+
 enum err placement_place(struct placement_broker *brokers, int32_t brokers_count, int32_t partitions,
                          int32_t replication_factor, int32_t *ret_replicas)
 {
@@ -83,10 +95,8 @@ enum err placement_place(struct placement_broker *brokers, int32_t brokers_count
         struct placing p = {.brokers = brokers, .brokers_count = brokers_count};
         while (p.chosen_count < replication_factor) {
             struct placement_broker *broker = choose(&p);
-            broker->leaders += p.chosen_count == 0;
-            broker->replicas++;
             ids[p.chosen_count] = broker->id;
-            p.chosen[p.chosen_count++] = broker;
+            give(&p, broker);
             p.start = (int32_t)(broker - brokers) + 1 +
                       i / brokers_count; /* the followers' pattern shifts each round */
         }

@@ -12,8 +12,9 @@
 
 struct placement_broker {
     int32_t id;
-    struct str rack;           /* null: none */
-    int64_t leaders, replicas; /* what it has; raised by what it is given */
+    struct str rack;                       /* null: none */
+    int64_t leaders, replicas;             /* what it has of all topics; raised by what it is given */
+    int64_t topic_leaders, topic_replicas; /* the same of the topic being placed; the caller resets them */
 };
 
 /* Writes partitions * replication_factor ids, partition by partition, to ret_replicas. brokers: those that
