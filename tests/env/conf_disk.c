@@ -66,7 +66,8 @@ START_TEST(async_reads_give_the_bytes_of_their_ranges)
     for (size_t i = 0; i < 32; i++) {
         ck_assert_int_eq(requests[i].err, OK);
         for (size_t k = 0; k < 5000; k++)
-            ck_assert_uint_eq(bufs[i][k], conf_pattern(i * 5000 + k));
+            if (bufs[i][k] != conf_pattern(i * 5000 + k))
+                ck_abort_msg("byte %zu of read %zu is wrong", k, i);
     }
 }
 END_TEST

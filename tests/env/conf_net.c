@@ -51,7 +51,8 @@ static void check_pattern(const struct conf_end *end, size_t len)
 {
     ck_assert_uint_eq(end->received_len, len);
     for (size_t i = 0; i < len; i++)
-        ck_assert_uint_eq(end->received[i], conf_pattern(i));
+        if (end->received[i] != conf_pattern(i))
+            ck_abort_msg("byte %zu is wrong", i);
 }
 
 START_TEST(writes_of_all_kinds_arrive_in_order_of_the_calls)
