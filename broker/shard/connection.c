@@ -27,6 +27,12 @@ static uint32_t frame_bytes_max(const struct connection *c)
                             : PRE_AUTH_FRAME_BYTES;
 }
 
+/* Memory for a frame and its handling. */
+static size_t frame_bound(uint32_t size, const struct handler *h)
+{
+    return size + handler_memory_bound(h, size);
+}
+
 /* What is wrong with the head that has come, or NULL. */
 static const char *head_problem(const struct connection *c, const struct handler *h)
 {
@@ -38,6 +44,8 @@ static const char *head_problem(const struct connection *c, const struct handler
         return "frame size is over socket.request.max.bytes";
     if (!h)
         return "unknown api key";
+    if (frame_bound((uint32_t)size, h) > c->shard->broker->budget.limit_bytes)
+        return "a request of this size never fits memory.budget.bytes";
     if (!c->authenticated && h->right != RIGHT_NONE)
         return "request before authentication";
     if (h->right == RIGHT_CLUSTER_ACTION && !c->listener->internal)
@@ -48,7 +56,7 @@ static const char *head_problem(const struct connection *c, const struct handler
 /* C1: memory for the whole frame and its handling, before the body is read. */
 static bool frame_admit(struct connection *c, uint32_t size, const struct handler *h)
 {
-    size_t bound = size + handler_memory_bound(h, size);
+    size_t bound = frame_bound(size, h);
 
     if (!budget_take(&c->shard->broker->budget, BUDGET_REQUESTS, bound))
         return false;
@@ -195,7 +203,7 @@ static size_t frame_take(struct connection *c, const uint8_t *p, size_t len)
 static bool reading_allowed(const struct connection *c)
 {
     return !c->closing && c->requests_count < CONNECTION_REQUESTS_MAX &&
-           env_conn_queued(c->conn) < OUTPUT_CAP_BYTES && list_empty(&c->admission_link);
+           env_conn_queued(c->conn) <= OUTPUT_CAP_BYTES && list_empty(&c->admission_link);
 }
 
 /* Looks at received bytes until they are used up or reading has to stop; returns how many were used. */
@@ -203,6 +211,7 @@ static size_t feed(struct connection *c, const uint8_t *p, size_t len)
 {
     size_t used = 0;
 
+    c->feeding = true;
     while (used < len && reading_allowed(c)) {
         if (!c->frame) {
             size_t take = MIN(len - used, sizeof(c->head) - c->head_len);
@@ -217,10 +226,11 @@ static size_t feed(struct connection *c, const uint8_t *p, size_t len)
         if (c->frame && c->frame->len == c->frame_size)
             frame_dispatch(c);
     }
+    c->feeding = false;
     return used;
 }
 
-/* Keeps what could not be looked at yet. */
+/* Keeps what could not be looked at yet, and stops reading until it has been. */
 static void stash(struct connection *c, const uint8_t *p, size_t len)
 {
     if (c->closing)
@@ -234,6 +244,8 @@ static void stash(struct connection *c, const uint8_t *p, size_t len)
     memcpy(c->stash->data, p, len);
     c->stash->len = (uint32_t)len;
     c->stash_off = 0;
+    c->paused = true;
+    env_conn_pause(c->conn);
 }
 
 /* A head that waited for memory is tried again; then the stash. */
@@ -255,7 +267,7 @@ static void feed_again(struct connection *c)
 
 void connection_read_on(struct connection *c)
 {
-    if (c->closing || !reading_allowed(c))
+    if (c->closing || c->feeding || !reading_allowed(c))
         return;
     if (c->stash)
         feed_again(c);
@@ -388,6 +400,7 @@ void connection_accept(struct shard *shard, const struct listener_info *listener
     c->conn = conn;
     snprintf(c->peer, sizeof(c->peer), "%.48s:%u", peer->host, peer->port);
     list_push_back(&shard->connections, &c->link);
+    shard->connections_alive++;
     shard_count(shard, connections_accepted, 1);
     env_conn_set_high_mark(conn, OUTPUT_CAP_BYTES);
     env_conn_start(conn, &connection_handler, c);

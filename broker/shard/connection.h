@@ -37,6 +37,7 @@ struct connection {
     bool closing; /* env_conn_close() was called */
     bool closed;  /* closed() has come; only requests in flight keep this object */
     bool flushing;
+    bool feeding; /* received bytes are being looked at: nobody else may */
     bool paused;
     uint8_t head[4 + 4]; /* size, api key, version */
     uint8_t head_len;

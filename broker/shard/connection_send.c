@@ -72,6 +72,8 @@ static void free_when_idle(struct connection *c)
     if (!c->closed || !list_empty(&c->requests) || c->flushing)
         return;
     account_output(c);
+    c->shard->connections_alive--;
+    shard_look_idle(c->shard);
     free(c);
 }
 

@@ -237,6 +237,10 @@ static void on_shutdown(struct env_msg *msg)
     uint64_t patience_us = (uint64_t)control->broker->config->controlled_shutdown_timeout_ms * 1000;
 
     control->shutting_down = true;
+    if (control->broker_epoch == 0) { /* nobody ever heard of us */
+        control_may_stop(control);
+        return;
+    }
     env_timer_set(control->env, &control->shutdown_timer, env_now_us(control->env) + patience_us);
     control_heartbeat_now(control);
 }

@@ -111,8 +111,11 @@ static void free_when_closed(struct replica_fetchers *fetchers)
 {
     if (!fetchers->closing || fetchers->connections > 0)
         return;
+    struct shard *shard = fetchers->shard;
     map_free(&fetchers->follows);
     free(fetchers);
+    shard->fetchers = NULL;
+    shard_look_idle(shard);
 }
 
 static void on_closed(void *ctx, enum err why)

@@ -14,7 +14,8 @@ struct replica_fetchers;
 /* NULL when memory is out. */
 struct replica_fetchers *fetchers_new(struct shard *shard);
 
-/* Closes the connections; partitions must have been removed. Frees itself when the env has called back. */
+/* Closes the connections; partitions must have been removed. Frees itself when the env has called back, and
+ * sets shard->fetchers to NULL. */
 void fetchers_close(struct replica_fetchers *fetchers);
 
 /* A partition of this shard exists from now on; it is fetched for whenever it follows. */

@@ -58,6 +58,8 @@ void request_free(struct request *rq)
     struct shard *shard = rq->shard;
 
     ASSERT(rq->settled && list_empty(&rq->link));
+    if (rq->arena.blocks)
+        shard_count(shard, hot_path_mallocs, 1);
     arena_free(&rq->arena);
     iobuf_unref(rq->frame);
     budget_give(&shard->broker->budget, BUDGET_REQUESTS, rq->admitted_bytes);
@@ -100,9 +102,9 @@ void request_reply_end(struct request *rq)
 
     if (ok)
         writer_patch_i32(&rq->reply, 0, (int32_t)(writer_total(&rq->reply) - 4));
-    request_settle(rq, !ok);
-    if (!ok)
+    else
         connection_close(c, "a reply could not be encoded");
+    request_settle(rq, !ok); /* may free the connection */
 }
 
 void request_drop(struct request *rq)

@@ -14,6 +14,7 @@ struct route {
     int32_t index;
     unsigned shard;
     struct partition *partition; /* owner's table only; NULL while it could not be opened */
+    uint8_t counted;             /* the gauges that count it (shard.h) */
     struct route *next;          /* same hash */
 };
 

@@ -10,6 +10,7 @@
 #include "broker/shard/fetcher.h"
 #include "broker/shard/replica_rpc.h"
 #include "broker/shard/request.h"
+#include "broker/shard/shard_image.h"
 #include "common/base/assert.h"
 #include "common/obs/log.h"
 
@@ -18,6 +19,41 @@ struct partition *shard_partition(struct shard *shard, struct uuid topic_id, int
     struct route *route = route_find(&shard->routes, topic_id, index);
 
     return route ? route->partition : NULL;
+}
+
+/* -- gauges
+ * -------------------------------------------------------------------------------------------------------------------
+ */
+
+enum gauge_bit {
+#define X(name, help) GAUGE_##name,
+    SHARD_GAUGES(X)
+#undef X
+};
+
+static uint8_t gauges_of(const struct partition *p)
+{
+    struct partition_view view;
+
+    if (!p)
+        return 0;
+    partition_get(p, &view);
+    return (uint8_t)(1 << GAUGE_partitions | view.is_leader << GAUGE_leaders |
+                     (view.is_leader && view.isr_count < view.replicas_count) << GAUGE_under_replicated |
+                     view.offline << GAUGE_offline);
+}
+
+void shard_recount(struct shard *shard, struct route *route)
+{
+    uint8_t now = gauges_of(route->partition);
+
+#define X(name, help)                                                                                        \
+    atomic_fetch_add_explicit(&shard->gauges.name,                                                           \
+                              (now >> GAUGE_##name & 1) - (route->counted >> GAUGE_##name & 1),              \
+                              memory_order_relaxed);
+    SHARD_GAUGES(X)
+#undef X
+    route->counted = now;
 }
 
 /* -- what partitions ask of their shard
@@ -35,7 +71,11 @@ static void host_failed(void *ctx, struct partition *p, enum err err)
 {
     struct shard *shard = ctx;
 
+    struct route *route = route_find(&shard->routes, partition_topic_id(p), partition_index(p));
+
     shard->failed_partitions++;
+    if (route)
+        shard_recount(shard, route);
     LOG(shard->broker->log, ERROR, "partition.offline", F_VIEW("topic", partition_topic(p)),
         F_I64("partition", partition_index(p)), F_STR("error", err_text(err)));
     control_shard_applied(shard->broker->control, shard->index, image_index(shard->image),
@@ -108,6 +148,7 @@ static void close_route(void *ctx, struct route *route)
     fetchers_remove(closing->shard->fetchers, route->partition);
     partition_close(route->partition, closing->clean);
     route->partition = NULL;
+    shard_recount(closing->shard, route);
 }
 
 void shard_shutdown(struct shard *shard, bool clean)
@@ -126,9 +167,27 @@ void shard_shutdown(struct shard *shard, bool clean)
     env_timer_cancel(shard->env, &shard->admission_timer);
 }
 
+void shard_look_idle(struct shard *shard)
+{
+    void (*idle)(struct shard * shard) = shard->idle;
+
+    if (!idle || shard->connections_alive > 0 || shard->fetchers)
+        return;
+    shard->idle = NULL;
+    idle(shard);
+}
+
+void shard_finish(struct shard *shard, void (*idle)(struct shard *shard))
+{
+    ASSERT(shard->stopping);
+    shard_end_image_waits(shard);
+    shard->idle = idle;
+    shard_look_idle(shard);
+}
+
 void shard_free(struct shard *shard)
 {
-    ASSERT(list_empty(&shard->connections) && list_empty(&shard->image_waits));
+    ASSERT(shard->connections_alive == 0 && list_empty(&shard->image_waits));
     while (shard->free_requests) {
         struct request *rq = shard->free_requests;
         shard->free_requests = rq->next_free;

@@ -36,6 +36,19 @@ struct shard_counters {
 #undef X
 };
 
+/* Partition replicas of a shard in some state; bit (1 << ordinal) of route.counted. X(name, help) */
+#define SHARD_GAUGES(X)                                                                                      \
+    X(partitions, "Partition replicas on this broker")                                                       \
+    X(leaders, "Partitions that this broker leads")                                                          \
+    X(under_replicated, "Led partitions whose in-sync replicas are fewer than the replicas")                 \
+    X(offline, "Partition replicas whose log failed")
+
+struct shard_gauges {
+#define X(name, help) _Atomic int64_t name;
+    SHARD_GAUGES(X)
+#undef X
+};
+
 #define shard_count(shard, name, n)                                                                          \
     atomic_fetch_add_explicit(&(shard)->counters.name, (uint64_t)(n), memory_order_relaxed)
 
@@ -65,6 +78,7 @@ struct shard {
     struct partition_host host;
     struct replica_fetchers *fetchers;
     struct list connections;
+    uint32_t connections_alive;    /* closed ones with requests in flight, too */
     struct request *free_requests; /* pool, linked by next_free */
     uint32_t free_requests_count;
     struct list admission_queue; /* connections waiting for the budget, oldest first */
@@ -77,8 +91,10 @@ struct shard {
     uint32_t auto_creates_count;
     uint8_t *rx;
     struct shard_counters counters;
+    struct shard_gauges gauges;
     struct log_limit close_limit;
     bool stopping;
+    void (*idle)(struct shard *shard); /* see shard_finish() */
 };
 
 /* The partition's replica on this very shard, or NULL (not here, or owned by another shard). */
@@ -87,12 +103,22 @@ struct partition *shard_partition(struct shard *shard, struct uuid topic_id, int
 /* Sets the shard up on env's loop, which must be the calling thread's; listens on nothing yet. ERR_NOMEM. */
 enum err shard_init(struct shard *shard, struct broker_shared *broker, unsigned index, struct env *env);
 
-/* Stops listening, closes partitions (cleanly when told so) and connections. shard_free() may follow once the
- * connections list is empty. */
+/* Stops listening, closes partitions (cleanly when told so) and connections. What is in flight ends on its
+ * own; questions to the controllers end when the control loop is stopped. */
 void shard_shutdown(struct shard *shard, bool clean);
 
-/* Frees what the shard holds, not the struct itself. */
+/* After shard_shutdown() of all shards and control_stop(): ends what still waits for metadata; idle is called
+ * once, from the loop or from inside, when nothing is in flight any more. */
+void shard_finish(struct shard *shard, void (*idle)(struct shard *shard));
+
+/* Something ended: was it the last? Called by connections and fetchers. */
+void shard_look_idle(struct shard *shard);
+
+/* Frees what an idle shard holds, not the struct itself. */
 void shard_free(struct shard *shard);
+
+/* The state of a route's partition may have changed: brings the gauges up to date. */
+void shard_recount(struct shard *shard, struct route *route);
 
 /* Starts listening on all of the broker's listeners; connections are handed to connection.h. Shards listen
  * one after the other: the first one fixes the ports that the kernel chose (listener_info.bind). */

@@ -101,6 +101,7 @@ static void apply_route(struct shard *shard, struct image *image, struct route *
         return;
     topic_settings_resolve(image, shard->broker->config, topic->name, &config);
     partition_apply(route->partition, state, &config);
+    shard_recount(shard, route);
     fetchers_changed(shard->fetchers, route->partition);
 }
 
@@ -114,7 +115,9 @@ static void drop_route(struct shard *shard, struct uuid topic_id, int32_t index)
     if (route->partition) {
         fetchers_remove(shard->fetchers, route->partition);
         partition_delete(route->partition);
+        route->partition = NULL;
     }
+    shard_recount(shard, route);
     route_remove(&shard->routes, topic_id, index);
 }
 
@@ -143,14 +146,15 @@ static void refresh_config(void *ctx, struct route *route)
         apply_route(shard, shard->image, route, topic, state);
 }
 
-static void wake_image_waits(struct shard *shard)
+/* Those that wait for up_to or less. */
+static void wake_image_waits(struct shard *shard, uint64_t up_to)
 {
     struct list due;
 
     list_init(&due);
     list_for_each_safe (it, tmp, &shard->image_waits) {
         struct image_wait *wait = CONTAINER_OF(it, struct image_wait, link);
-        if (wait->index > image_index(shard->image))
+        if (wait->index > up_to)
             continue;
         list_remove(it);
         list_push_back(&due, it);
@@ -162,10 +166,17 @@ static void wake_image_waits(struct shard *shard)
     }
 }
 
+void shard_end_image_waits(struct shard *shard)
+{
+    wake_image_waits(shard, UINT64_MAX);
+}
+
 void shard_apply_image(struct shard *shard, struct image_step *step)
 {
     struct image *before = shard->image;
 
+    if (shard->stopping)
+        return;
     shard->image = image_ref(step->image); /* partitions look brokers up in it while they change */
     for (uint32_t i = 0; i < step->changes_count; i++)
         apply_change(shard, step->image, &step->changes[i]);
@@ -173,7 +184,7 @@ void shard_apply_image(struct shard *shard, struct image_step *step)
     if (step->configs_changed)
         route_each(&shard->routes, refresh_config, shard);
     fetchers_image_changed(shard->fetchers);
-    wake_image_waits(shard);
+    wake_image_waits(shard, image_index(shard->image));
     control_shard_applied(shard->broker->control, shard->index, image_index(shard->image),
                           shard->failed_partitions);
 }

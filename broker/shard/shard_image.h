@@ -47,4 +47,7 @@ struct image_wait {
 /* fn runs at once from inside this call when the image is there already, else when it arrives. */
 void shard_wait_image(struct shard *shard, struct image_wait *wait);
 
+/* Calls all that still wait: no image comes any more. */
+void shard_end_image_waits(struct shard *shard);
+
 #endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/broker_metrics.h"
+
+#include <stdio.h>
+
+#include "common/obs/metrics.h"
+
+static double read_count(void *ctx)
+{
+    return (double)atomic_load_explicit((_Atomic uint64_t *)ctx, memory_order_relaxed);
+}
+
+static double read_gauge(void *ctx)
+{
+    return (double)atomic_load_explicit((_Atomic int64_t *)ctx, memory_order_relaxed);
+}
+
+static double read_connections(void *ctx)
+{
+    return (double)atomic_load_explicit((_Atomic uint32_t *)ctx, memory_order_relaxed);
+}
+
+static double read_limit(void *ctx)
+{
+    return (double)((struct budget *)ctx)->limit_bytes;
+}
+
+/* Buffers that went to malloc instead of the pool: stands still on the steady path, as hot_path_mallocs does.
+ */
+static double read_pool_mallocs(void *ctx)
+{
+    const struct shard *shard = ctx;
+
+    return shard->env ? (double)iobuf_pool_mallocs(shard->env->pool) : 0;
+}
+
+static void add_shard(struct metrics *metrics, struct shard *shard, const char *index)
+{
+#define X(name, help)                                                                                        \
+    metrics_counter_fn(metrics, "sluice_broker_" #name "_total", help, METRIC_LABELS({"shard", index}),      \
+                       read_count, &shard->counters.name);
+    SHARD_COUNTERS(X)
+#undef X
+#define X(name, help)                                                                                        \
+    metrics_gauge_fn(metrics, "sluice_broker_" #name, help, METRIC_LABELS({"shard", index}), read_gauge,     \
+                     &shard->gauges.name);
+    SHARD_GAUGES(X)
+#undef X
+    metrics_counter_fn(metrics, "sluice_broker_buffer_mallocs_total",
+                       "Buffers that the shard's pool had to allocate", METRIC_LABELS({"shard", index}),
+                       read_pool_mallocs, shard);
+}
+
+static void add_budget(struct metrics *metrics, struct budget *budget)
+{
+    for (int owner = 0; owner < BUDGET_OWNER_COUNT; owner++)
+        metrics_gauge_fn(metrics, "sluice_broker_memory_bytes", "Memory taken from the budget, by owner",
+                         METRIC_LABELS({"owner", budget_owner_name(owner)}), read_count,
+                         &budget->by_owner[owner]);
+    metrics_gauge_fn(metrics, "sluice_broker_memory_limit_bytes", "The memory budget", METRIC_NO_LABELS,
+                     read_limit, budget);
+    metrics_counter_fn(metrics, "sluice_broker_memory_refusals_total",
+                       "Times the budget had no room for what was asked", METRIC_NO_LABELS, read_count,
+                       &budget->refusals);
+}
+
+void broker_metrics_add(struct broker_shared *broker)
+{
+    struct metrics *metrics = broker->metrics;
+
+    if (!metrics)
+        return;
+    for (unsigned i = 0; i < broker->shard_count; i++) {
+        char index[12];
+        snprintf(index, sizeof(index), "%u", i);
+        add_shard(metrics, broker->shards[i], index);
+    }
+    add_budget(metrics, &broker->budget);
+    metrics_gauge_fn(metrics, "sluice_broker_connections", "Connections of clients and followers",
+                     METRIC_NO_LABELS, read_connections, &broker->connection_count);
+}
