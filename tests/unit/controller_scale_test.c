@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A hundred thousand partitions: a fence is cut into entries, a new controller finishes one that a former
+ * left half-way, and the time of each step is printed. */
+#include "tests/lib/unit.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#include "common/base/assert.h"
+#include "controller/core/core.h"
+#include "proto/kafka/api.h"
+#include "proto/kafka/gen/create_topics.h"
+
+#define BROKERS  3
+#define TOPICS   10
+#define INFLIGHT 200
+
+struct world {
+    struct core core;
+    struct image *image;
+    struct iobuf *inflight[INFLIGHT];
+    uint64_t tokens[INFLIGHT];
+    int count;
+};
+
+static double seconds(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static void take(struct world *w, const struct core_effects *effects)
+{
+    for (uint32_t i = 0; i < effects->count; i++) {
+        if (effects->items[i].type != FX_PROPOSE)
+            continue;
+        ck_assert_int_lt(w->count, INFLIGHT);
+        ck_assert_int_le(effects->items[i].records_count, META_ENTRY_RECORDS_MAX);
+        w->tokens[w->count] = effects->items[i].token;
+        w->inflight[w->count++] = iobuf_ref(effects->items[i].records);
+    }
+}
+
+static void apply(struct world *w, struct iobuf *records)
+{
+    struct arena arena;
+    arena_init(&arena, NULL, 0, 64 << 20);
+    struct reader r = reader_over(records->data, records->len);
+    struct image_edit *edit = image_edit_begin(w->image);
+    struct meta_record record;
+    while (reader_left(&r) > 0) {
+        ck_assert_int_eq(meta_record_decode(&r, &arena, &record), OK);
+        ck_assert_int_eq(image_edit_apply(edit, &record), OK);
+    }
+    struct image *former = w->image;
+    w->image = image_edit_commit(edit, image_index(former) + 1, 1);
+    image_unref(former);
+    iobuf_unref(records);
+    arena_free(&arena);
+}
+
+/* Commits the first n of what is in flight, with the core told. */
+static void commit(struct world *w, int n)
+{
+    for (int i = 0; i < n; i++) {
+        apply(w, w->inflight[i]);
+        take(w, core_committed(&w->core, 0, w->tokens[i], w->image));
+    }
+    for (int i = n; i < w->count; i++) {
+        w->inflight[i - n] = w->inflight[i];
+        w->tokens[i - n] = w->tokens[i];
+    }
+    w->count -= n;
+}
+
+static void bring_up(struct world *w, int32_t id)
+{
+    struct meta_endpoint endpoint = {.name = STR_LIT("P"), .host = STR_LIT("h"), .port = 1};
+    struct rpc_register_broker_request registration = {.broker_id = id,
+                                                       .incarnation_id = {{1, (uint8_t)id}},
+                                                       .directory_id = {{(uint8_t)id}},
+                                                       .rack = STR_NULL,
+                                                       .endpoints = &endpoint,
+                                                       .endpoints_count = 1,
+                                                       .clean_start = true};
+    take(w, core_register_broker(&w->core, 0, 1, &registration));
+    commit(w, w->count);
+    struct rpc_heartbeat_request beat = {.broker_id = id,
+                                         .broker_epoch = image_broker(w->image, id)->epoch,
+                                         .metadata_index = image_index(w->image)};
+    take(w, core_heartbeat(&w->core, 0, 2, &beat));
+    commit(w, w->count);
+}
+
+static void create_topics(struct world *w)
+{
+    static const char *const names[TOPICS] = {"t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8", "t9"};
+    for (int t = 0; t < TOPICS; t++) {
+        struct kafka_create_topics_request_topic topic;
+        kafka_create_topics_request_topic_init(&topic);
+        topic.name = str_from(names[t]);
+        topic.num_partitions = CORE_PARTITIONS_PER_REQUEST_MAX;
+        topic.replication_factor = BROKERS;
+        struct kafka_create_topics_request request = {.topics = &topic, .topics_count = 1};
+        take(w, core_admin(&w->core, 0, 3, KAFKA_API_CREATE_TOPICS, 7, &request));
+        commit(w, w->count);
+    }
+}
+
+static void start(struct world *w)
+{
+    struct core_config config = core_config_defaults();
+    config.cluster_id = (struct uuid){{1}};
+    w->image = image_new();
+    w->count = 0;
+    core_init(&w->core, &config);
+    take(w, core_activate(&w->core, 0, 1, w->image, 1));
+    commit(w, w->count);
+    for (int32_t id = 1; id <= BROKERS; id++)
+        bring_up(w, id);
+    create_topics(w);
+    ck_assert_uint_eq(image_partition_count(w->image), TOPICS * CORE_PARTITIONS_PER_REQUEST_MAX);
+}
+
+static void stop(struct world *w)
+{
+    core_free(&w->core);
+    image_unref(w->image);
+}
+
+struct led {
+    const struct image *image;
+    int32_t broker_id;
+    int count;
+};
+
+static bool count_led(void *ctx, const struct image_topic *topic)
+{
+    struct led *led = ctx;
+    for (int32_t i = 0; i < topic->partitions_count; i++)
+        led->count += image_partition(led->image, topic, i)->leader == led->broker_id;
+    return true;
+}
+
+static int leaderships(const struct image *image, int32_t broker_id)
+{
+    struct led led = {image, broker_id, 0};
+    image_each_topic(image, count_led, &led);
+    return led.count;
+}
+
+static void beat(struct world *w, int32_t id, uint64_t now_us)
+{
+    struct rpc_heartbeat_request request = {.broker_id = id,
+                                            .broker_epoch = image_broker(w->image, id)->epoch,
+                                            .metadata_index = image_index(w->image)};
+    take(w, core_heartbeat(&w->core, now_us, 4, &request));
+}
+
+START_TEST(a_fence_of_a_third_of_all_leaders_is_planned_in_entries)
+{
+    struct world w;
+    start(&w);
+    ck_assert_int_gt(leaderships(w.image, 1), 33000);
+    beat(&w, 2, 2000000);
+    beat(&w, 3, 2000000);
+    double t0 = seconds();
+    take(&w, core_tick(&w.core, 3000000));
+    double t1 = seconds();
+    ck_assert_int_ge(w.count, 20); /* every partition has broker 1 in its ISR */
+    commit(&w, w.count);
+    double t2 = seconds();
+    ck_assert_int_eq(leaderships(w.image, 1), 0);
+    ck_assert_int_eq(leaderships(w.image, NODE_NONE), 0);
+    core_check(&w.core);
+    fprintf(stderr, "# 100k partitions: fence planned in %.0f ms, decoded and applied in %.0f ms\n",
+            (t1 - t0) * 1e3, (t2 - t1) * 1e3);
+    stop(&w);
+}
+END_TEST
+
+START_TEST(a_new_controller_finishes_what_the_former_left)
+{
+    struct world w;
+    start(&w);
+    beat(&w, 2, 2000000);
+    beat(&w, 3, 2000000);
+    take(&w, core_tick(&w.core, 3000000));
+    commit(&w, 5); /* the rest is lost with the leadership */
+    for (int i = 0; i < w.count; i++)
+        iobuf_unref(w.inflight[i]);
+    w.count = 0;
+    take(&w, core_deactivate(&w.core, 3000000));
+    ck_assert_int_gt(leaderships(w.image, 1), 0);
+    ck_assert(image_broker(w.image, 1)->fenced);
+    double t0 = seconds();
+    take(&w, core_activate(&w.core, 3000001, 1, w.image, 2));
+    double t1 = seconds();
+    ck_assert_int_gt(w.count, 0);
+    commit(&w, w.count);
+    ck_assert_int_eq(leaderships(w.image, 1), 0);
+    core_check(&w.core);
+    fprintf(stderr, "# 100k partitions: activation with repair %.0f ms\n", (t1 - t0) * 1e3);
+    stop(&w);
+}
+END_TEST
+
+static void add(TCase *tc)
+{
+    tcase_add_test(tc, a_fence_of_a_third_of_all_leaders_is_planned_in_entries);
+    tcase_add_test(tc, a_new_controller_finishes_what_the_former_left);
+}
+
+SLUICE_TEST_MAIN("controller_scale", add)
