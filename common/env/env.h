@@ -42,8 +42,7 @@ struct env {
     uint64_t turn_us;        /* when the present or last turn began; private to the seam */
 };
 
-/* -- clock and randomness
- * ------------------------------------------------------------------------------------------------------ */
+/* -- clock and randomness -- */
 
 /* Monotonic microseconds; never goes back; unrelated to the wall clock. Read afresh at each call. */
 uint64_t env_now_us(struct env *env);
@@ -54,9 +53,7 @@ int64_t env_wall_ms(struct env *env);
 /* Fills buf with random bytes fit for ids (real: the kernel's generator; simulated: from the seed). */
 void env_random(struct env *env, void *buf, size_t len);
 
-/* -- timers and tasks
- * ----------------------------------------------------------------------------------------------------------
- */
+/* -- timers and tasks -- */
 
 struct env_timer {
     struct heap_node node;
@@ -81,16 +78,12 @@ void env_task_init(struct env_task *task, void (*fn)(struct env_task *task));
 void env_defer(struct env *env, struct env_task *task);
 void env_task_cancel(struct env_task *task);
 
-/* -- mail
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* -- mail -- */
 
 /* From any thread: msg->fn(msg) runs on the loop of `to`. Wakes the loop at most once per batch. */
 void env_post(struct env *to, struct env_msg *msg);
 
-/* -- worker threads
- * ------------------------------------------------------------------------------------------------------------
- */
+/* -- worker threads -- */
 
 /* work runs on a worker thread (it must touch only what the request owns), then done on the loop. */
 struct env_work {
@@ -102,9 +95,7 @@ struct env_work {
 };
 void env_work_submit(struct env *env, struct env_work *w);
 
-/* -- life of loops
- * -------------------------------------------------------------------------------------------------------------
- */
+/* -- life of loops -- */
 
 /* Starts another loop of this process with a thread of its own (simulated: another loop of the same process
  * object) and runs start_msg on it first. NULL when it cannot. name: up to 15 characters, copied. */

@@ -54,6 +54,7 @@ enum err env_file_open(struct env *env, const char *path, int flags, struct env_
  * theirs). Never fails, never syncs. */
 void env_file_close(struct env_file *file);
 
+/* Present size in bytes. */
 enum err env_file_size(struct env_file *file, uint64_t *ret_size);
 
 /* Reads up to len bytes; *ret_len < len only at the end of the file. Meant for ranges that are likely in the
@@ -64,6 +65,7 @@ enum err env_file_read(struct env_file *file, uint64_t offset, void *buf, size_t
  * unknown: the log's owner takes it offline. */
 enum err env_file_write(struct env_file *file, uint64_t offset, const struct iovec *iov, int iov_count);
 
+/* Cuts the file, or extends it with zeros. */
 enum err env_file_truncate(struct env_file *file, uint64_t size);
 
 /* Makes room for len bytes from offset without changing what reads return below the size; the size grows to
@@ -75,6 +77,8 @@ enum err env_file_allocate(struct env_file *file, uint64_t offset, uint64_t len)
 enum err env_file_sync_wait(struct env_file *file);
 enum err env_dir_sync_wait(struct env *env, const char *path);
 
+/* Changes of a directory. Durable after a sync of that directory (both, for a rename across two).
+ * ERR_NOT_FOUND, ERR_PERMISSION, ERR_NO_SPACE, ERR_IO. */
 enum err env_mkdir(struct env *env, const char *path);                  /* ERR_EXISTS when it is there */
 enum err env_rename(struct env *env, const char *from, const char *to); /* replaces to, atomically */
 enum err env_unlink(struct env *env, const char *path);

@@ -84,6 +84,7 @@ size_t env_conn_queued(const struct env_conn *conn);
  */
 void env_conn_set_high_mark(struct env_conn *conn, size_t high_bytes);
 
+/* While paused nothing is read, so the peer's end may go unnoticed, too. */
 void env_conn_pause(struct env_conn *conn);
 void env_conn_resume(struct env_conn *conn); /* alloc() is asked again */
 

@@ -7,8 +7,7 @@
 
 #include "common/env/env.h"
 
-/* -- objects: each implementation embeds these as the first member of its own
- * -------------------------------------------------- */
+/* -- objects: each implementation embeds these as the first member of its own -- */
 
 struct env_conn {
     const struct env_conn_ops *ops;
@@ -30,8 +29,7 @@ enum env_io_op {
     ENV_IO_DIR_SYNC, /* fsync of a directory */
 };
 
-/* -- tables: the semantics are those of the function of the same name in env.h, env_net.h, env_disk.h
- * -------------------------- */
+/* -- tables: the semantics are those of the function of the same name in env.h, env_net.h, env_disk.h -- */
 
 struct env_conn_ops {
     void (*start)(struct env_conn *conn, const struct env_conn_handler *handler, void *ctx);
@@ -98,8 +96,7 @@ struct env_ops {
     const struct env_disk_ops *disk;
 };
 
-/* -- the shared part of a loop
- * ------------------------------------------------------------------------------------------------- */
+/* -- the shared part of a loop -- */
 
 /* Prepares env. seed feeds env->prng; the pool keeps at most pool_keep_bytes. False when memory is out
  * (nothing to free then). */

@@ -146,7 +146,7 @@ void euv_dial_cancel(struct euv_conn *conn)
 void euv_resolve_run(struct list *node)
 {
     struct euv_resolve *resolve = CONTAINER_OF(node, struct euv_resolve, link);
-    resolve->err = euv_resolve_now(&resolve->addr, AI_ADDRCONFIG, &resolve->list);
+    resolve->err = euv_resolve_now(&resolve->addr, 0, &resolve->list);
     env_post(&resolve->loop->env, &resolve->mail);
 }
 

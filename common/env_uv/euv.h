@@ -20,8 +20,7 @@
 #define EUV_BACKLOG           4096
 #define EUV_SIGNALS_MAX       8
 
-/* -- helper threads (threads.c)
- * ------------------------------------------------------------------------------------------------ */
+/* -- helper threads (threads.c) -- */
 
 #define EUV_POOL_THREADS 2
 
@@ -39,6 +38,7 @@ struct euv_pool {
     pthread_t threads[EUV_POOL_THREADS];
 };
 
+/* Prepares the pool; starts no thread. */
 void euv_pool_init(struct euv_pool *pool, const char *name, void (*run)(struct list *node));
 /* Any thread. Starts threads as needed; without any thread the node runs on the caller's. */
 void euv_pool_submit(struct euv_pool *pool, struct list *node);
@@ -54,9 +54,7 @@ struct euv_process {
     struct list loops;     /* of struct euv_loop made by env_spawn */
 };
 
-/* -- loops (loop.c)
- * ------------------------------------------------------------------------------------------------------------
- */
+/* -- loops (loop.c) -- */
 
 struct euv_out; /* a piece of pending output, out.c */
 struct euv_out_chunk;
@@ -97,6 +95,8 @@ static inline struct euv_loop *euv_loop_of(struct env *env)
     return (struct euv_loop *)env;
 }
 
+/* init: loop is zeroed; on failure nothing is left to free. run: until env_stop and until nothing accepted is
+ * outstanding. free: closes what is left open, frees loop itself; after run, on any thread. */
 enum err euv_loop_init(struct euv_loop *loop, struct euv_process *process);
 void euv_loop_free(struct euv_loop *loop);
 void euv_loop_run(struct euv_loop *loop);
@@ -104,10 +104,10 @@ void euv_loop_run(struct euv_loop *loop);
 /* Every libuv callback starts with this: the first of a turn notes the time. */
 void euv_turn_enter(struct euv_loop *loop);
 
+/* env_spawn() (process.c). */
 struct env *euv_spawn(struct env *parent, const char *name, struct env_msg *start_msg);
 
-/* -- pending output (out.c)
- * ---------------------------------------------------------------------------------------------------- */
+/* -- pending output (out.c) -- */
 
 struct euv_out {
     struct euv_out *next;
@@ -137,8 +137,7 @@ int euv_outq_gather(const struct euv_outq *q, struct iovec *iov, int iov_max, si
                     bool *ret_more);
 void euv_out_free_all(struct euv_loop *loop);
 
-/* -- connections (conn.c, connect.c, listener.c)
- * ------------------------------------------------------------------------------- */
+/* -- connections (conn.c, connect.c, listener.c) -- */
 
 enum euv_conn_state {
     CONN_ACCEPTED,   /* waits for start or close inside accepted() */
@@ -191,8 +190,10 @@ void euv_conns_run_pending(struct euv_loop *loop); /* closed() and drained() */
 void euv_dial_ready(struct euv_conn *conn);  /* the handshake ended one way or the other */
 void euv_dial_cancel(struct euv_conn *conn); /* lets go of conn->dial */
 void euv_resolve_run(struct list *node);     /* on a resolver thread */
+/* getaddrinfo for a stream; blocks unless flags hold AI_NUMERICHOST. The list is the caller's to free. */
 enum err euv_resolve_now(const struct env_addr *addr, int flags, struct addrinfo **ret_list);
 
+/* env_listen(). */
 enum err euv_listen(struct env *env, const struct env_addr *addr, bool shared,
                     const struct env_listener_handler *handler, void *ctx, struct env_listener **ret_listener,
                     struct env_addr *ret_bound);
@@ -200,8 +201,7 @@ enum err euv_listen(struct env *env, const struct env_addr *addr, bool shared,
 extern const struct env_net_ops euv_net_ops;
 extern const struct env_conn_ops euv_conn_ops;
 
-/* -- the transport of a connection (transport.c): plain TCP; the place where TLS will filter
- * ----------------------------------- */
+/* -- the transport of a connection (transport.c): plain TCP; the place where TLS will filter -- */
 
 /* The three return bytes moved, 0 at the end (recv: the peer closed; file: the range is shorter), -EAGAIN, or
  * another negative errno. */
@@ -215,21 +215,23 @@ void euv_transport_close(
 void euv_socket_options(int fd);
 void euv_sockaddr_format(const struct sockaddr_storage *sa, struct env_addr *ret_addr);
 
-/* -- files (file.c, dir.c, disk.c)
- * --------------------------------------------------------------------------------------------- */
+/* -- files (file.c, dir.c, disk.c) -- */
 
 extern const struct env_disk_ops euv_disk_ops;
+/* The descriptor, valid while a reference is held; another reference, from any thread. */
 int euv_file_fd(const struct env_file *file);
 struct env_file *euv_file_ref(struct env_file *file);
 void euv_io_run(struct list *node); /* on a disk thread */
+/* Hands io to the disk threads; it completes on loop. */
 void euv_io_submit(struct euv_loop *loop, struct env_io *io);
+/* env_file_open(), env_dir_list(). */
 enum err euv_file_open(struct env *env, const char *path, int flags, struct env_file **ret_file);
 enum err euv_dir_list(struct env *env, const char *path,
                       bool (*each)(void *ctx, const char *name, bool is_dir), void *ctx);
 
-/* -- the machine (machine.c)
- * --------------------------------------------------------------------------------------------------- */
+/* -- the machine (machine.c) -- */
 
+/* The functions of env.h with the same names. */
 uint64_t euv_now_us(struct env *env);
 int64_t euv_wall_ms(struct env *env);
 void euv_random(struct env *env, void *buf, size_t len);

@@ -52,6 +52,8 @@ extern const struct env_conn_handler rpc_conn_stream;
 /* The stream is set: a client says hello, both start waiting for one. */
 void rpc_conn_begin(struct rpc_conn *conn);
 
+/* Queues one frame. ERR_CLOSED, ERR_TOO_LARGE, ERR_FULL (the output cap), ERR_NOMEM; nothing is queued then.
+ */
 enum err rpc_conn_write(struct rpc_conn *conn, uint16_t type, uint32_t correlation, struct iobuf *payload);
 
 /* Closes the stream; down(why) follows. Only the first reason counts. */

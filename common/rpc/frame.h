@@ -34,6 +34,7 @@ struct rpc_framer {
     size_t payload_max;
 };
 
+/* pool may be NULL. payload_max may be changed later. free gives back the buffer. */
 void rpc_framer_init(struct rpc_framer *framer, struct iobuf_pool *pool, size_t payload_max);
 void rpc_framer_free(struct rpc_framer *framer);
 
@@ -50,6 +51,7 @@ int rpc_framer_next(struct rpc_framer *framer, struct rpc_frame *ret_frame);
 /* Gives the buffer back when nothing in it waits. */
 void rpc_framer_rest(struct rpc_framer *framer);
 
+/* The header of a frame; payload_len is at most RPC_PAYLOAD_MAX_BYTES. */
 void rpc_header_write(uint8_t out[RPC_HEADER_BYTES], uint16_t type, uint32_t correlation, size_t payload_len);
 
 /* Payload of the hello: version u16, role u8, zero u8, node id i32, incarnation u64, cluster id 16 B. Later

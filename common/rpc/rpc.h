@@ -36,9 +36,7 @@ struct rpc_peer_info {
 /* One connection as the server sees it. Valid from peer_up until peer_down returns. */
 struct rpc_conn;
 
-/* -- server
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* -- server -- */
 
 struct rpc_server;
 
@@ -76,6 +74,7 @@ enum err rpc_send(struct rpc_conn *conn, uint16_t type, struct iobuf *payload);
  * loop. */
 void rpc_conn_close(struct rpc_conn *conn);
 
+/* The client's hello and where it comes from; valid as long as conn is. */
 const struct rpc_peer_info *rpc_conn_peer(const struct rpc_conn *conn);
 const struct env_addr *rpc_conn_addr(const struct rpc_conn *conn);
 
@@ -87,9 +86,7 @@ struct iobuf *rpc_conn_payload_buf(struct rpc_conn *conn);
 void rpc_conn_set_user(struct rpc_conn *conn, void *user);
 void *rpc_conn_user(const struct rpc_conn *conn);
 
-/* -- client
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* -- client -- */
 
 /* One lasting outgoing connection: reconnects with exponential back-off (20 ms to 500 ms, half of it random;
  * 5 s after a mismatch), pings a silent peer every second and gives the connection up after 3 s without a
@@ -118,6 +115,7 @@ struct rpc_client *rpc_client_new(struct env *env, const struct env_addr *addr,
 void rpc_client_set_addr(struct rpc_client *client, const struct env_addr *addr);
 const struct env_addr *rpc_client_addr(const struct rpc_client *client);
 
+/* True between up and down: calls and messages are sent. */
 bool rpc_client_is_up(const struct rpc_client *client);
 
 /* The peer's hello while up, else NULL. */

@@ -60,8 +60,10 @@ struct conf_pair {
     size_t accepted_count;
 };
 
+/* Listens on a free loopback port; fails the test when it cannot. */
 void conf_listen(struct env *env, struct env_listener **ret_listener, struct env_addr *ret_bound,
                  const struct env_listener_handler *handler, void *ctx);
+/* Opening and closing; conf_pair_close() closes what is open and waits for closed(). */
 void conf_pair_listen(struct conf_pair *pair); /* the listener alone */
 void conf_pair_open(struct conf_pair *pair);   /* waits until both ends stand */
 void conf_pair_close(struct conf_pair *pair);  /* closes what is open, waits for closed() */
@@ -82,6 +84,7 @@ struct env_file *conf_pattern_file(const char *name, size_t len);
 struct env *conf_spawn(void);
 void conf_stop_loop(struct env *loop); /* stops it; it ends before destroy */
 
+/* The cases of conf_time.c and so on. */
 void conf_add_time(TCase *tcase);
 void conf_add_mail(TCase *tcase);
 void conf_add_net(TCase *tcase);

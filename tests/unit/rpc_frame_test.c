@@ -60,7 +60,8 @@ static size_t feed_some(struct rpc_framer *framer, const uint8_t *p, size_t len)
 {
     void *room;
     size_t size;
-    if (rpc_framer_space(framer, &room, &size) != OK || size == 0) /* ck_assert is slow: once a byte is too often */
+    if (rpc_framer_space(framer, &room, &size) != OK ||
+        size == 0) /* ck_assert is slow: once a byte is too often */
         ck_abort_msg("no room");
     size = MIN(size, len);
     memcpy(room, p, size);
