@@ -276,6 +276,8 @@ static bool waits_for_state(int16_t error)
 static int16_t step_altered(struct replica *core, const struct replica_event *event,
                             struct replica_effects *fx)
 {
+    ASSERT(core->answer_due);
+    core->answer_due = false;
     if (core->alter != ALTER_SENT) /* the metadata was faster */
         return KAFKA_NONE;
     ASSERT(core->role == REPLICA_LEADER);
@@ -363,6 +365,7 @@ void replica_check(const struct replica *core)
     uint64_t all = core->members_count == 64 ? UINT64_MAX : replica_bit(core->members_count) - 1;
     ASSERT((core->isr & ~all) == 0 && (core->pending & ~all) == 0);
     ASSERT(core->alter != ALTER_IDLE || core->pending == core->isr);
+    ASSERT(core->alter != ALTER_SENT || core->answer_due);
     if (core->role != REPLICA_LEADER)
         return;
     ASSERT(core->self >= 0 && core->self < core->members_count);

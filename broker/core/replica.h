@@ -59,6 +59,8 @@ struct replica {
     uint64_t isr;     /* committed */
     uint64_t pending; /* proposed; equals isr when alter is ALTER_IDLE */
     enum replica_alter alter;
+    bool answer_due;      /* an FX_ALTER has no EV_ALTERED yet, though the state may have moved on: no new one
+                             before */
     uint64_t alter_at_us; /* ALTER_RETRY: when; ALTER_IDLE: nothing is proposed before */
 };
 

@@ -79,9 +79,16 @@ void replica_propose(struct replica *core, uint64_t set, struct replica_effects 
     ASSERT(core->role == REPLICA_LEADER);
     ASSERT(core->alter == ALTER_IDLE || core->alter == ALTER_RETRY);
     ASSERT(set & replica_bit(core->self));
+    ASSERT(!core->answer_due);
     core->pending = set;
     core->alter = ALTER_SENT;
+    core->answer_due = true;
     replica_emit(fx, (struct replica_effect){.type = FX_ALTER, .epoch = core->partition_epoch, .isr = set});
+}
+
+static bool may_propose(const struct replica *core, uint64_t now_us)
+{
+    return core->alter == ALTER_IDLE && !core->answer_due && now_us >= core->alter_at_us;
 }
 
 /* KIP-841, KIP-903 and facts ISR: at the high watermark and past the start of our epoch, registered and not
@@ -95,8 +102,7 @@ static bool may_join(const struct replica *core, int32_t place)
 void replica_expand(struct replica *core, int32_t place, uint64_t now_us, struct replica_effects *fx)
 {
     uint64_t bit = replica_bit(place);
-    if (core->alter != ALTER_IDLE || (core->isr & bit) || now_us < core->alter_at_us ||
-        !may_join(core, place))
+    if (!may_propose(core, now_us) || (core->isr & bit) || !may_join(core, place))
         return;
     replica_propose(core, core->isr | bit, fx);
 }
@@ -114,7 +120,7 @@ void replica_shrink(struct replica *core, uint64_t now_us, struct replica_effect
 {
     uint64_t lagging = 0;
     drop_laggards(core, now_us);
-    if (core->alter != ALTER_IDLE || now_us < core->alter_at_us)
+    if (!may_propose(core, now_us))
         return;
     for (int32_t i = 0; i < core->members_count; i++)
         if (i != core->self && (core->isr & replica_bit(i)) && !caught_up(core, i, now_us))
@@ -136,7 +142,7 @@ uint64_t replica_deadline(const struct replica *core)
         if (i == core->self || counted_end(core, i) >= core->log_end)
             continue;
         uint64_t lags_at = m->caught_up_us + core->lag_time_max_us + 1;
-        if (in_isr && core->alter == ALTER_IDLE) /* shrink */
+        if (in_isr && core->alter == ALTER_IDLE && !core->answer_due) /* shrink */
             deadline = MIN(deadline, MAX(lags_at, core->alter_at_us));
         else if (!in_isr && m->eligible && m->caught_up_us != 0) /* stops holding the high watermark */
             deadline = MIN(deadline, lags_at);
