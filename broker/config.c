@@ -39,6 +39,12 @@ static const struct setting settings[] = {
                 "Client connections; further ones are closed."),
     SETTING_SIZE("socket.request.max.bytes", C, socket_request_max_bytes, "104857600", 1024, INT32_MAX, 0,
                  "Largest request."),
+    SETTING_DURATION_MS("socket.request.timeout.ms", C, socket_request_timeout_ms, "30000", 10, 3600000, 0,
+                        "A request that has begun must have arrived within this time."),
+    SETTING_DURATION_MS("socket.stall.timeout.ms", C, socket_stall_timeout_ms, "60000", 10, 3600000, 0,
+                        "A connection whose peer takes nothing of a waiting reply for this long is closed."),
+    SETTING_DURATION_MS("connections.max.idle.ms", C, connections_max_idle_ms, "600000", 10, INT32_MAX, 0,
+                        "A connection without a request for this long is closed."),
     SETTING_SIZE("fetch.max.bytes", C, fetch_max_bytes, "57671680", 1024, INT32_MAX, 0,
                  "Largest answer to a fetch."),
 

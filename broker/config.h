@@ -22,6 +22,9 @@ struct broker_config {
     int64_t buffer_pool_bytes; /* kept for reuse, per shard */
     int32_t max_connections;
     int32_t socket_request_max_bytes;
+    int32_t socket_request_timeout_ms;
+    int32_t socket_stall_timeout_ms;
+    int32_t connections_max_idle_ms;
     int32_t fetch_max_bytes;
 
     int32_t heartbeat_interval_ms;

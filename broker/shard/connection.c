@@ -116,6 +116,7 @@ static void request_begin(struct connection *c, struct request *rq)
     const struct handler *h = rq->handler;
     int16_t version = rq->header.api_version;
 
+    c->request_us = rq->started_us;
     list_push_back(&c->requests, &rq->link);
     c->requests_count++;
     if (version >= h->min_version && version <= h->max_version)
@@ -147,6 +148,11 @@ static void frame_dispatch(struct connection *c)
     request_begin(c, rq);
 }
 
+static void timer_start(struct connection *c, struct env_timer *timer, int32_t delay_ms)
+{
+    env_timer_set(c->shard->env, timer, env_now_us(c->shard->env) + (uint64_t)delay_ms * 1000);
+}
+
 /* -- bytes
  * -----------------------------------------------------------------------------------------------------------------------
  */
@@ -165,10 +171,7 @@ static bool head_accept(struct connection *c)
         return false;
     }
     if (!frame_admit(c, size, h)) {
-        if (list_empty(&c->admission_link)) {
-            list_push_back(&c->shard->admission_queue, &c->admission_link);
-            shard_count(c->shard, admission_waits, 1);
-        }
+        list_push_back(&c->shard->admission_queue, &c->admission_link);
         if (!env_timer_armed(&c->shard->admission_timer))
             env_timer_set(c->shard->env, &c->shard->admission_timer,
                           env_now_us(c->shard->env) + ADMISSION_RETRY_US);
@@ -181,7 +184,6 @@ static bool head_accept(struct connection *c)
     }
     memcpy(c->frame->data, c->head + 4, sizeof(c->head) - 4);
     c->frame->len = sizeof(c->head) - 4;
-    env_timer_set(c->shard->env, &c->frame_timer, env_now_us(c->shard->env) + FRAME_TIMEOUT_US);
     return true;
 }
 
@@ -206,6 +208,13 @@ static bool reading_allowed(const struct connection *c)
            env_conn_queued(c->conn) <= OUTPUT_CAP_BYTES && list_empty(&c->admission_link);
 }
 
+/* C5: a frame that stays incomplete after a look at all that came gets its deadline. */
+static void watch_frame(struct connection *c)
+{
+    if (c->head_len > 0 && !c->closing && list_empty(&c->admission_link) && !env_timer_armed(&c->frame_timer))
+        timer_start(c, &c->frame_timer, c->shard->broker->config->socket_request_timeout_ms);
+}
+
 /* Looks at received bytes until they are used up or reading has to stop; returns how many were used. */
 static size_t feed(struct connection *c, const uint8_t *p, size_t len)
 {
@@ -227,6 +236,9 @@ static size_t feed(struct connection *c, const uint8_t *p, size_t len)
             frame_dispatch(c);
     }
     c->feeding = false;
+    if (!list_empty(&c->admission_link))
+        shard_count(c->shard, admission_waits, 1);
+    watch_frame(c);
     return used;
 }
 
@@ -256,8 +268,10 @@ static void feed_again(struct connection *c)
     if (c->frame && c->frame->len == c->frame_size)
         frame_dispatch(c);
     struct iobuf *held = c->stash;
-    if (!held || !reading_allowed(c))
+    if (!held || !reading_allowed(c)) {
+        watch_frame(c);
         return;
+    }
     c->stash_off += feed(c, held->data + c->stash_off, held->len - c->stash_off);
     if (c->stash_off == held->len || c->closing) {
         c->stash = NULL;
@@ -346,6 +360,7 @@ static void on_closed(void *ctx, enum err why)
     list_remove(&c->admission_link);
     env_timer_cancel(shard->env, &c->frame_timer);
     env_timer_cancel(shard->env, &c->stall_timer);
+    env_timer_cancel(shard->env, &c->idle_timer);
     frame_forget(c);
     iobuf_unref(c->stash);
     c->stash = NULL;
@@ -363,7 +378,26 @@ static const struct env_conn_handler connection_handler = {
 
 static void on_frame_timer(struct env_timer *timer)
 {
-    connection_close(CONTAINER_OF(timer, struct connection, frame_timer), "a request did not arrive in time");
+    struct connection *c = CONTAINER_OF(timer, struct connection, frame_timer);
+
+    if (c->stash || !reading_allowed(c))
+        watch_frame(c); /* it is us who does not read */
+    else
+        connection_close(c, "a request did not arrive in time");
+}
+
+static void on_idle_timer(struct env_timer *timer)
+{
+    struct connection *c = CONTAINER_OF(timer, struct connection, idle_timer);
+    uint64_t limit_us = (uint64_t)c->shard->broker->config->connections_max_idle_ms * 1000;
+    uint64_t now = env_now_us(c->shard->env);
+
+    if (c->requests_count > 0)
+        c->request_us = now; /* waiting for us is not idle */
+    if (now >= c->request_us + limit_us)
+        connection_close(c, "no request for connections.max.idle.ms");
+    else
+        env_timer_set(c->shard->env, timer, c->request_us + limit_us);
 }
 
 static struct connection *connection_new(struct shard *shard, const struct listener_info *listener)
@@ -380,6 +414,7 @@ static struct connection *connection_new(struct shard *shard, const struct liste
     list_init(&c->requests);
     env_timer_init(&c->frame_timer, on_frame_timer);
     env_timer_init(&c->stall_timer, connection_stalled);
+    env_timer_init(&c->idle_timer, on_idle_timer);
     snprintf(c->principal, sizeof(c->principal), "User:ANONYMOUS");
     return c;
 }
@@ -403,5 +438,7 @@ void connection_accept(struct shard *shard, const struct listener_info *listener
     shard->connections_alive++;
     shard_count(shard, connections_accepted, 1);
     env_conn_set_high_mark(conn, OUTPUT_CAP_BYTES);
+    c->request_us = env_now_us(shard->env);
+    timer_start(c, &c->idle_timer, shard->broker->config->connections_max_idle_ms);
     env_conn_start(conn, &connection_handler, c);
 }

@@ -3,11 +3,15 @@
  *
  * Bounds (DESIGN, Bounds; fault catalogue X3-X5):
  *  C1 A frame's memory is taken from the budget before its body is read; without budget the connection waits
- * in the shard's admission queue, not reading. C2 What is allocated for a frame is at most FRAME_FIRST_BYTES
- * or four times what has arrived, whichever is more. C3 Before authentication only small ApiVersions and SASL
- * frames are taken. C4 At most CONNECTION_REQUESTS_MAX requests in flight, at most OUTPUT_CAP_BYTES queued:
- * beyond either, reading stops. C5 A frame that has begun must be complete within FRAME_TIMEOUT_US; a peer
- * that does not read for STALL_TIMEOUT_US while output waits is closed.
+ *     in the shard's admission queue, not reading.
+ *  C2 What is allocated for a frame is at most FRAME_FIRST_BYTES or four times what has arrived, whichever is
+ *     more.
+ *  C3 Before authentication only small ApiVersions and SASL frames are taken.
+ *  C4 At most CONNECTION_REQUESTS_MAX requests in flight, at most OUTPUT_CAP_BYTES queued: beyond either,
+ *     reading stops.
+ *  C5 A frame that has begun must be complete within socket.request.timeout.ms; a peer that takes nothing for
+ *     socket.stall.timeout.ms while output waits is closed, and so is one that asks nothing for
+ *     connections.max.idle.ms.
  */
 #ifndef SLUICE_BROKER_SHARD_CONNECTION_H
 #define SLUICE_BROKER_SHARD_CONNECTION_H
@@ -20,8 +24,6 @@ struct request;
 #define FRAME_FIRST_BYTES       (64 * 1024)
 #define FRAME_BYTES_MIN         8 /* key, version, correlation id */
 #define PRE_AUTH_FRAME_BYTES    (16 * 1024)
-#define FRAME_TIMEOUT_US        (30 * 1000000ull)
-#define STALL_TIMEOUT_US        (60 * 1000000ull)
 #define OUTPUT_CAP_BYTES        (4 * 1024 * 1024)
 #define PRINCIPAL_MAX           64
 
@@ -49,7 +51,8 @@ struct connection {
     size_t reply_bytes;    /* charged for queued output */
     uint64_t output_bytes; /* ever queued */
     uint64_t sent_last;    /* taken by the kernel up to the last stall check */
-    struct env_timer frame_timer, stall_timer;
+    struct env_timer frame_timer, stall_timer, idle_timer;
+    uint64_t request_us;           /* when the last request came */
     char principal[PRINCIPAL_MAX]; /* "User:ANONYMOUS" */
     char peer[ENV_HOST_MAX / 4];
 };

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "broker/config.h"
 #include "broker/shard/request.h"
 #include "common/base/assert.h"
 #include "common/obs/log.h"
@@ -58,12 +59,19 @@ static uint64_t sent_bytes(const struct connection *c)
     return c->output_bytes - env_conn_queued(c->conn);
 }
 
+static void arm_stall(struct connection *c)
+{
+    uint64_t limit_us = (uint64_t)c->shard->broker->config->socket_stall_timeout_ms * 1000;
+
+    env_timer_set(c->shard->env, &c->stall_timer, env_now_us(c->shard->env) + limit_us);
+}
+
 static void watch_output(struct connection *c)
 {
     account_output(c);
     if (!c->closing && env_conn_queued(c->conn) > 0 && !env_timer_armed(&c->stall_timer)) {
         c->sent_last = sent_bytes(c);
-        env_timer_set(c->shard->env, &c->stall_timer, env_now_us(c->shard->env) + STALL_TIMEOUT_US);
+        arm_stall(c);
     }
 }
 
@@ -117,7 +125,7 @@ void connection_stalled(struct env_timer *timer)
         return;
     }
     c->sent_last = sent_bytes(c);
-    env_timer_set(c->shard->env, &c->stall_timer, env_now_us(c->shard->env) + STALL_TIMEOUT_US);
+    arm_stall(c);
 }
 
 void connection_close(struct connection *c, const char *why)

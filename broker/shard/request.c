@@ -116,6 +116,7 @@ void request_refuse(struct request *rq, const char *why)
 {
     struct connection *c = rq->conn;
 
+    shard_count(rq->shard, frames_refused, 1);
     connection_close(c, why);
     request_settle(rq, true);
 }
