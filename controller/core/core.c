@@ -6,6 +6,11 @@
 
 #include "controller/core/internal.h"
 
+STATIC_ASSERT(CORE_ENTRY_RECORDS <= META_ENTRY_RECORDS_MAX,
+              "a cut entry stays below what a replayer accepts");
+STATIC_ASSERT(CORE_PARTITIONS_PER_REQUEST_MAX < META_ENTRY_RECORDS_MAX,
+              "one create request fits in one entry");
+
 #define EVENT_BYTES_MAX                                                                                      \
     (256u << 20) /* effects of one event: an answer to each waiter, an entry for each cut of a plan */
 #define MEMORY_BYTES_MAX (64u << 20) /* sessions */

@@ -19,7 +19,6 @@
 #define SLUICE_CONTROLLER_CORE_H
 
 #include "common/base/arena.h"
-#include "common/base/assert.h"
 #include "common/base/heap.h"
 #include "common/base/iobuf.h"
 #include "common/base/list.h"
@@ -28,18 +27,16 @@
 #include "proto/cluster/image.h"
 #include "proto/cluster/rpc_messages.h"
 
-#define CORE_WAITERS_MAX                                                                                     \
-    4096 /* answers that wait for commits; beyond: THROTTLING_QUOTA_EXCEEDED, nothing was done */
-#define CORE_ENTRY_RECORDS                                                                                   \
-    4000 /* a plan of independent changes is cut into entries of about this many records */
-#define CORE_ENTRY_BYTES_MAX            (16u << 20) /* one entry, encoded */
-#define CORE_PRODUCER_ID_BLOCK          1000        /* Kafka's ProducerIdsBlock */
-#define CORE_PARTITIONS_PER_REQUEST_MAX 10000       /* new partitions in one request, as in Kafka */
-
-STATIC_ASSERT(CORE_ENTRY_RECORDS <= META_ENTRY_RECORDS_MAX,
-              "a cut entry stays below what a replayer accepts");
-STATIC_ASSERT(CORE_PARTITIONS_PER_REQUEST_MAX < META_ENTRY_RECORDS_MAX,
-              "one create request fits in one entry");
+/* Answers that wait for commits; beyond it requests are refused (THROTTLING_QUOTA_EXCEEDED, nothing was
+ * done). */
+#define CORE_WAITERS_MAX 4096
+/* A plan of independent changes is cut into entries of about this many records; no entry is larger than this
+ * when encoded. */
+#define CORE_ENTRY_RECORDS   4000
+#define CORE_ENTRY_BYTES_MAX (16u << 20)
+/* Kafka's ProducerIdsBlock, and Kafka's limit of new partitions in one request. */
+#define CORE_PRODUCER_ID_BLOCK          1000
+#define CORE_PARTITIONS_PER_REQUEST_MAX 10000
 
 struct core_config {
     int32_t node_id;            /* of this controller; replies name it as the leader */
@@ -134,14 +131,13 @@ void core_init(struct core *core, const struct core_config *config);
 /* Frees everything; pending answers are dropped. */
 void core_free(struct core *core);
 
+/* Between core_activate and core_deactivate. */
 bool core_is_active(const struct core *core);
 
 /* The committed image that plans build on (borrowed), NULL while inactive. */
 const struct image *core_image(const struct core *core);
 
-/* -- leadership
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* --- leadership --- */
 
 /* Raft made this node leader in `term` and `image` (the core takes its own reference) holds every entry
  * before it. Grants each registered broker a full session, proposes the cluster's identity if it has none,
@@ -159,9 +155,7 @@ const struct core_effects *core_deactivate(struct core *core, uint64_t now_us);
 const struct core_effects *core_committed(struct core *core, uint64_t now_us, uint64_t token,
                                           struct image *image);
 
-/* -- time
- * ------------------------------------------------------------------------------------------------------------------------------
- */
+/* --- time --- */
 
 /* Fences brokers whose session is over. */
 const struct core_effects *core_tick(struct core *core, uint64_t now_us);
@@ -169,8 +163,7 @@ const struct core_effects *core_tick(struct core *core, uint64_t now_us);
 /* When core_tick is next needed, UINT64_MAX for never. */
 uint64_t core_deadline(const struct core *core);
 
-/* -- suspicion (DESIGN, Metadata)
- * -------------------------------------------------------------------------------------------------- */
+/* --- suspicion (DESIGN, Metadata) --- */
 
 /* The broker's control connection closed. May ask for a probe. */
 const struct core_effects *core_connection_closed(struct core *core, uint64_t now_us, int32_t broker_id);
@@ -179,9 +172,10 @@ const struct core_effects *core_connection_closed(struct core *core, uint64_t no
  * anything else is no evidence. */
 const struct core_effects *core_probe_done(struct core *core, uint64_t now_us, uint64_t token, bool refused);
 
-/* -- requests; `token` comes back in the FX_REPLY. The request's memory is needed during the call only.
- * ------------------------- */
+/* --- requests --- */
 
+/* Brokers' requests. `token` comes back in the FX_REPLY; the request's memory is needed during the call only.
+ */
 const struct core_effects *core_register_broker(struct core *core, uint64_t now_us, uint64_t token,
                                                 const struct rpc_register_broker_request *request);
 const struct core_effects *core_heartbeat(struct core *core, uint64_t now_us, uint64_t token,
@@ -200,9 +194,7 @@ bool core_admin_supports(int16_t api_key);
 const struct core_effects *core_admin(struct core *core, uint64_t now_us, uint64_t token, int16_t api_key,
                                       int16_t api_version, const void *request);
 
-/* -- inspection
- * ------------------------------------------------------------------------------------------------------------------------
- */
+/* --- inspection --- */
 
 /* Asserts the invariants of README.md; O(partitions), for tests and the simulator. */
 void core_check(const struct core *core);

@@ -5,12 +5,12 @@
 #ifndef SLUICE_CONTROLLER_CORE_INTERNAL_H
 #define SLUICE_CONTROLLER_CORE_INTERNAL_H
 
+#include "common/base/assert.h"
 #include "controller/core/core.h"
 #include "controller/core/partition_change.h"
 #include "proto/kafka/error.h"
 
-/* --- sessions: soft state of one registered broker
- * -------------------------------------------------------------------------------- */
+/* --- sessions: soft state of one registered broker --- */
 
 #define INDEX_NONE UINT64_MAX /* not committed yet: no metadata index reaches it */
 
@@ -38,9 +38,7 @@ bool session_lives(const struct session *session);
 void sessions_clear(struct core *core);
 enum err sessions_grant_all(struct core *core); /* on activation */
 
-/* --- effects
- * ---------------------------------------------------------------------------------------------------------------------------
- */
+/* --- effects --- */
 
 /* Starts an event: forgets the last one's effects and memory. */
 void event_begin(struct core *core, uint64_t now_us);
@@ -48,8 +46,7 @@ void event_begin(struct core *core, uint64_t now_us);
 /* Room for one more effect, NULL when memory is out. */
 struct core_effect *effect_add(struct core *core, enum core_effect_type type, uint64_t token);
 
-/* --- plans: records tried against latest, then proposed
- * ---------------------------------------------------------------------------- */
+/* --- plans: records tried against latest, then proposed --- */
 
 struct plan {
     struct core *core;
@@ -61,6 +58,7 @@ struct plan {
     enum err err;            /* sticky */
 };
 
+/* Nothing is allocated until the first record. */
 void plan_begin(struct plan *plan, struct core *core);
 
 /* The image with the plan's own records applied; valid until the next record. */
@@ -89,8 +87,7 @@ void plan_review(struct plan *plan, int32_t lost_data_id);
 void plan_broker_state(struct plan *plan, const struct image_broker *broker, bool fenced,
                        bool in_controlled_shutdown);
 
-/* --- commands: a request that is being answered
- * ------------------------------------------------------------------------------------- */
+/* --- commands: a request that is being answered --- */
 
 struct command {
     struct core *core;
@@ -117,8 +114,8 @@ void command_refuse(struct command *command, int16_t error);
 /* A reply's error, leader and index, wherever its type has them. */
 void reply_set(const struct core *core, struct core_reply *reply, int16_t error, uint64_t index);
 
-/* --- admin commands: one file each; request and response are the Kafka structs. NOMEM sticks in the plan
- * ---------------------------- */
+/* --- admin commands: one file each; request and response are the Kafka structs. NOMEM sticks in the plan ---
+ */
 
 void *command_alloc(struct command *command, size_t count,
                     size_t size); /* zeroed, of the answer's life; failure sticks in the plan */
@@ -129,6 +126,7 @@ struct str command_str(struct command *command, struct str s);
 /* Text for error messages: %s struct str, %z C string, %d int64_t. Never null; empty when memory is out. */
 struct str command_text(struct command *command, const char *format, ...);
 
+/* Each fills reply.admin.response and plans its records. */
 void create_topics(struct command *command, const void *request);
 void delete_topics(struct command *command, const void *request);
 void create_partitions(struct command *command, const void *request);

@@ -43,8 +43,7 @@ struct image *image_new(void);
 struct image *image_ref(struct image *image);
 void image_unref(struct image *image);
 
-/* -- building a new version: begin, apply records in order, commit or abort
- * ------------------------------------------------------ */
+/* --- building a new version: begin, apply records in order, commit or abort --- */
 
 struct image_edit;
 struct image_edit *image_edit_begin(struct image *base); /* takes its own reference on base */
@@ -62,17 +61,18 @@ void image_edit_abort(struct image_edit *edit);
  * reads its own pending records). The view is valid until the next apply/commit/abort. */
 const struct image *image_edit_view(const struct image_edit *edit);
 
-/* -- reading
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* --- reading --- */
 
+/* Index and term of the last entry in it; hash of the content, independent of the order of insertion; the
+ * cluster's id (zero: none yet); the first producer id that is free. */
 uint64_t image_index(const struct image *image);
 uint64_t image_term(const struct image *image);
-uint64_t image_hash(const struct image *image); /* of the content, independent of the order of insertion */
+uint64_t image_hash(const struct image *image);
 struct uuid image_cluster_id(const struct image *image);
 int64_t image_next_producer_id(const struct image *image);
 
-const struct image_topic *image_topic_by_name(const struct image *image, struct str name); /* NULL: none */
+/* Lookups; NULL when there is none. */
+const struct image_topic *image_topic_by_name(const struct image *image, struct str name);
 const struct image_topic *image_topic_by_id(const struct image *image, struct uuid id);
 const struct image_partition *image_partition(const struct image *image, const struct image_topic *topic,
                                               int32_t index);
@@ -83,8 +83,9 @@ struct str image_config(const struct image *image, int8_t resource_type, struct 
                         struct str key);
 int16_t image_feature(const struct image *image, struct str name); /* 0: none */
 
+/* Counts, kept incrementally; partitions of all topics. */
 uint32_t image_topic_count(const struct image *image);
-uint32_t image_partition_count(const struct image *image); /* of all topics, kept incrementally */
+uint32_t image_partition_count(const struct image *image);
 uint32_t image_broker_count(const struct image *image);
 
 /* Iteration; each returns false to stop. Order is by id / name bytes for brokers and configs, unspecified but
@@ -109,8 +110,7 @@ void image_diff_partitions(const struct image *older, const struct image *newer,
                                         const struct image_partition *after),
                            void *ctx);
 
-/* -- snapshots: the whole image as a stream of records
- * ---------------------------------------------------------------------------- */
+/* --- snapshots: the whole image as a stream of records --- */
 
 struct image_cursor; /* resumable position, so that a large snapshot is produced in pieces between other work
                       */

@@ -70,6 +70,7 @@ struct controller_object {
 extern const struct shared_type partition_type, name_type, topic_type, broker_type, config_type,
     resource_type, feature_type, controller_type;
 
+/* One reference each. */
 struct partition_object *partition_object_new(const struct meta_partition *m);
 struct name_object *name_object_new(const struct meta_topic *m);
 struct topic_object *topic_object_new(const struct meta_topic *m,
@@ -80,6 +81,7 @@ struct resource_object *resource_object_new(struct resource_key key);
 struct feature_object *feature_object_new(const struct meta_feature *m);
 struct controller_object *controller_object_new(const struct meta_controller *m);
 
+/* Keys in the tries. */
 uint64_t name_key(struct str name);
 uint64_t uuid_key(struct uuid id);
 uint64_t resource_key_hash(struct resource_key key);

@@ -9,9 +9,7 @@
 
 #define UUID_BYTES 16
 
-/* --- encoding
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* --- encoding --- */
 
 static bool to_writer(pb_ostream_t *stream, const pb_byte_t *buf, size_t count)
 {
@@ -174,9 +172,7 @@ void pb_write_envelope(struct writer *w, uint32_t number, size_t len)
     ASSERT(done == (w->err == OK));
 }
 
-/* --- decoding
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* --- decoding --- */
 
 /* A message being read: nanopb's stream, and where its bytes end, which turns bytes_left into a position. */
 struct input {

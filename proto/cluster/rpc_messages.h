@@ -153,12 +153,17 @@ struct rpc_status_reply {
 /* For every X below: void rpc_X_encode(struct writer *, const struct rpc_X *); enum err rpc_X_decode(struct
  * reader *, struct arena *, struct rpc_X *ret). Encoders are sticky, decoders take the whole rest of the
  * reader, give views into it, check counts, and leave ret untouched on failure. */
+/* clang-format off */
 #define CLUSTER_RPC_MESSAGES(X)                                                                              \
-    X(register_broker_request)                                                                               \
-    X(register_broker_reply)                                                                                 \
-    X(heartbeat_request) X(heartbeat_reply) X(tail_request) X(tail_reply) X(snapshot_request)                \
-        X(snapshot_reply) X(alter_partition_request) X(alter_partition_reply) X(admin_request)               \
-            X(admin_reply) X(producer_ids_request) X(producer_ids_reply) X(status_request) X(status_reply)
+    X(register_broker_request) X(register_broker_reply)                                                      \
+    X(heartbeat_request) X(heartbeat_reply)                                                                  \
+    X(tail_request) X(tail_reply)                                                                            \
+    X(snapshot_request) X(snapshot_reply)                                                                    \
+    X(alter_partition_request) X(alter_partition_reply)                                                      \
+    X(admin_request) X(admin_reply)                                                                          \
+    X(producer_ids_request) X(producer_ids_reply)                                                            \
+    X(status_request) X(status_reply)
+/* clang-format on */
 
 #define X(name)                                                                                              \
     void rpc_##name##_encode(struct writer *w, const struct rpc_##name *m);                                  \

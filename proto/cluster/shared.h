@@ -28,8 +28,8 @@ struct shared_type {
     void (*destroy)(struct shared *item);              /* frees it and what it holds */
 };
 
-void shared_init(struct shared *item, uint64_t key, uint64_t hash); /* one reference */
-struct shared *shared_ref(struct shared *item);
+void shared_init(struct shared *item, uint64_t key, uint64_t hash);     /* one reference */
+struct shared *shared_ref(struct shared *item);                         /* the same item */
 void shared_unref(struct shared *item, const struct shared_type *type); /* NULL is allowed */
 
 /* --- hash trie: 32-way, by the bits of the key from the low end; full collisions end in a bucket --- */
@@ -42,8 +42,8 @@ struct trie {
 
 #define TRIE_LEVELS 13 /* of 5 bits; the level below is the bucket */
 
-struct trie trie_share(const struct trie *trie); /* another version: O(1) */
-void trie_drop(struct trie *trie, const struct shared_type *type);
+struct trie trie_share(const struct trie *trie);                   /* another version: O(1) */
+void trie_drop(struct trie *trie, const struct shared_type *type); /* it is empty afterwards */
 
 /* Borrowed; NULL: none. */
 struct shared *trie_get(const struct trie *trie, const struct shared_type *type, uint64_t key,
@@ -82,6 +82,7 @@ struct sorted {
     struct sorted_rep *rep; /* NULL: empty */
 };
 
+/* As their counterparts of the trie; positions count from 0. */
 struct sorted sorted_share(const struct sorted *sorted);
 void sorted_drop(struct sorted *sorted, const struct shared_type *type);
 uint32_t sorted_count(const struct sorted *sorted);
