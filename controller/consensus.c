@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/assert.h"
+#include "controller/bootstrap.h"
 #include "controller/consensus_convert.h"
 #include "controller/proposals.h"
 #include "controller/quorum_sender.h"
@@ -23,10 +24,15 @@ STATIC_ASSERT(RAFT_COMMAND == QUORUM_ENTRY_COMMAND && RAFT_BARRIER == QUORUM_ENT
     (((update)->flags & (unsigned)(flag)) != 0) /* libraft's flag macros have no parentheses */
 
 #define MAX_INFLIGHT_ENTRIES 4096
-#define APPLY_BATCH          64    /* entries read from the log at once */
-#define APPLY_TURN_US        5000  /* applying goes on in the next turn after this long */
-#define NOTE_DELAY_US        50000 /* a log that was idle this long gets a witness */
-#define GONE_TIMEOUT_MS      25    /* election time-out once the leader's process is known to be gone */
+/* libraft stays in its snapshot mode when an acknowledgment past the snapshot came first, until this is over.
+ * Asking for the same snapshot again is harmless: the transfer goes on where it was. */
+#define INSTALL_TIMEOUT_MS 1000
+#define APPLY_BATCH        64      /* entries read from the log at once */
+#define APPLY_TURN_US      5000    /* applying goes on in the next turn after this long */
+#define NOTE_DELAY_US      50000   /* a log that was idle this long gets a witness */
+#define HURRY_TIMEOUT_MS   25      /* election time-out while it is known that nobody leads */
+#define HURRY_MAX_US       1000000 /* for this long; then the network may be too slow for it */
+#define NOBODY_YET         (-2)
 
 struct consensus {
     struct env *env;
@@ -50,9 +56,9 @@ struct consensus {
     uint64_t lead_term, ready_index;
     int32_t leader;
     uint64_t leader_term, elections;
-    int32_t gone_node; /* its process is known to be gone, the election time-out is shortened; -1: none */
-    bool stale_sender; /* the message in this step had an old term: libraft leaves a field of its answer unset
-                        */
+    int32_t gone_node; /* why elections are quick: its process is gone, NOBODY_YET, or -1: they are not */
+    uint64_t hurry_end_us;
+    bool stale_sender; /* the message in this step has an old term */
     bool has_install;  /* libraft asked to install; answered by a second step */
     struct raft_snapshot_metadata install;
     struct snapshot_receiver receiver;
@@ -120,11 +126,12 @@ static enum err persist_entries(struct consensus *c, uint64_t index, const struc
     struct raft_log_entry *entries = malloc(n * sizeof(*entries));
     if (entries == NULL)
         return ERR_NOMEM;
-    for (uint32_t i = 0; i < n; i++)
-        entries[i] = (struct raft_log_entry){.term = batch[i].term,
-                                             .type = (uint8_t)batch[i].type,
-                                             .data = batch[i].buf.base,
-                                             .len = (uint32_t)batch[i].buf.len};
+    for (uint32_t i = 0; i < n; i++) {
+        entries[i].term = batch[i].term;
+        entries[i].type = (uint8_t)batch[i].type;
+        entries[i].data = batch[i].buf.base;
+        entries[i].len = (uint32_t)batch[i].buf.len;
+    }
     enum err err = raft_log_append(c->log, index, entries, n);
     free(entries);
     if (err == OK)
@@ -302,6 +309,14 @@ static void stop_leading(struct consensus *c)
     c->handler->lost(c->ctx);
 }
 
+/* Elections come quickly for a while. Pre-vote keeps that harmless: nobody who hears a leader listens. */
+static void start_hurry(struct consensus *c, int32_t why)
+{
+    c->gone_node = why;
+    c->hurry_end_us = env_now_us(c->env) + HURRY_MAX_US;
+    raft_set_election_timeout(&c->raft, MIN(HURRY_TIMEOUT_MS, c->options.election_timeout_ms));
+}
+
 /* The normal election time-out is back: somebody else leads, or the leader is alive after all. */
 static void end_hurry(struct consensus *c)
 {
@@ -378,6 +393,8 @@ static void timer_fired(struct env_timer *timer)
 {
     struct consensus *c = CONTAINER_OF(timer, struct consensus, timer);
     struct raft_event event = event_of(RAFT_TIMEOUT);
+    if (env_now_us(c->env) > c->hurry_end_us)
+        end_hurry(c);
     drive(c, &event);
 }
 
@@ -489,10 +506,9 @@ enum err consensus_transfer(struct consensus *c)
 void consensus_peer_gone(struct consensus *c, int32_t node_id)
 {
     bool follows = !c->failed && c->started && raft_state(&c->raft) == RAFT_FOLLOWER && c->leader == node_id;
-    if (!follows || c->gone_node == node_id || c->options.election_timeout_ms <= GONE_TIMEOUT_MS)
+    if (!follows || c->gone_node == node_id)
         return;
-    c->gone_node = node_id;
-    raft_set_election_timeout(&c->raft, GONE_TIMEOUT_MS);
+    start_hurry(c, node_id);
     arm_timer(c);
 }
 
@@ -541,25 +557,39 @@ static struct raft_entry *take_entries(const struct quorum_message *m)
     return entries;
 }
 
-static void on_append(struct consensus *c, const struct quorum_message *m)
+/* What a snapshot of ours covers is committed, so the leader has the same: such entries are taken as
+ * received. libraft has forgotten their terms; it would refuse them for ever, or take them for new ones. */
+static struct quorum_message skip_covered(const struct consensus *c, const struct quorum_message *m)
 {
-    if (raft_state(&c->raft) == RAFT_LEADER && m->term == raft_current_term(&c->raft)) {
-        refuse(c, m->from, ERR_INVALID, "two leaders of one term");
+    struct quorum_message out = *m;
+    const struct raft_trail *trail = &c->raft.trail;
+    if (m->term < raft_current_term(&c->raft) || m->append.prev_index >= trail->offset)
+        return out;
+    uint32_t skip = (uint32_t)MIN(trail->snapshot.index - m->append.prev_index, m->append.count);
+    out.append.entries += skip;
+    out.append.count -= skip;
+    out.append.prev_index = trail->snapshot.index;
+    out.append.prev_term = trail->snapshot.term;
+    return out;
+}
+
+static void on_append(struct consensus *c, const struct quorum_message *message)
+{
+    const struct quorum_message m = skip_covered(c, message);
+    struct raft_message in;
+    if (raft_state(&c->raft) == RAFT_LEADER && m.term == raft_current_term(&c->raft)) {
+        refuse(c, m.from, ERR_INVALID, "two leaders of one term");
         return;
     }
-    /* libraft would take entries that a snapshot has replaced for new ones. */
-    if (m->append.count > 0 && m->append.prev_index < c->raft.trail.offset)
-        return;
-    struct raft_message in;
-    convert_in(m, &in);
-    struct raft_entry *entries = m->append.count > 0 ? take_entries(m) : NULL;
-    if (m->append.count > 0 && entries == NULL)
+    convert_in(&m, &in);
+    struct raft_entry *entries = m.append.count > 0 ? take_entries(&m) : NULL;
+    if (m.append.count > 0 && entries == NULL)
         return; /* out of memory: as if the message were lost */
     in.append_entries.entries = entries;
-    if (m->from == c->gone_node && m->term >= raft_current_term(&c->raft))
+    if (m.from == c->gone_node && m.term >= raft_current_term(&c->raft))
         end_hurry(c);
-    c->stale_sender = m->term < raft_current_term(&c->raft);
-    receive(c, m->from, &in);
+    c->stale_sender = m.term < raft_current_term(&c->raft);
+    receive(c, m.from, &in);
     c->stale_sender = false;
     free(entries);
 }
@@ -726,39 +756,6 @@ struct consensus *consensus_new(struct env *env, struct storage *storage,
     return c;
 }
 
-/* The first entry, the same bytes on every node. */
-static enum err bootstrap(struct consensus *c)
-{
-    struct writer w;
-    writer_init(&w, c->env->pool, 256, QUORUM_MESSAGE_MAX);
-    quorum_configuration_encode(&w, c->options.voters, c->options.voters_count);
-    struct iobuf *buf = writer_take(&w);
-    enum err err = w.err;
-    if (err == OK)
-        err = storage_bootstrap_wait(c->storage, RAFT_CHANGE, (struct bytes){buf->data, (int32_t)buf->len});
-    iobuf_unref(buf);
-    writer_free(&w);
-    return err;
-}
-
-/* The data of a configuration entry, which libraft decodes at start. */
-static enum err load_config(struct consensus *c, uint64_t index, struct arena *arena,
-                            struct raft_buffer *ret_buf)
-{
-    struct raft_log_entry entry;
-    struct iobuf *buf;
-    uint32_t count;
-    enum err err = raft_log_read(c->log, index, 1, RAFT_LOG_ENTRY_MAX, &entry, &count, &buf);
-    if (err != OK)
-        return err;
-    if (!quorum_configuration_valid((struct bytes){entry.data, (int32_t)entry.len}))
-        err = ERR_CORRUPT;
-    ret_buf->len = entry.len;
-    ret_buf->base = err == OK ? arena_copy(arena, entry.data, entry.len) : NULL;
-    iobuf_unref(buf);
-    return err == OK && ret_buf->base == NULL ? ERR_NOMEM : err;
-}
-
 /* The log as libraft wants it at start: terms and types of all entries, the data of configurations only. */
 static enum err start_entries(struct consensus *c, uint64_t first, uint32_t n, struct raft_entry *entries,
                               struct arena *arena)
@@ -767,8 +764,11 @@ static enum err start_entries(struct consensus *c, uint64_t first, uint32_t n, s
     for (uint32_t i = 0; i < n && err == OK; i++) {
         entries[i].term = raft_log_term(c->log, first + i);
         entries[i].type = (enum raft_entry_type)raft_log_type(c->log, first + i);
+        struct bytes config = {NULL, 0};
         if (entries[i].type == RAFT_CHANGE)
-            err = load_config(c, first + i, arena, &entries[i].buf);
+            err = bootstrap_load_config(c->storage, first + i, arena, &config);
+        entries[i].buf.base = (void *)(uintptr_t)config.p;
+        entries[i].buf.len = (size_t)config.len;
     }
     return err;
 }
@@ -805,15 +805,6 @@ static enum err start_raft(struct consensus *c, const struct snapshot *snapshot)
     return c->failed ? ERR_IO : err;
 }
 
-static bool options_are_good(const struct consensus_options *o)
-{
-    bool found = false;
-    for (int i = 0; i < o->voters_count; i++)
-        found |= o->voters[i] == o->node_id;
-    return found && o->voters_count <= CONSENSUS_VOTERS_MAX && o->heartbeat_ms > 0 &&
-           o->election_timeout_ms > o->heartbeat_ms;
-}
-
 static enum err prepare_raft(struct consensus *c)
 {
     char address[QUORUM_ADDRESS_MAX];
@@ -825,9 +816,10 @@ static enum err prepare_raft(struct consensus *c)
     c->has_raft = true;
     env_random(c->env, &seed, sizeof(seed));
     raft_seed(&c->raft, seed);
-    raft_set_election_timeout(&c->raft, c->options.election_timeout_ms);
+    start_hurry(c, NOBODY_YET);
     raft_set_heartbeat_timeout(&c->raft, c->options.heartbeat_ms);
     raft_set_pre_vote(&c->raft, true);
+    raft_set_install_snapshot_timeout(&c->raft, INSTALL_TIMEOUT_MS);
     raft_set_max_inflight_entries(&c->raft, MAX_INFLIGHT_ENTRIES);
     return OK;
 }
@@ -835,9 +827,9 @@ static enum err prepare_raft(struct consensus *c)
 enum err consensus_start(struct consensus *c)
 {
     ASSERT(!c->started && !c->has_raft);
-    if (!options_are_good(&c->options))
+    if (!bootstrap_options_good(&c->options))
         return ERR_INVALID;
-    enum err err = storage_is_new(c->storage) ? bootstrap(c) : OK;
+    enum err err = storage_is_new(c->storage) ? bootstrap_wait(c->env, c->storage, &c->options) : OK;
     const struct snapshot *snapshot = snapshot_newest(storage_snapshots(c->storage));
     if (err == OK && snapshot != NULL) {
         err = c->handler->install(c->ctx, snapshot);

@@ -25,6 +25,8 @@ struct image {
 struct node {
     uint32_t refs;
     struct image now, durable;
+    uint64_t durable_at; /* when the content that is durable was taken, in syncs of this node */
+    uint64_t syncs;
 };
 
 struct name {
@@ -57,6 +59,7 @@ struct pending {
     struct env_io *io;
     struct node *node; /* NULL: directory */
     struct image captured;
+    uint64_t captured_at;
     struct names names;
     enum err err;
 };
@@ -271,6 +274,7 @@ static enum err file_sync_wait(struct env_file *file)
     if (h->m->dead || count_down(&h->m->fail_sync, &h->m->sync_broken))
         return ERR_IO;
     image_set(&h->node->durable, &h->node->now);
+    h->node->durable_at = ++h->node->syncs;
     return OK;
 }
 
@@ -296,6 +300,7 @@ static void file_submit(struct env_file *file, struct env_io *io)
         p->node = h->node;
         h->node->refs++;
         p->captured = image_copy(&h->node->now);
+        p->captured_at = ++h->node->syncs;
         if (h->m->dead || count_down(&h->m->fail_sync, &h->m->sync_broken))
             p->err = ERR_IO;
     }
@@ -529,8 +534,10 @@ static const struct env_ops mem_ops = {.now_us = loop_now_us,
 
 static void complete(struct pending *p)
 {
-    if (p->node != NULL && p->err == OK)
+    if (p->node != NULL && p->err == OK && p->captured_at > p->node->durable_at) {
         image_set(&p->node->durable, &p->captured);
+        p->node->durable_at = p->captured_at;
+    }
     struct env_io *io = p->io;
     enum err err = p->err;
     list_remove(&p->link);

@@ -498,8 +498,8 @@ static void storm(uint64_t seed, uint64_t *ret_commits, uint64_t *ret_installs)
     ck_assert_msg(mem_world_run_until(k->world, 30000000, all_equal, k), "seed %llu does not heal",
                   (unsigned long long)seed);
     ck_assert_int_eq(submit(leader_of(k), 10), OK);
-    run(k, 200000);
-    ck_assert(all_equal(k));
+    run(k, 100000);
+    ck_assert(mem_world_run_until(k->world, 3000000, all_equal, k));
     *ret_commits += k->history_last;
     for (int i = 0; i < NODES; i++)
         *ret_installs += k->nodes[i].installs;
@@ -510,6 +510,7 @@ START_TEST(random_crashes_partitions_and_losses_never_split_the_history)
 {
     uint64_t commits = 0, installs = 0;
     uint64_t first = 1000, count = 25;
+    storm(1681, &commits, &installs); /* an acknowledgment lost, then a snapshot: the leader asked below it for ever */
     if (getenv("CONSENSUS_SEEDS") != NULL)
         sscanf(getenv("CONSENSUS_SEEDS"), "%llu,%llu", (unsigned long long *)&first,
                (unsigned long long *)&count);

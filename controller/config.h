@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The settings of a controller: one table (config.c) that is the truth for names, defaults, ranges and
+ * documentation. */
+#ifndef SLUICE_CONTROLLER_CONFIG_H
+#define SLUICE_CONTROLLER_CONFIG_H
+
+#include "common/config/setting.h"
+#include "controller/controller.h"
+
+/* Filled by common/config; memory of strings and lists is the config's. */
+struct controller_config {
+    int32_t node_id;
+    struct setting_list process_roles;
+    struct endpoints listeners, quorum_voters, admin_listener;
+    const char *metadata_log_dir;
+    int32_t election_timeout_ms, heartbeat_interval_ms, broker_session_timeout_ms;
+    int64_t snapshot_bytes, snapshot_records, segment_bytes;
+    int32_t num_partitions, default_replication_factor;
+};
+
+const struct setting_table *controller_settings(void);
+
+/* What the single settings cannot say: values that contradict each other. NULL when all is well, else one
+ * line for people (a constant). */
+const char *controller_config_problem(const struct controller_config *config);
+
+/* The options that a sound config means. Logger, metrics and failed are the caller's to fill in. */
+void controller_options_from(const struct controller_config *config, struct controller_options *ret_options);
+
+#endif

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of one controller share. */
+#ifndef SLUICE_CONTROLLER_CONTROLLER_INTERNAL_H
+#define SLUICE_CONTROLLER_CONTROLLER_INTERNAL_H
+
+#include "common/base/map.h"
+#include "common/rpc/rpc.h"
+#include "controller/controller.h"
+#include "controller/core/core.h"
+
+#define REQUEST_ARENA_FIRST 16384
+#define REQUEST_ARENA_MAX   (64u << 20)
+#define REPLY_BYTES_MAX     (15u << 20)
+
+/* An outgoing connection to another controller. */
+struct peer {
+    struct controller *controller;
+    int32_t node_id;
+    struct env_addr addr;
+    struct rpc_client *client;
+};
+
+/* An accepted connection of a broker, a tool or a controller. */
+struct session {
+    struct controller *controller;
+    struct rpc_conn *conn;
+    uint64_t id;
+    struct list tails; /* struct tail_wait */
+};
+
+/* A request that the core answers later. */
+struct pending {
+    uint64_t token, session_id;
+    uint32_t correlation;
+    uint16_t type;
+};
+
+struct controller {
+    struct env *env;
+    struct controller_options options;
+    char metadata_dir[LOG_PATH_MAX];
+    struct storage *storage;
+    struct consensus *consensus;
+    struct rpc_peer_info self;
+    struct rpc_server *server;
+    struct env_addr bound;
+    struct peer peers[CONSENSUS_VOTERS_MAX];
+    int peers_count;
+    struct meta_controller endpoints[CONSENSUS_VOTERS_MAX]; /* what the core publishes */
+
+    struct image *image; /* as of the newest applied entry */
+    struct core core;
+    bool has_core, started, failed, stopping;
+    struct env_timer core_timer;
+    struct env_task resign_task; /* a proposal was refused: somebody else should lead */
+    struct list probes;          /* struct probe */
+
+    struct map sessions; /* by id */
+    struct map pendings; /* by token */
+    uint64_t next_session, next_token;
+
+    struct env_task publish_task; /* answers tails that wait, looks whether a snapshot is due */
+    struct image_cursor *snapshot_cursor;
+    uint64_t entries_since_snapshot, bytes_since_snapshot;
+
+    struct env_timer stop_timer;
+    void (*stopped)(void *ctx);
+    void *stopped_ctx;
+    struct env_task stopped_task;
+    struct log_limit refused_limit, rejected_limit;
+    struct controller_metrics *metrics;
+};
+
+/* -- state.c: Raft's entries become the image -- */
+
+extern const struct consensus_handler controller_consensus_handler;
+
+/* Ends this controller for good: says so and tells the owner. */
+void controller_fail(struct controller *c, enum err err, const char *what);
+
+/* -- drive.c: the core -- */
+
+void drive_prepare(struct controller *c); /* timers and lists; before everything else */
+void drive_init(struct controller *c);    /* the core */
+void drive_free(struct controller *c);
+
+/* Carries out what an event function of the core asked for, in order. */
+void drive_run(struct controller *c, const struct core_effects *effects);
+
+/* Remembers who asked; the token goes with the request into the core. 0 when memory is out. */
+uint64_t drive_expect(struct controller *c, const struct session *session, uint16_t type,
+                      uint32_t correlation);
+
+/* -- peers.c: the other controllers -- */
+
+extern const struct consensus_transport controller_transport;
+enum err peers_connect(struct controller *c);
+void peers_close(struct controller *c);
+
+/* -- requests.c: the front end -- */
+
+extern const struct rpc_server_handler controller_server_handler;
+
+/* Encodes with one of proto/cluster's encoders and answers. */
+void requests_reply(struct rpc_conn *conn, uint16_t type, uint32_t correlation, struct writer *w);
+void requests_init_writer(struct controller *c, struct writer *w);
+
+/* Answers with an error, in the form that type's reply has; NOT_CONTROLLER tells who leads. */
+void requests_refuse(struct controller *c, struct rpc_conn *conn, uint16_t type, uint32_t correlation,
+                     int16_t error);
+
+/* Frees all sessions (their connections are gone). */
+void requests_free(struct controller *c);
+
+/* -- tail.c: committed entries and snapshots for those who follow -- */
+
+void tail_request(struct controller *c, struct session *session, uint32_t correlation,
+                  const struct rpc_tail_request *request);
+void tail_snapshot(struct controller *c, struct session *session, uint32_t correlation,
+                   const struct rpc_snapshot_request *request);
+
+/* Something was committed, or leadership was lost: answers who waits. */
+void tail_publish(struct controller *c);
+void tail_drop_session(struct session *session);
+
+/* -- metrics.c -- */
+
+struct controller_metrics *controller_metrics_new(struct controller *c);
+void controller_metrics_free(struct controller_metrics *metrics);
+void controller_metrics_commit(struct controller_metrics *metrics,
+                               uint64_t entry_bytes); /* one entry applied */
+
+#endif

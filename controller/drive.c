@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Drives the core: requests and time go in, effects are carried out. */
+#include <stdlib.h>
+
+#include "common/base/assert.h"
+#include "controller/controller_internal.h"
+#include "proto/kafka/error.h"
+#include "proto/kafka/messages.h"
+
+#define PROBE_TIMEOUT_US 500000
+
+/* One attempt to connect to a broker that may be gone. */
+struct probe {
+    struct controller *controller; /* NULL: it has gone, or was told */
+    struct list link;
+    struct env_conn *conn;
+    struct env_timer timer;
+    uint64_t token;
+    uint8_t buf[16];
+};
+
+/* -- probes -- */
+
+static void probe_tell(struct probe *probe, bool refused)
+{
+    struct controller *c = probe->controller;
+    if (c == NULL)
+        return;
+    probe->controller = NULL;
+    list_remove(&probe->link);
+    env_timer_cancel(c->env, &probe->timer);
+    drive_run(c, core_probe_done(&c->core, env_now_us(c->env), probe->token, refused));
+}
+
+static void probe_alloc(void *ctx, void **ret_buf, size_t *ret_len)
+{
+    struct probe *probe = ctx;
+    *ret_buf = probe->buf;
+    *ret_len = sizeof(probe->buf);
+}
+
+static void probe_read(void *ctx, size_t len)
+{
+}
+
+static void probe_connected(void *ctx)
+{
+    struct probe *probe = ctx;
+    probe_tell(probe, false);
+    env_conn_close(probe->conn);
+}
+
+static void probe_closed(void *ctx, enum err why)
+{
+    struct probe *probe = ctx;
+    probe_tell(probe, why == ERR_REFUSED);
+    free(probe);
+}
+
+static void probe_timed_out(struct env_timer *timer)
+{
+    struct probe *probe = CONTAINER_OF(timer, struct probe, timer);
+    probe_tell(probe, false);
+    env_conn_close(probe->conn);
+}
+
+static const struct env_conn_handler probe_handler = {
+    .alloc = probe_alloc, .read = probe_read, .connected = probe_connected, .closed = probe_closed};
+
+/* Any listener of the broker will do; the process is there or it is not. */
+static bool probe_address(const struct controller *c, int32_t broker_id, struct env_addr *ret_addr)
+{
+    const struct image_broker *broker = image_broker(c->image, broker_id);
+    if (broker == NULL || broker->endpoints_count == 0)
+        return false;
+    str_copy(broker->endpoints[0].host, ret_addr->host, sizeof(ret_addr->host));
+    ret_addr->port = broker->endpoints[0].port;
+    return true;
+}
+
+static void probe_start(struct controller *c, int32_t broker_id, uint64_t token)
+{
+    struct env_addr addr;
+    struct probe *probe = probe_address(c, broker_id, &addr) ? calloc(1, sizeof(*probe)) : NULL;
+    if (probe == NULL)
+        return; /* no evidence, so none is given: the session decides */
+    probe->controller = c;
+    probe->token = token;
+    list_push_back(&c->probes, &probe->link);
+    env_timer_init(&probe->timer, probe_timed_out);
+    env_timer_set(c->env, &probe->timer, env_now_us(c->env) + PROBE_TIMEOUT_US);
+    probe->conn = env_connect(c->env, &addr, &probe_handler, probe);
+}
+
+/* -- replies -- */
+
+uint64_t drive_expect(struct controller *c, const struct session *session, uint16_t type,
+                      uint32_t correlation)
+{
+    struct pending *pending = malloc(sizeof(*pending));
+    if (pending == NULL)
+        return 0;
+    *pending = (struct pending){
+        .token = ++c->next_token, .session_id = session->id, .correlation = correlation, .type = type};
+    if (!map_put(&c->pendings, pending->token, pending)) {
+        free(pending);
+        return 0;
+    }
+    return pending->token;
+}
+
+static void encode_admin(struct writer *w, const struct core_reply *reply, int32_t leader_id)
+{
+    struct writer body;
+    struct rpc_admin_reply out = {
+        .error = reply->admin.error, .leader_id = leader_id, .index = reply->admin.index, .body = {NULL, 0}};
+    writer_init(&body, w->pool, 1024, REPLY_BYTES_MAX);
+    const struct kafka_message_type *type = kafka_message_type(reply->admin.api_key, false);
+    if (reply->admin.response != NULL && type != NULL)
+        type->encode(&body, reply->admin.api_version, reply->admin.response);
+    if (body.err != OK)
+        out.error = KAFKA_UNKNOWN_SERVER_ERROR;
+    else if (body.buf != NULL)
+        out.body = (struct bytes){body.buf->data, (int32_t)body.buf->len};
+    rpc_admin_reply_encode(w, &out);
+    writer_free(&body);
+}
+
+/* The core knows only itself as a leader: who leads now is Raft's word. */
+#define ENCODE(name, member)                                                                                 \
+    do {                                                                                                     \
+        struct rpc_##name##_reply out = reply->member;                                                       \
+        out.leader_id = leader_id;                                                                           \
+        rpc_##name##_reply_encode(w, &out);                                                                  \
+    } while (0)
+
+static void encode_reply(struct writer *w, const struct core_reply *reply, int32_t leader_id)
+{
+    switch (reply->type) {
+    case CORE_REPLY_REGISTER_BROKER: ENCODE(register_broker, register_broker); break;
+    case CORE_REPLY_HEARTBEAT: ENCODE(heartbeat, heartbeat); break;
+    case CORE_REPLY_ALTER_PARTITION: ENCODE(alter_partition, alter_partition); break;
+    case CORE_REPLY_PRODUCER_IDS: ENCODE(producer_ids, producer_ids); break;
+    case CORE_REPLY_ADMIN: encode_admin(w, reply, leader_id); break;
+    default: UNREACHABLE();
+    }
+}
+
+static void reply_to(struct controller *c, uint64_t token, const struct core_reply *reply)
+{
+    struct pending *pending = map_remove(&c->pendings, token);
+    ASSERT(pending != NULL);
+    const struct session *session = map_get(&c->sessions, pending->session_id);
+    if (session != NULL) {
+        struct writer w;
+        requests_init_writer(c, &w);
+        encode_reply(&w, reply, consensus_status(c->consensus).leader);
+        requests_reply(session->conn, pending->type, pending->correlation, &w);
+    }
+    free(pending);
+}
+
+/* -- effects -- */
+
+static void core_timer_fired(struct env_timer *timer)
+{
+    struct controller *c = CONTAINER_OF(timer, struct controller, core_timer);
+    drive_run(c, core_tick(&c->core, env_now_us(c->env)));
+}
+
+static void arm_core(struct controller *c)
+{
+    uint64_t deadline = core_deadline(&c->core);
+    if (deadline == UINT64_MAX)
+        env_timer_cancel(c->env, &c->core_timer);
+    else
+        env_timer_set(c->env, &c->core_timer, deadline);
+}
+
+static bool run_one(struct controller *c, const struct core_effect *fx)
+{
+    switch (fx->type) {
+    case FX_PROPOSE: {
+        enum err err = consensus_submit(c->consensus, fx->records->data, fx->records->len, fx->token);
+        if (err != OK)
+            LOG(c->options.logger, ERROR, "controller.proposal_refused", F_ERR("error", err),
+                F_U64("bytes", fx->records->len));
+        return err == OK;
+    }
+    case FX_REPLY: reply_to(c, fx->token, &fx->reply); return true;
+    case FX_PROBE: probe_start(c, fx->broker_id, fx->token); return true;
+    default: UNREACHABLE();
+    }
+}
+
+void drive_run(struct controller *c, const struct core_effects *effects)
+{
+    bool good = true;
+    for (uint32_t i = 0; i < effects->count; i++)
+        good &= run_one(c, &effects->items[i]);
+    if (!good && core_is_active(&c->core)) {
+        /* The plans that follow would rest on one that never happens. */
+        env_defer(c->env, &c->resign_task);
+        drive_run(c, core_deactivate(&c->core, env_now_us(c->env)));
+        return;
+    }
+    arm_core(c);
+}
+
+static void resign(struct env_task *task)
+{
+    struct controller *c = CONTAINER_OF(task, struct controller, resign_task);
+    enum err err = consensus_transfer(c->consensus);
+    if (err == ERR_NOT_FOUND)
+        controller_fail(c, ERR_FULL, "a proposal was refused and nobody else can lead");
+}
+
+/* -- life -- */
+
+static struct core_config make_config(struct controller *c)
+{
+    struct core_config config = core_config_defaults();
+    config.node_id = c->options.node_id;
+    config.cluster_id = storage_cluster_id(c->storage);
+    while (uuid_is_zero(config.cluster_id))
+        env_random(c->env, &config.cluster_id, sizeof(config.cluster_id));
+    env_random(c->env, &config.seed, sizeof(config.seed));
+    config.session_us = c->options.session_us;
+    config.num_partitions = c->options.num_partitions;
+    config.default_replication_factor = c->options.default_replication_factor;
+    for (int i = 0; i < c->options.voters_count; i++) {
+        const struct controller_voter *voter = &c->options.voters[i];
+        c->endpoints[i] = (struct meta_controller){
+            .node_id = voter->node_id, .host = str_from(voter->addr.host), .port = voter->addr.port};
+    }
+    config.controllers = c->endpoints;
+    config.controllers_count = c->options.voters_count;
+    return config;
+}
+
+void drive_init(struct controller *c)
+{
+    struct core_config config = make_config(c);
+    core_init(&c->core, &config);
+    c->has_core = true;
+}
+
+void drive_prepare(struct controller *c)
+{
+    list_init(&c->probes);
+    map_init(&c->pendings);
+    env_timer_init(&c->core_timer, core_timer_fired);
+    env_task_init(&c->resign_task, resign);
+}
+
+void drive_free(struct controller *c)
+{
+    if (!c->has_core)
+        return;
+    env_timer_cancel(c->env, &c->core_timer);
+    env_task_cancel(&c->resign_task);
+    while (!list_empty(&c->probes)) {
+        struct probe *probe = CONTAINER_OF(c->probes.next, struct probe, link);
+        list_remove(&probe->link);
+        env_timer_cancel(c->env, &probe->timer);
+        probe->controller = NULL;
+        env_conn_close(probe->conn);
+    }
+    uint32_t pos = 0;
+    uint64_t token;
+    void *pending;
+    while (map_next(&c->pendings, &pos, &token, &pending))
+        free(pending);
+    map_free(&c->pendings);
+    core_free(&c->core);
+    c->has_core = false;
+}
