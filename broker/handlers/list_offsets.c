@@ -7,6 +7,7 @@
 #include "proto/kafka/messages.h"
 
 #define READ_COMMITTED 1
+#define EPOCH_VERSION  4 /* the first with leader epochs */
 
 static int32_t lookup_begin(const void *in, void *out)
 {
@@ -34,8 +35,17 @@ static void lookup_run(const void *request, const void *in, void *out, struct pa
                                                &answer->timestamp, &answer->leader_epoch);
 }
 
+static void forget_epochs(struct kafka_list_offsets_response *response)
+{
+    for (int32_t t = 0; t < response->topics_count; t++)
+        for (int32_t p = 0; p < response->topics[t].partitions_count; p++)
+            response->topics[t].partitions[p].leader_epoch = -1;
+}
+
 static void lookup_finish(struct request *rq, void *response)
 {
+    if (rq->header.api_version < EPOCH_VERSION)
+        forget_epochs(response);
     request_respond(rq, list_offsets, response);
 }
 

@@ -8,7 +8,8 @@
 #include "proto/kafka/error.h"
 #include "proto/kafka/messages.h"
 
-#define PRODUCE_ID_VERSION 13 /* topic ids in place of names (KIP-516) */
+#define PRODUCE_HINT_VERSION 10 /* where to go instead (KIP-951) */
+#define PRODUCE_ID_VERSION   13 /* topic ids in place of names (KIP-516) */
 
 struct produce_part {
     struct scatter_part scatter;
@@ -70,8 +71,11 @@ static void part_done(struct partition_wait *wait, int16_t error)
 }
 
 /* KIP-951: saves the client a round trip. */
-static void hint_leader(struct kafka_produce_response_partition *out, int32_t leader, int32_t leader_epoch)
+static void hint_leader(const struct request *rq, struct kafka_produce_response_partition *out,
+                        int32_t leader, int32_t leader_epoch)
 {
+    if (rq->header.api_version < PRODUCE_HINT_VERSION)
+        return;
     out->current_leader.leader_id = leader;
     out->current_leader.leader_epoch = leader_epoch;
 }
@@ -92,7 +96,7 @@ static void report_error(struct produce_part *part, const struct partition_appen
     if (result->error == KAFKA_NOT_LEADER_OR_FOLLOWER && p) {
         struct partition_view view;
         partition_get(p, &view);
-        hint_leader(out, view.leader, view.leader_epoch);
+        hint_leader(part->scatter.scatter->rq, out, view.leader, view.leader_epoch);
     }
 }
 
@@ -149,7 +153,7 @@ static void part_place(struct produce_op *op, struct produce_part *part,
     if (error == KAFKA_NONE && part->in->records.len <= 0)
         error = KAFKA_INVALID_RECORD;
     else if (error != KAFKA_NONE && place.state)
-        hint_leader(part->out, place.state->leader, place.state->leader_epoch);
+        hint_leader(rq, part->out, place.state->leader, place.state->leader_epoch);
     if (error == KAFKA_NONE && !scatter_add(&op->scatter, &part->scatter, &place))
         error = KAFKA_NOT_ENOUGH_REPLICAS; /* no memory for the hop: nothing happened, the client retries */
     part->out->error_code = error;
