@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A look at, and a hand in, the disk from outside: checkers read files, damage flips bits. */
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/sim/world/disk_int.h"
+
+enum err disk_peek(struct process *process, const char *path, uint64_t offset, void *buf, size_t cap,
+                   size_t *ret_len)
+{
+    const struct inode *inode = path_find(process->disk, path);
+    if (inode == NULL || inode->is_dir)
+        return ERR_NOT_FOUND;
+    *ret_len = inode_read(inode, offset, buf, cap);
+    return OK;
+}
+
+uint64_t disk_file_size(struct process *process, const char *path)
+{
+    const struct inode *inode = path_find(process->disk, path);
+    return inode != NULL && !inode->is_dir ? inode->v_size : 0;
+}
+
+typedef bool (*walk_fn)(void *ctx, const char *path, uint64_t size);
+
+static bool walk_below(const struct inode *dir, char *path, size_t len, walk_fn each, void *ctx)
+{
+    for (uint32_t i = 0; i < dir->v_names.count; i++) {
+        const struct name_entry *entry = &dir->v_names.at[i];
+        int added = snprintf(path + len, PATH_MAX_LEN - len, "/%s", entry->name);
+        ASSERT(added > 0 && len + (size_t)added < PATH_MAX_LEN);
+        bool go_on = entry->inode->is_dir ? walk_below(entry->inode, path, len + (size_t)added, each, ctx)
+                                          : each(ctx, path, entry->inode->v_size);
+        path[len] = '\0';
+        if (!go_on)
+            return false;
+    }
+    return true;
+}
+
+void disk_walk(struct process *process, const char *dir, walk_fn each, void *ctx)
+{
+    char path[PATH_MAX_LEN];
+    const struct inode *inode = path_find(process->disk, dir);
+    size_t len = (size_t)snprintf(path, sizeof(path), "%s", strcmp(dir, "/") == 0 ? "" : dir);
+    if (inode != NULL && inode->is_dir)
+        walk_below(inode, path, len, each, ctx);
+}
+
+/* -- damage -- */
+
+struct flip {
+    const char *part;
+    uint64_t bytes; /* below all matching files */
+    uint64_t chosen;
+    char path[PATH_MAX_LEN];
+};
+
+static bool flip_count(void *ctx, const char *path, uint64_t size)
+{
+    struct flip *flip = ctx;
+    if (strstr(path, flip->part) != NULL)
+        flip->bytes += size;
+    return true;
+}
+
+static bool flip_find(void *ctx, const char *path, uint64_t size)
+{
+    struct flip *flip = ctx;
+    if (strstr(path, flip->part) == NULL)
+        return true;
+    if (flip->chosen >= size) {
+        flip->chosen -= size;
+        return true;
+    }
+    snprintf(flip->path, sizeof(flip->path), "%s", path);
+    return false;
+}
+
+/* A page of its own, so that no capture changes with it. */
+static void slot_flip(struct page_slot *slot, size_t at, uint8_t mask)
+{
+    struct page *old = slot->page;
+    slot->page = page_copy(old);
+    slot->page->bytes[at] ^= mask;
+    page_unref(old);
+}
+
+bool disk_flip_bit(struct process *process, const char *path_part, char *path, size_t size)
+{
+    struct world *world = process->world;
+    struct flip flip = {.part = path_part != NULL ? path_part : ""};
+    disk_walk(process, "/", flip_count, &flip);
+    if (flip.bytes == 0)
+        return false;
+    flip.chosen = world_below(world, flip.bytes);
+    disk_walk(process, "/", flip_find, &flip);
+    struct inode *inode = path_find(process->disk, flip.path);
+    uint32_t index = (uint32_t)(flip.chosen / PAGE_BYTES);
+    if (index >= inode->slot_count || inode->v[index].page == NULL)
+        return false; /* a hole: nothing is stored there */
+    uint8_t mask = (uint8_t)(1u << world_below(world, 8));
+    slot_flip(&inode->v[index], flip.chosen % PAGE_BYTES, mask);
+    if (inode->d[index].page != NULL)
+        slot_flip(&inode->d[index], flip.chosen % PAGE_BYTES, mask);
+    world->bites.bits_flipped++;
+    world_trace(world, "%s: bit flipped in %s at %llu", process->name, flip.path,
+                (unsigned long long)flip.chosen);
+    if (path != NULL)
+        snprintf(path, size, "%s:%llu", flip.path, (unsigned long long)flip.chosen);
+    return true;
+}
+
+bool disk_chop(struct process *process, const char *path, uint64_t size)
+{
+    struct inode *inode = path_find(process->disk, path);
+    if (inode == NULL || inode->is_dir || inode->v_size <= size)
+        return false;
+    inode_truncate(inode, size);
+    file_capture_apply(inode_capture(inode), true);
+    world_trace(process->world, "%s: %s cut to %llu bytes", process->name, path, (unsigned long long)size);
+    return true;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The book of builds with a sanitizer: it tells us of every allocation; blocks of processes are kept in a
+ * table by address. */
+#include "tests/sim/world/sim_heap.h"
+
+#ifdef SIM_HEAP_HOOKS
+
+#include <sanitizer/allocator_interface.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define TABLE_CAP (1u << 22) /* blocks at once, a power of two */
+
+struct entry {
+    const volatile void *p; /* NULL: never used; TOMB: free again */
+    uint32_t slot;
+    uint32_t size;
+};
+
+#define TOMB ((const volatile void *)(uintptr_t)1)
+
+static struct entry *table;
+static size_t table_used; /* entries that are not NULL */
+static int present;
+static size_t slot_bytes[SIM_HEAP_SLOTS], slot_blocks[SIM_HEAP_SLOTS];
+
+static uint32_t place_of(const volatile void *p)
+{
+    return (uint32_t)(((uintptr_t)p >> 4) * 0x9e3779b97f4a7c15u >> 40) & (TABLE_CAP - 1);
+}
+
+static void on_malloc(const volatile void *p, size_t size)
+{
+    if (present == SIM_HEAP_HOST || p == NULL)
+        return;
+    if (table_used > TABLE_CAP / 4 * 3)
+        abort();
+    uint32_t at = place_of(p);
+    while (table[at].p != NULL && table[at].p != TOMB)
+        at = (at + 1) & (TABLE_CAP - 1);
+    table_used += table[at].p == NULL;
+    table[at] = (struct entry){.p = p, .slot = (uint32_t)present, .size = (uint32_t)size};
+    slot_bytes[present] += size;
+    slot_blocks[present]++;
+}
+
+static void on_free(const volatile void *p)
+{
+    if (p == NULL || table == NULL)
+        return;
+    for (uint32_t at = place_of(p); table[at].p != NULL; at = (at + 1) & (TABLE_CAP - 1)) {
+        if (table[at].p != p)
+            continue;
+        slot_bytes[table[at].slot] -= table[at].size;
+        slot_blocks[table[at].slot]--;
+        table[at].p = TOMB;
+        return;
+    }
+}
+
+static void table_open(void)
+{
+    void *got = mmap(NULL, sizeof(struct entry) * TABLE_CAP, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (got == MAP_FAILED)
+        abort();
+    table = got;
+    __sanitizer_install_malloc_and_free_hooks(on_malloc, on_free);
+}
+
+int sim_heap_enter(int slot)
+{
+    int before = present;
+    if (table == NULL && slot != SIM_HEAP_HOST)
+        table_open();
+    present = slot;
+    return before;
+}
+
+void sim_heap_drop(int slot)
+{
+    int before = sim_heap_enter(SIM_HEAP_HOST);
+    for (uint32_t at = 0; table != NULL && at < TABLE_CAP && slot_blocks[slot] > 0; at++)
+        if (table[at].p != NULL && table[at].p != TOMB && table[at].slot == (uint32_t)slot)
+            free((void *)(uintptr_t)table[at].p);
+    if (table_used > TABLE_CAP / 2) { /* mostly tombs of long runs */
+        bool empty = true;
+        for (int i = 0; i < SIM_HEAP_SLOTS; i++)
+            empty = empty && slot_blocks[i] == 0;
+        if (empty) {
+            memset(table, 0, sizeof(struct entry) * TABLE_CAP);
+            table_used = 0;
+        }
+    }
+    sim_heap_enter(before);
+}
+
+size_t sim_heap_bytes(int slot)
+{
+    return slot_bytes[slot];
+}
+
+size_t sim_heap_blocks(int slot)
+{
+    return slot_blocks[slot];
+}
+
+#endif

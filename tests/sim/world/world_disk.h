@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Faults of a process's disk. Part of world.h. */
+#ifndef SLUICE_SIM_WORLD_WORLD_DISK_H
+#define SLUICE_SIM_WORLD_WORLD_DISK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/err.h"
+
+struct process;
+
+enum disk_act { DISK_READ, DISK_WRITE, DISK_SYNC, DISK_ACT_COUNT };
+
+/* The n-th act from now on fails with err (1: the next one), and times - 1 more after it. path_part: only on
+ * files whose path holds it; NULL: any. Stands until it has bitten or disk_mend(). */
+void disk_fail(struct process *process, enum disk_act act, uint32_t nth, uint32_t times, enum err err,
+               const char *path_part);
+void disk_mend(struct process *process); /* no fault stands any more; capacity as given */
+
+void disk_stall(struct process *process, uint64_t for_us); /* whatever waits for the disk waits longer */
+void disk_slow(struct process *process, uint32_t factor);  /* 1: as it was */
+void disk_set_capacity(struct process *process, uint64_t bytes); /* UINT64_MAX: endless */
+uint64_t disk_used(const struct process *process);
+
+/* The process dies right before (or after) its n-th change of the disk from now on: write, truncate, create,
+ * rename, remove, sync. 0: not. */
+void disk_die_at(struct process *process, uint32_t nth, bool after, int death);
+
+/* Changes of the disk so far, of the kind counted by disk_die_at(). */
+uint64_t disk_changes(const struct process *process);
+
+/* Flips one bit somewhere in a file whose path holds path_part, at rest and in the cache. False when there is
+ * no such byte. path (may be NULL) gets "path:offset", at most size bytes. */
+bool disk_flip_bit(struct process *process, const char *path_part, char *path, size_t size);
+
+/* An empty disk in place of the old one. The process must be dead. */
+void disk_replace(struct process *process);
+
+/* The bytes of a file as the process would read them: *ret_len at most cap. For checkers. */
+enum err disk_peek(struct process *process, const char *path, uint64_t offset, void *buf, size_t cap,
+                   size_t *ret_len);
+uint64_t disk_file_size(struct process *process, const char *path); /* 0 when missing */
+
+/* Every file below dir, by path, in byte order. each returns false to stop. */
+void disk_walk(struct process *process, const char *dir,
+               bool (*each)(void *ctx, const char *path, uint64_t size), void *ctx);
+
+/* Cuts a file short, at rest and in the cache (damage). False when it is missing or shorter. */
+bool disk_chop(struct process *process, const char *path, uint64_t size);
+
+#endif
