@@ -152,9 +152,25 @@ void disk_set_capacity(struct process *process, uint64_t bytes)
     process->disk->capacity = bytes;
 }
 
+static uint64_t used_below(struct inode *inode, uint64_t mark)
+{
+    uint64_t used = 0;
+    if (inode->mark == mark)
+        return 0;
+    inode->mark = mark;
+    for (uint32_t i = 0; i < inode->v_names.count; i++)
+        used += used_below(inode->v_names.at[i].inode, mark);
+    return used + (uint64_t)inode->v_pages * PAGE_BYTES;
+}
+
+/* What has a name or is open. */
 uint64_t disk_used(const struct process *process)
 {
-    return process->disk->used;
+    struct disk *disk = process->disk;
+    uint64_t mark = ++disk->seq, used = used_below(disk->root, mark);
+    list_for_each (it, &disk->handles)
+        used += used_below(CONTAINER_OF(it, struct sim_file, link)->inode, mark);
+    return used;
 }
 
 uint64_t disk_changes(const struct process *process)
@@ -311,8 +327,9 @@ static enum err sim_disk_space(struct env *env, const char *path, uint64_t *ret_
     const struct disk *disk = disk_of(env);
     if (path_find(disk_of(env), path) == NULL)
         return ERR_NOT_FOUND;
+    uint64_t used = disk_used(disk->process);
     *ret_total = disk->capacity == UINT64_MAX ? ENDLESS_TOTAL : disk->capacity;
-    *ret_free = *ret_total > disk->used ? *ret_total - disk->used : 0;
+    *ret_free = *ret_total > used ? *ret_total - used : 0;
     return OK;
 }
 

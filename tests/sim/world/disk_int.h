@@ -42,6 +42,7 @@ struct inode {
     bool is_dir;
     /* of a file */
     uint64_t v_size, v_size_seq, d_size, d_size_seq;
+    uint32_t v_pages; /* slots of v with a page */
     struct page_slot *v, *d;
     uint8_t *flags;
     uint32_t slot_count; /* of v, d and flags */
@@ -50,6 +51,7 @@ struct inode {
     struct sim_file *locker;
     /* of a directory */
     struct names v_names, d_names;
+    uint64_t mark; /* of the last count of what is used */
 };
 
 enum dir_op_kind { DIR_LINK, DIR_UNLINK, DIR_RENAME };
@@ -94,7 +96,7 @@ struct disk {
     struct inode *root;
     struct list inodes, dir_ops, captures, handles;
     uint64_t seq;
-    uint64_t capacity, used; /* used: of pages as processes see them */
+    uint64_t capacity;
     uint64_t stalled_until_us;
     uint32_t slowness;
     uint64_t changes;
@@ -116,7 +118,6 @@ struct sim_file {
 };
 
 /* -- inode.c: contents of files -- */
-
 struct inode *inode_new(struct disk *disk, bool is_dir);
 struct inode *inode_ref(struct inode *inode);
 void inode_unref(struct inode *inode);
@@ -126,17 +127,18 @@ enum err inode_write(struct inode *inode, uint64_t offset, const void *p, size_t
 void inode_truncate(struct inode *inode, uint64_t size);
 void inode_write_back(struct inode *inode); /* some dirty pages become durable by themselves */
 
+/* What a sync of one file covers; done: it becomes durable, or (not ok) is lost to every later sync. */
 struct file_capture *inode_capture(struct inode *inode);
 void file_capture_apply(struct file_capture *capture, bool ok);
 void file_capture_free(struct file_capture *capture);
 /* Power cut: v and d become one of the states that the disk may be in. */
 void inode_settle(struct inode *inode, uint32_t keep_percent);
 
-struct page *page_copy(const struct page *page); /* of NULL: zeros */
+/* Pages are shared by count; NULL is a page of zeros. */
+struct page *page_copy(const struct page *page);
 void page_unref(struct page *page);
 
 /* -- names.c: directories -- */
-
 struct inode *names_get(const struct names *names, const char *name);
 void names_set(struct names *names, const char *name, struct inode *inode); /* takes a reference of its own */
 void names_remove(struct names *names, const char *name);
@@ -148,6 +150,7 @@ struct inode *path_find(struct disk *disk, const char *path);
 /* The directory that holds (or would hold) path, and its last component in name. NULL when it is missing. */
 struct inode *path_parent(struct disk *disk, const char *path, char name[PATH_MAX_LEN]);
 
+/* A change of names waits for a sync of its directory; at a power cut each is kept or not. */
 void dir_op_add(struct disk *disk, enum dir_op_kind kind, struct inode *dir, const char *name,
                 struct inode *to_dir, const char *to_name, struct inode *inode);
 void dir_op_apply(struct dir_op *op); /* makes it durable, and forgets it */
@@ -155,7 +158,6 @@ void dir_op_forget(struct dir_op *op);
 void dirs_settle(struct disk *disk, uint32_t keep_percent);
 
 /* -- capture.c -- */
-
 struct capture *capture_new(struct disk *disk);
 void capture_add_file(struct capture *capture, struct inode *inode);
 void capture_add_all(struct capture *capture, struct disk *disk);
@@ -164,7 +166,6 @@ void capture_finish(struct capture *capture, bool ok); /* frees it */
 void capture_drop(struct capture *capture);
 
 /* -- disk.c -- */
-
 /* The error that this act meets, if a fault stands for it. */
 enum err disk_meets(struct disk *disk, enum disk_act act, const char *path);
 /* Around each change: the process may die here. */
@@ -175,7 +176,6 @@ uint64_t disk_takes_us(struct disk *disk, uint64_t at_us, uint32_t base_us);
 struct disk *disk_of(struct env *env);
 
 /* -- file.c -- */
-
 enum err sim_file_open(struct env *env, const char *path, int flags, struct env_file **ret_file);
 void sim_dir_sync(struct env *env, const char *path, struct env_io *io);
 void handles_drop(struct disk *disk);

@@ -30,7 +30,7 @@ static enum err open_inode(struct disk *disk, const char *path, int flags, struc
     }
     if (!(flags & ENV_OPEN_CREATE) || dir == NULL)
         return ERR_NOT_FOUND;
-    if (disk->used >= disk->capacity) {
+    if (disk->capacity != UINT64_MAX && disk_used(disk->process) >= disk->capacity) {
         disk->process->world->bites.no_space++;
         return ERR_NO_SPACE;
     }
@@ -38,7 +38,6 @@ static enum err open_inode(struct disk *disk, const char *path, int flags, struc
     inode = inode_new(disk, false);
     names_set(&dir->v_names, name, inode);
     dir_op_add(disk, DIR_LINK, dir, name, NULL, NULL, inode);
-    disk_change_end(disk);
     *ret_inode = inode;
     return OK;
 }
@@ -64,6 +63,8 @@ enum err sim_file_open(struct env *env, const char *path, int flags, struct env_
         inode->locker = file;
     list_push_back(&disk->handles, &file->link);
     *ret_file = &file->base;
+    disk_change_end(
+        disk); /* if it was made: the process may die here, and holds nothing that is not in a list */
     return OK;
 }
 
@@ -179,7 +180,7 @@ static enum err file_allocate(struct env_file *base, uint64_t offset, uint64_t l
     struct disk *disk = file->process->disk;
     if (!file->writable)
         return ERR_PERMISSION;
-    if (disk->capacity != UINT64_MAX && disk->used + len > disk->capacity) {
+    if (disk->capacity != UINT64_MAX && disk_used(disk->process) + len > disk->capacity) {
         disk->process->world->bites.no_space++;
         return ERR_NO_SPACE;
     }

@@ -97,8 +97,6 @@ void inode_unref(struct inode *inode)
     if (inode == NULL || --inode->refs > 0)
         return;
     for (uint32_t i = 0; i < inode->slot_count; i++) {
-        if (inode->v[i].page != NULL)
-            inode->disk->used -= PAGE_BYTES;
         page_unref(inode->v[i].page);
         page_unref(inode->d[i].page);
     }
@@ -137,8 +135,7 @@ size_t inode_read(const struct inode *inode, uint64_t offset, void *buf, size_t 
 static struct page *page_to_write(struct inode *inode, uint32_t index)
 {
     struct page_slot *slot = &inode->v[index];
-    if (slot->page == NULL)
-        inode->disk->used += PAGE_BYTES;
+    inode->v_pages += slot->page == NULL;
     if (slot->page == NULL || slot->page->refs > 1)
         slot_set(slot, page_copy(slot->page), slot->seq);
     slot_make_dirty(inode, index);
@@ -155,12 +152,18 @@ enum err inode_write(struct inode *inode, uint64_t offset, const void *p, size_t
 {
     const uint8_t *in = p;
     struct disk *disk = inode->disk;
+    uint64_t room = UINT64_MAX;
+    if (disk->capacity != UINT64_MAX) {
+        uint64_t used = disk_used(disk->process);
+        room = disk->capacity > used ? disk->capacity - used : 0;
+    }
     slots_need(inode, (offset + len + PAGE_BYTES - 1) / PAGE_BYTES);
     for (size_t at = 0; at < len;) {
         uint32_t index = (uint32_t)((offset + at) / PAGE_BYTES);
         size_t in_page = (offset + at) % PAGE_BYTES, step = MIN(len - at, PAGE_BYTES - in_page);
-        if (inode->v[index].page == NULL && disk->used + PAGE_BYTES > disk->capacity)
+        if (inode->v[index].page == NULL && room < PAGE_BYTES)
             return ERR_NO_SPACE;
+        room -= inode->v[index].page == NULL ? PAGE_BYTES : 0;
         memcpy(page_to_write(inode, index)->bytes + in_page, in + at, step);
         at += step;
         if (offset + at > inode->v_size)
@@ -176,7 +179,7 @@ void inode_truncate(struct inode *inode, uint64_t size)
         struct page_slot *slot = &inode->v[i];
         if (slot->page == NULL)
             continue;
-        inode->disk->used -= PAGE_BYTES;
+        inode->v_pages--;
         slot_set(slot, NULL, slot->seq);
         slot_make_dirty(inode, (uint32_t)i);
     }
@@ -305,11 +308,9 @@ static void inode_adopt(struct inode *inode, uint64_t size)
 {
     for (uint32_t i = 0; i < inode->slot_count; i++) {
         struct page_slot *v = &inode->v[i], *d = &inode->d[i];
-        if (v->page != NULL)
-            inode->disk->used -= PAGE_BYTES;
+        inode->v_pages -= v->page != NULL;
         slot_set(v, page_ref(d->page), d->seq);
-        if (v->page != NULL)
-            inode->disk->used += PAGE_BYTES;
+        inode->v_pages += v->page != NULL;
         inode->flags[i] = 0;
     }
     inode->dirty_count = 0;

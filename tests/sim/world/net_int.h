@@ -105,14 +105,12 @@ struct listener {
 };
 
 /* -- queues of segments -- */
-
 struct seg *seg_new(enum seg_kind kind, size_t len);
 void segs_push(struct seg_queue *queue, struct seg *seg);
 struct seg *segs_pop(struct seg_queue *queue); /* NULL when empty */
 void segs_clear(struct seg_queue *queue);
 
 /* -- wire.c -- */
-
 struct wire *wire_new(struct process *from, struct process *to, struct conn *client,
                       const struct env_addr *addr);
 /* Takes seg. depart_us: when it leaves. */
@@ -125,7 +123,6 @@ void wire_lose(struct wire *wire, int side); /* what `side` has in flight is los
 void wire_handshake_start(struct wire *wire, uint64_t depart_us);
 
 /* -- conn.c -- */
-
 struct conn *conn_new(struct loop *loop, struct wire *wire, int side);
 void conn_arrived(struct conn *conn, struct seg *seg); /* takes seg */
 void conn_connected(struct conn *conn);
@@ -134,7 +131,6 @@ void conn_room(struct conn *conn);
 void conn_abandon(struct conn *conn); /* without a word to the owner, whose process is dead */
 
 /* -- listener.c -- */
-
 /* Who listens on process's port; NULL: nobody. loopback: asked from the process itself. */
 struct listener *listener_find(struct process *process, uint16_t port, bool loopback);
 void listener_offer(struct listener *listener, struct conn *conn);
@@ -144,7 +140,6 @@ void listener_withdraw(struct listener *listener); /* closes what waits in its b
 struct process *host_find(struct process *from, const char *host, bool *ret_loopback);
 
 /* -- file.c -- */
-
 enum err sim_file_read(struct env_file *file, uint64_t offset, void *buf, size_t len, size_t *ret_len);
 struct env_file *sim_file_ref(struct env_file *file);
 

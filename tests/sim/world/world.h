@@ -37,9 +37,12 @@ struct world_bites {
     uint64_t sectors_dropped, sectors_torn, names_dropped, assertions;
 };
 
+/* An empty world. options is copied; its trace stays the caller's. Never NULL. */
 struct world *world_new(const struct world_options *options);
 void world_free(struct world *world); /* with all processes, without their destructors */
 
+/* Where it stands: true time since its beginning, its generator (for choices of the simulator's own), the
+ * hash of all that happened, faults. */
 uint64_t world_now_us(const struct world *world);
 struct prng *world_prng(struct world *world);
 uint64_t world_hash(const struct world *world);
@@ -65,7 +68,6 @@ void world_run(struct world *world, uint64_t until_us);
 bool world_run_until(struct world *world, uint64_t limit_us, bool (*done)(void *ctx), void *ctx);
 
 /* -- processes (process.c) -- */
-
 enum world_death {
     DEATH_KILL,  /* the process: the page cache survives, the kernel closes its connections */
     DEATH_POWER, /* the machine: nothing answers, what was not synced may be lost */
@@ -91,13 +93,20 @@ void process_kill(struct process *process, enum world_death death);
  * blocks. Outside only. */
 size_t process_end(struct process *process);
 
+/* Whether it runs now, and how often it was started. */
 bool process_alive(const struct process *process);
 uint32_t process_starts(const struct process *process);
+
+/* Its main loop, stops, and what its clocks do. */
 struct env *process_env(const struct process *process);       /* of its main loop; NULL when dead */
 void process_pause(struct process *process, uint64_t for_us); /* SIGSTOP, then SIGCONT */
 void process_set_skew(struct process *process, int32_t ppm);  /* of both clocks, from now on */
+
+/* The wall clock alone: ms forward (or back); frozen: it stands. */
 void process_wall_jump(struct process *process, int64_t ms);
 void process_wall_freeze(struct process *process, bool frozen);
+
+/* fn is called in the simulator's memory after each death that was not process_end()'s, why: one line. */
 void process_on_death(struct process *process,
                       void (*fn)(void *ctx, struct process *process, const char *why), void *ctx);
 
@@ -105,7 +114,6 @@ void process_on_death(struct process *process,
 int process_heap_slot(const struct process *process);
 
 /* -- network (link.c) -- */
-
 void world_cut(struct world *world, const struct process *from, const struct process *to,
                bool cut); /* one way */
 bool world_is_cut(const struct world *world, const struct process *from, const struct process *to);

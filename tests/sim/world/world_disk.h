@@ -22,6 +22,8 @@ void disk_mend(struct process *process); /* no fault stands any more; capacity a
 void disk_stall(struct process *process, uint64_t for_us); /* whatever waits for the disk waits longer */
 void disk_slow(struct process *process, uint32_t factor);  /* 1: as it was */
 void disk_set_capacity(struct process *process, uint64_t bytes); /* UINT64_MAX: endless */
+
+/* Bytes of pages in use. */
 uint64_t disk_used(const struct process *process);
 
 /* The process dies right before (or after) its n-th change of the disk from now on: write, truncate, create,

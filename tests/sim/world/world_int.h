@@ -98,7 +98,6 @@ struct process {
 };
 
 /* -- memory: the simulator's own while inside the seam -- */
-
 static inline int host_enter(void)
 {
     return sim_heap_enter(SIM_HEAP_HOST);
@@ -109,11 +108,11 @@ static inline void host_leave(int slot)
     sim_heap_enter(slot);
 }
 
+/* In the simulator's memory, whoever runs. */
 void *host_alloc(size_t size); /* zeroed, in the simulator's memory whoever runs; never NULL */
 void host_free(void *p);
 
 /* -- chance -- */
-
 static inline uint64_t world_below(struct world *world, uint64_t bound)
 {
     return prng_below(&world->prng, bound);
@@ -123,7 +122,6 @@ static inline uint64_t world_below(struct world *world, uint64_t bound)
 bool world_unlucky(struct world *world, uint32_t one_in);
 
 /* -- loops (loop.c) -- */
-
 struct loop *loop_of(struct env *env);
 struct loop *loop_new(struct process *process, const char *name);
 void loop_forget(struct loop *loop);               /* frees it without running anything of the process */
@@ -137,17 +135,16 @@ void loop_spend(struct loop *loop, uint64_t us); /* the turn takes that much lon
 bool process_run(struct process *process, struct loop *loop, void (*fn)(void *arg), void *arg);
 
 /* -- processes (process.c) -- */
-
 uint64_t process_mono_us(const struct process *process, uint64_t world_us);
 uint64_t process_world_us(const struct process *process,
                           uint64_t mono_us); /* first moment at which the clock shows that or more */
 void process_dispose(struct process *process, enum world_death death, const char *why);
 
 /* -- connections (conn.c, wire.c, listener.c, link.c) -- */
-
 extern const struct env_net_ops sim_net_ops;
 extern const struct env_conn_ops sim_conn_ops;
 
+/* Between the files of the network. */
 uint64_t link_arrival_us(struct world *world, int from, int to, uint64_t at_us, size_t len);
 void conns_flush(struct loop *loop);
 void process_drop_net(struct process *process, enum world_death death);
@@ -156,7 +153,6 @@ void wires_retry(struct world *world, int from, int to); /* the link is open aga
 void wires_free(struct world *world);
 
 /* -- disk (disk.c and others) -- */
-
 extern const struct env_disk_ops sim_disk_ops;
 struct disk *disk_new(struct process *process);
 void disk_free(struct disk *disk);
