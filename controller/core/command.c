@@ -59,12 +59,22 @@ static struct command *command_new(struct core *core)
     return command;
 }
 
+/* Heartbeats and registrations are let through: they seldom propose, and refusing them would cost sessions.
+ */
+static bool is_throttled(const struct core *core, enum core_reply_type type)
+{
+    if (core->waiters_count == CORE_WAITERS_MAX)
+        return true;
+    bool vital = type == CORE_REPLY_HEARTBEAT || type == CORE_REPLY_REGISTER_BROKER;
+    return !vital && core->proposed_token - core->committed_token >= CORE_INFLIGHT_MAX;
+}
+
 struct command *command_begin(struct core *core, uint64_t now_us, uint64_t token, enum core_reply_type type)
 {
     event_begin(core, now_us);
     if (!core->active)
         return refuse_at_once(core, token, type, KAFKA_NOT_CONTROLLER);
-    if (core->waiters_count == CORE_WAITERS_MAX)
+    if (is_throttled(core, type))
         return refuse_at_once(core, token, type, KAFKA_THROTTLING_QUOTA_EXCEEDED);
     struct command *command = command_new(core);
     if (!command)

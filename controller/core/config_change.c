@@ -105,7 +105,7 @@ static struct problem check_broker_value(struct command *command, struct str nam
     return reason ? invalid_value(command, item, reason) : NO_PROBLEM;
 }
 
-static struct problem check_broker_name(struct command *command, struct str name)
+struct problem config_check_broker_name(struct command *command, struct str name)
 {
     int64_t id;
     if (name.len == 0)
@@ -119,55 +119,15 @@ static struct problem check_broker_name(struct command *command, struct str name
     return NO_PROBLEM;
 }
 
-static struct problem check_broker(struct command *command, struct str name, const struct config_set *set)
+struct problem config_check_broker(struct command *command, struct str name, const struct config_set *set)
 {
-    struct problem problem = check_broker_name(command, name);
+    struct problem problem = NO_PROBLEM;
     for (int32_t i = 0; i < set->count && problem.error == KAFKA_NONE; i++)
         problem = check_broker_value(command, name, &set->items[i]);
     return problem;
 }
 
-/* --- any resource --- */
-
-static struct problem check_resource(struct command *command, int8_t type, struct str name)
-{
-    if (type == CONFIG_RESOURCE_BROKER)
-        return check_broker_name(command, name);
-    if (type != CONFIG_RESOURCE_TOPIC)
-        return (struct problem){KAFKA_INVALID_REQUEST,
-                                command_text(command, "Resource type %d has no configs here", (int64_t)type)};
-    if (!image_topic_by_name(plan_image(&command->plan), name))
-        return (struct problem){KAFKA_UNKNOWN_TOPIC_OR_PARTITION,
-                                command_text(command, "The topic '%s' does not exist.", name)};
-    return NO_PROBLEM;
-}
-
-struct problem config_check(struct command *command, int8_t type, struct str name,
-                            const struct config_set *set)
-{
-    struct problem problem = check_resource(command, type, name);
-    if (problem.error != KAFKA_NONE)
-        return problem;
-    return type == CONFIG_RESOURCE_TOPIC ? config_check_topic(command, name, set)
-                                         : check_broker(command, name, set);
-}
-
-struct problem config_list_value(struct command *command, int8_t type, struct str name, struct str key,
-                                 struct str *ret_value)
-{
-    const struct image *image = plan_image(&command->plan);
-    bool topic = type == CONFIG_RESOURCE_TOPIC;
-    const struct topic_config *config = topic ? topic_config_find(key) : topic_config_by_broker_name(key);
-    if (!config || config->type != CONFIG_LIST)
-        return (struct problem){
-            KAFKA_INVALID_CONFIG,
-            command_text(command, "Can't append to or subtract from config %s: it is not a list", key)};
-    *ret_value = topic ? topic_config_effective(image, name, config->name, NULL)
-                       : image_config(image, type, name, key);
-    if (ret_value->len < 0)
-        *ret_value = str_from(config->default_value);
-    return NO_PROBLEM;
-}
+/* --- planning --- */
 
 static bool changes_leaders(struct str key)
 {

@@ -28,15 +28,39 @@ struct problem {
 struct problem config_check_topic(struct command *command, struct str topic_name,
                                   const struct config_set *set);
 
-/* Whether the resource exists, and may have these values. type: CONFIG_RESOURCE_*; others are refused. */
-struct problem config_check(struct command *command, int8_t type, struct str name,
-                            const struct config_set *set);
+/* Whether a broker of that name can have configs: a registered id, or empty for the cluster's default. */
+struct problem config_check_broker_name(struct command *command, struct str name);
 
-/* Whether values of the resource can be appended to and subtracted from, and the list as it is now. */
-struct problem config_list_value(struct command *command, int8_t type, struct str name, struct str key,
-                                 struct str *ret_value);
+/* The same as config_check_topic, for the configs of a broker whose name was checked. */
+struct problem config_check_broker(struct command *command, struct str name, const struct config_set *set);
 
-/* Plans the records. True when one of them changes who may lead (a review must follow). */
+/* Plans the records of a checked set. True when one of them changes who may lead (a review must follow). */
 bool config_plan(struct command *command, int8_t type, struct str name, const struct config_set *set);
+
+/* --- the two alter requests --- */
+
+enum config_operation { CONFIG_SET = 0, CONFIG_DELETE = 1, CONFIG_APPEND = 2, CONFIG_SUBTRACT = 3 };
+
+struct config_op {
+    struct str key, value;
+    int8_t operation; /* enum config_operation, not checked yet */
+};
+
+struct config_resource {
+    int8_t type; /* Kafka's resource types; only topics and brokers have configs here */
+    struct str name;
+    struct config_op *ops;
+    int32_t ops_count;
+    struct problem problem; /* out */
+};
+
+/* Room for the resources of a request, NULL when memory is out; and for the operations of one (false: memory
+ * is out). */
+struct config_resource *config_resources(struct command *command, int32_t count);
+bool config_ops(struct command *command, struct config_resource *resource, int32_t count);
+
+/* Judges every resource and plans what is good. replace: configs that are not named are removed. */
+void config_run(struct command *command, struct config_resource *resources, int32_t count, bool replace,
+                bool validate_only);
 
 #endif

@@ -30,10 +30,12 @@
 /* Answers that wait for commits; beyond it requests are refused (THROTTLING_QUOTA_EXCEEDED, nothing was
  * done). */
 #define CORE_WAITERS_MAX 4096
+/* Own proposals in flight; beyond it requests that may propose more are refused in the same way. */
+#define CORE_INFLIGHT_MAX 1024
 /* A plan of independent changes is cut into entries of about this many records; no entry is larger than this
  * when encoded. */
 #define CORE_ENTRY_RECORDS   4000
-#define CORE_ENTRY_BYTES_MAX (16u << 20)
+#define CORE_ENTRY_BYTES_MAX (8u << 20)
 /* Kafka's ProducerIdsBlock, and Kafka's limit of new partitions in one request. */
 #define CORE_PRODUCER_ID_BLOCK          1000
 #define CORE_PARTITIONS_PER_REQUEST_MAX 10000

@@ -98,16 +98,17 @@ const struct core_effects *core_heartbeat(struct core *core, uint64_t now_us, ui
                                           const struct rpc_heartbeat_request *request)
 {
     struct command *command = command_begin(core, now_us, token, CORE_REPLY_HEARTBEAT);
+    struct session *session = session_of(core, request);
+    if (session)
+        note(core, session, request); /* even when the answer has to be refused */
     if (!command)
         return &core->effects;
     const struct image_broker *broker = image_broker(plan_image(&command->plan), request->broker_id);
-    struct session *session = session_of(core, request);
     if (!broker || !session || broker->epoch != request->broker_epoch) {
         command->reply.heartbeat.error = KAFKA_STALE_BROKER_EPOCH;
         command_end(command);
         return &core->effects;
     }
-    note(core, session, request);
     command->reply.heartbeat.caught_up = session->metadata_index >= session->registration_index;
     if (request->want_shutdown)
         step_shutdown(command, broker, session);

@@ -116,7 +116,9 @@ void plan_abort(struct plan *plan)
 struct review {
     struct plan *plan;
     struct partition_goal goal;
-    struct image *base; /* what is walked; the plan's own image moves on meanwhile */
+    struct image *base;                 /* what is walked; the plan's own image moves on meanwhile */
+    const struct image_topic *rules_of; /* whose rules were read last */
+    struct partition_rules rules;
 };
 
 /* Cheap test that spares most partitions the full computation. */
@@ -129,21 +131,28 @@ static bool all_active(const struct image *brokers, const int32_t *ids, int32_t 
     return true;
 }
 
-static bool is_settled(const struct review *review, const struct image_partition *p,
-                       const struct partition_rules *rules)
+static bool is_settled(const struct review *review, const struct image_partition *p)
 {
-    return p->leader != NODE_NONE && p->isr_count > 0 && p->last_known_elr_count == 0 &&
-           (p->elr_count == 0 || p->isr_count < MIN(rules->min_isr, p->replicas_count)) &&
-           (review->goal.lost_data_id == NODE_NONE || p->elr_count == 0) &&
+    return p->leader != NODE_NONE && p->isr_count > 0 && p->elr_count == 0 && p->last_known_elr_count == 0 &&
            all_active(plan_image(review->plan), p->isr, p->isr_count);
 }
 
+/* Read only for topics that have something to change. */
+static const struct partition_rules *rules_for(struct review *review, const struct image_topic *topic)
+{
+    if (review->rules_of != topic)
+        review->rules = partition_rules_of(plan_image(review->plan), topic);
+    review->rules_of = topic;
+    return &review->rules;
+}
+
 static void review_partition(struct review *review, const struct image_topic *topic,
-                             const struct image_partition *p, const struct partition_rules *rules)
+                             const struct image_partition *p)
 {
     struct partition_change change;
-    if (is_settled(review, p, rules))
+    if (is_settled(review, p))
         return;
+    const struct partition_rules *rules = rules_for(review, topic);
     if (!partition_change_make(plan_image(review->plan), topic->id, p, rules, &review->goal, &change))
         return;
     plan_partition(review->plan, &change.record);
@@ -153,9 +162,8 @@ static void review_partition(struct review *review, const struct image_topic *to
 static bool review_topic(void *ctx, const struct image_topic *topic)
 {
     struct review *review = ctx;
-    struct partition_rules rules = partition_rules_of(plan_image(review->plan), topic);
     for (int32_t i = 0; i < topic->partitions_count; i++)
-        review_partition(review, topic, image_partition(review->base, topic, i), &rules);
+        review_partition(review, topic, image_partition(review->base, topic, i));
     return review->plan->err == OK;
 }
 

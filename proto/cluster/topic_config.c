@@ -227,8 +227,7 @@ bool config_parse_double(struct str text, double *ret_value)
 
 /* --- validation --- */
 
-/* The next item of a comma-separated list, trimmed. */
-static struct str next_item(struct str *list)
+struct str config_next_item(struct str *list)
 {
     int32_t len = 0;
     while (len < list->len && list->p[len] != ',')
@@ -244,7 +243,7 @@ static bool is_choice(const char *choices, struct str value)
 {
     struct str list = str_from(choices);
     while (list.len > 0) {
-        if (str_eq(next_item(&list), value))
+        if (str_eq(config_next_item(&list), value))
             return true;
     }
     return false;
@@ -253,7 +252,7 @@ static bool is_choice(const char *choices, struct str value)
 static const char *list_refusal(const struct topic_config *config, struct str value)
 {
     while (config->choices && value.len > 0) {
-        if (!is_choice(config->choices, next_item(&value)))
+        if (!is_choice(config->choices, config_next_item(&value)))
             return "an item of the list is not one of the allowed values";
     }
     return NULL;

@@ -69,4 +69,8 @@ bool config_parse_int(struct str text, int64_t *ret_value);
 bool config_parse_bool(struct str text, bool *ret_value);     /* true / false in any case */
 bool config_parse_double(struct str text, double *ret_value); /* digits with one point, optional exponent */
 
+/* Takes the next item off a comma-separated list; blanks around items do not count. The list is through when
+ * its len is 0. */
+struct str config_next_item(struct str *list);
+
 #endif

@@ -9,11 +9,12 @@
 #include "common/base/assert.h"
 #include "controller/core/core.h"
 #include "proto/kafka/api.h"
+#include "proto/kafka/error.h"
 #include "proto/kafka/gen/create_topics.h"
 
 #define BROKERS  3
 #define TOPICS   10
-#define INFLIGHT 200
+#define INFLIGHT (CORE_INFLIGHT_MAX + 100)
 
 struct world {
     struct core core;
@@ -108,7 +109,7 @@ static void create_topics(struct world *w)
     }
 }
 
-static void start(struct world *w)
+static void start_empty(struct world *w)
 {
     struct core_config config = core_config_defaults();
     config.cluster_id = (struct uuid){{1}};
@@ -119,6 +120,11 @@ static void start(struct world *w)
     commit(w, w->count);
     for (int32_t id = 1; id <= BROKERS; id++)
         bring_up(w, id);
+}
+
+static void start(struct world *w)
+{
+    start_empty(w);
     create_topics(w);
     ck_assert_uint_eq(image_partition_count(w->image), TOPICS * CORE_PARTITIONS_PER_REQUEST_MAX);
 }
@@ -206,8 +212,55 @@ START_TEST(a_new_controller_finishes_what_the_former_left)
 }
 END_TEST
 
+static int16_t ask_for_ids(struct world *w)
+{
+    struct rpc_producer_ids_request request = {1, image_broker(w->image, 1)->epoch};
+    const struct core_effects *effects = core_producer_ids(&w->core, 0, 5, &request);
+    take(w, effects);
+    bool answered = effects->count > 0 && effects->items[0].type == FX_REPLY;
+    return answered ? effects->items[0].reply.producer_ids.error : -1;
+}
+
+START_TEST(with_too_much_in_flight_only_vital_requests_get_through)
+{
+    struct world w;
+    start_empty(&w);
+    for (int i = 0; i < CORE_INFLIGHT_MAX; i++)
+        ck_assert_int_eq(ask_for_ids(&w), -1); /* waits for its commit */
+    ck_assert_int_eq(ask_for_ids(&w), KAFKA_THROTTLING_QUOTA_EXCEEDED);
+    ck_assert_int_eq(w.count, CORE_INFLIGHT_MAX);
+    for (int32_t id = 1; id <= BROKERS; id++)
+        beat(&w, id, 2000000);
+    ck_assert_uint_eq(core_deadline(&w.core), 5000000); /* sessions live on */
+    commit(&w, w.count);
+    ck_assert_int_eq(ask_for_ids(&w), -1);
+    core_check(&w.core);
+    commit(&w, w.count);
+    stop(&w);
+}
+END_TEST
+
+START_TEST(heartbeats_keep_sessions_even_when_no_answer_fits)
+{
+    struct world w;
+    start_empty(&w);
+    ck_assert_int_eq(ask_for_ids(&w), -1);
+    for (int i = 1; i < CORE_WAITERS_MAX; i++)
+        beat(&w, 1, 1);
+    beat(&w, 1, 1000000);
+    ck_assert_uint_eq(w.core.waiters_count, CORE_WAITERS_MAX);
+    take(&w, core_tick(&w.core, 3000000)); /* the others are silent */
+    ck_assert_uint_eq(core_live_brokers(&w.core), 1);
+    core_check(&w.core);
+    commit(&w, w.count);
+    stop(&w);
+}
+END_TEST
+
 static void add(TCase *tc)
 {
+    tcase_add_test(tc, with_too_much_in_flight_only_vital_requests_get_through);
+    tcase_add_test(tc, heartbeats_keep_sessions_even_when_no_answer_fits);
     tcase_add_test(tc, a_fence_of_a_third_of_all_leaders_is_planned_in_entries);
     tcase_add_test(tc, a_new_controller_finishes_what_the_former_left);
 }
