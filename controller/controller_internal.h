@@ -7,6 +7,7 @@
 #include "common/rpc/rpc.h"
 #include "controller/controller.h"
 #include "controller/core/core.h"
+#include "controller/probes.h"
 
 #define REQUEST_ARENA_FIRST 16384
 #define REQUEST_ARENA_MAX   (64u << 20)
@@ -53,7 +54,7 @@ struct controller {
     bool has_core, started, failed, stopping;
     struct env_timer core_timer;
     struct env_task resign_task; /* a proposal was refused: somebody else should lead */
-    struct list probes;          /* struct probe */
+    struct probes probes;
 
     struct map sessions; /* by id */
     struct map pendings; /* by token */

@@ -7,65 +7,13 @@
 #include "proto/kafka/error.h"
 #include "proto/kafka/messages.h"
 
-#define PROBE_TIMEOUT_US 500000
-
-/* One attempt to connect to a broker that may be gone. */
-struct probe {
-    struct controller *controller; /* NULL: it has gone, or was told */
-    struct list link;
-    struct env_conn *conn;
-    struct env_timer timer;
-    uint64_t token;
-    uint8_t buf[16];
-};
-
 /* -- probes -- */
 
-static void probe_tell(struct probe *probe, bool refused)
+static void probe_answered(void *ctx, uint64_t token, bool refused)
 {
-    struct controller *c = probe->controller;
-    if (c == NULL)
-        return;
-    probe->controller = NULL;
-    list_remove(&probe->link);
-    env_timer_cancel(c->env, &probe->timer);
-    drive_run(c, core_probe_done(&c->core, env_now_us(c->env), probe->token, refused));
+    struct controller *c = ctx;
+    drive_run(c, core_probe_done(&c->core, env_now_us(c->env), token, refused));
 }
-
-static void probe_alloc(void *ctx, void **ret_buf, size_t *ret_len)
-{
-    struct probe *probe = ctx;
-    *ret_buf = probe->buf;
-    *ret_len = sizeof(probe->buf);
-}
-
-static void probe_read(void *ctx, size_t len)
-{
-}
-
-static void probe_connected(void *ctx)
-{
-    struct probe *probe = ctx;
-    probe_tell(probe, false);
-    env_conn_close(probe->conn);
-}
-
-static void probe_closed(void *ctx, enum err why)
-{
-    struct probe *probe = ctx;
-    probe_tell(probe, why == ERR_REFUSED);
-    free(probe);
-}
-
-static void probe_timed_out(struct env_timer *timer)
-{
-    struct probe *probe = CONTAINER_OF(timer, struct probe, timer);
-    probe_tell(probe, false);
-    env_conn_close(probe->conn);
-}
-
-static const struct env_conn_handler probe_handler = {
-    .alloc = probe_alloc, .read = probe_read, .connected = probe_connected, .closed = probe_closed};
 
 /* Any listener of the broker will do; the process is there or it is not. */
 static bool probe_address(const struct controller *c, int32_t broker_id, struct env_addr *ret_addr)
@@ -81,15 +29,8 @@ static bool probe_address(const struct controller *c, int32_t broker_id, struct 
 static void probe_start(struct controller *c, int32_t broker_id, uint64_t token)
 {
     struct env_addr addr;
-    struct probe *probe = probe_address(c, broker_id, &addr) ? calloc(1, sizeof(*probe)) : NULL;
-    if (probe == NULL)
-        return; /* no evidence, so none is given: the session decides */
-    probe->controller = c;
-    probe->token = token;
-    list_push_back(&c->probes, &probe->link);
-    env_timer_init(&probe->timer, probe_timed_out);
-    env_timer_set(c->env, &probe->timer, env_now_us(c->env) + PROBE_TIMEOUT_US);
-    probe->conn = env_connect(c->env, &addr, &probe_handler, probe);
+    if (probe_address(c, broker_id, &addr))
+        probes_ask(&c->probes, &addr, token);
 }
 
 /* -- replies -- */
@@ -247,7 +188,7 @@ void drive_init(struct controller *c)
 
 void drive_prepare(struct controller *c)
 {
-    list_init(&c->probes);
+    probes_init(&c->probes, c->env, probe_answered, c);
     map_init(&c->pendings);
     env_timer_init(&c->core_timer, core_timer_fired);
     env_task_init(&c->resign_task, resign);
@@ -259,13 +200,7 @@ void drive_free(struct controller *c)
         return;
     env_timer_cancel(c->env, &c->core_timer);
     env_task_cancel(&c->resign_task);
-    while (!list_empty(&c->probes)) {
-        struct probe *probe = CONTAINER_OF(c->probes.next, struct probe, link);
-        list_remove(&probe->link);
-        env_timer_cancel(c->env, &probe->timer);
-        probe->controller = NULL;
-        env_conn_close(probe->conn);
-    }
+    probes_cancel(&c->probes);
     uint32_t pos = 0;
     uint64_t token;
     void *pending;
