@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* X(group, name, function, doc): every verb once; each function lives in the file of its name. */
+#ifndef SLUICE_CLIENT_CLI_VERBS_H
+#define SLUICE_CLIENT_CLI_VERBS_H
+
+#include "client/cli/cli.h"
+
+/* clang-format off */
+#define CLI_VERB_TABLE(X) \
+    X("topic", "create", topic_create, "make topics") \
+    X("topic", "list", topic_list, "names, partitions and replicas of all topics") \
+    X("topic", "describe", topic_describe, "leaders, replicas and settings of topics") \
+    X("topic", "delete", topic_delete, "delete topics with their data") \
+    X("topic", "alter", topic_alter, "add partitions, change settings") \
+    X("produce", NULL, produce, "write records from standard input or a file") \
+    X("consume", NULL, consume, "read records and print them") \
+    X("cluster", "describe", cluster_describe, "brokers and cluster id")
+/* clang-format on */
+
+/* Each runs its verb: see struct cli_verb. */
+#define X(group, name, function, doc) int cli_##function(struct cli *cli, int argc, char **argv);
+CLI_VERB_TABLE(X)
+#undef X
+
+#endif
