@@ -4,6 +4,7 @@
 #include "tests/lib/unit.h"
 
 #include <malloc.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -760,8 +761,79 @@ START_TEST(a_hundred_thousand_partitions_are_small_and_a_change_is_cheap)
 }
 END_TEST
 
+/* --- versions shared by threads --- */
+
+#define PUBLISHED 400
+
+struct shelf {
+    pthread_mutex_t lock; /* of the pointer; images themselves need none */
+    struct image *newest;
+    bool stop;
+};
+
+static struct image *take_newest(struct shelf *shelf)
+{
+    pthread_mutex_lock(&shelf->lock);
+    struct image *image = shelf->stop ? NULL : image_ref(shelf->newest);
+    pthread_mutex_unlock(&shelf->lock);
+    return image;
+}
+
+static bool sum_topic(void *ctx, const struct image_topic *topic)
+{
+    *(uint32_t *)ctx += (uint32_t)topic->partitions_count;
+    return true;
+}
+
+/* Holds two versions at a time, walks them, and drops them whenever the writer happens to be somewhere else.
+ */
+static void *read_versions(void *ctx)
+{
+    struct image *older = NULL, *newer;
+    while ((newer = take_newest(ctx)) != NULL) {
+        uint32_t partitions = 0;
+        int differences = 0;
+        image_each_topic(newer, sum_topic, &partitions);
+        ASSERT(partitions == image_partition_count(newer));
+        if (older)
+            image_diff_partitions(older, newer, count_diff, &differences);
+        image_unref(older);
+        older = newer;
+    }
+    image_unref(older);
+    return NULL;
+}
+
+START_TEST(versions_are_read_and_dropped_by_other_threads_while_new_ones_are_made)
+{
+    static struct model model;
+    struct shelf shelf = {.lock = PTHREAD_MUTEX_INITIALIZER, .newest = image_new()};
+    pthread_t readers[3];
+    prng_seed(&prng, 9);
+    memset(&model, 0, sizeof(model));
+    for (size_t i = 0; i < ARRAY_LEN(readers); i++)
+        ck_assert_int_eq(pthread_create(&readers[i], NULL, read_versions, &shelf), 0);
+    for (uint64_t i = 1; i <= PUBLISHED; i++) {
+        struct image *next = apply_changes(shelf.newest, &model, 20, i);
+        pthread_mutex_lock(&shelf.lock);
+        struct image *former = shelf.newest;
+        shelf.newest = next;
+        pthread_mutex_unlock(&shelf.lock);
+        image_unref(former);
+    }
+    pthread_mutex_lock(&shelf.lock);
+    shelf.stop = true;
+    pthread_mutex_unlock(&shelf.lock);
+    for (size_t i = 0; i < ARRAY_LEN(readers); i++)
+        pthread_join(readers[i], NULL);
+    check_image(shelf.newest, &model);
+    image_unref(shelf.newest);
+}
+END_TEST
+
 static void add(TCase *tc)
 {
+    tcase_add_test(tc, versions_are_read_and_dropped_by_other_threads_while_new_ones_are_made);
     tcase_add_test(tc, random_edits_match_the_model_and_leave_old_versions_alone);
     tcase_add_test(tc, differences_are_exactly_the_changed_partitions);
     tcase_add_test(tc, a_snapshot_in_pieces_loads_to_an_equal_image);
