@@ -158,7 +158,7 @@ static enum err install_snapshot(struct consensus *c, const struct raft_snapshot
 {
     const struct snapshot *snapshot = snapshot_newest(storage_snapshots(c->storage));
     ASSERT(snapshot != NULL && snapshot->id.index == metadata->index && snapshot->id.term == metadata->term);
-    enum err err = raft_log_reset_wait(c->log, snapshot->id.index + 1);
+    enum err err = storage_void_log_wait(c->storage);
     if (err == OK)
         err = c->handler->install(c->ctx, snapshot);
     if (err != OK)

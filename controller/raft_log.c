@@ -451,15 +451,14 @@ void raft_log_trim(struct raft_log *log, uint64_t index)
 
 enum err raft_log_reset_wait(struct raft_log *log, uint64_t next_index)
 {
-    enum err err = raft_log_add_segment_wait(log, next_index, true);
-    if (err != OK)
-        return err;
-    while (log->segments_count > 1)
-        remove_oldest(log);
+    /* Forgotten first: what rolled() records of the log's end is what it will be. */
     log->slots_count = 0;
     log->first = next_index;
     log->durable = next_index - 1;
-    return OK;
+    enum err err = raft_log_add_segment_wait(log, next_index, true);
+    while (err == OK && log->segments_count > 1)
+        remove_oldest(log);
+    return err;
 }
 
 void raft_log_close(struct raft_log *log)

@@ -275,11 +275,10 @@ static void durable_end(const struct storage *s, uint64_t *ret_term, uint64_t *r
     }
 }
 
-static enum err write_state_wait(struct storage *s)
+/* Writes the state as it stands in s->state. */
+static enum err write_fields_wait(struct storage *s)
 {
     struct properties p;
-    if (s->log != NULL)
-        durable_end(s, &s->state.log_term, &s->state.log_index);
     properties_init(&p);
     properties_add_u64(&p, "version", 1);
     properties_add_u64(&p, "term", s->state.term);
@@ -290,6 +289,12 @@ static enum err write_state_wait(struct storage *s)
     enum err err = atomic_file_write_wait(s->env, s->dir, STATE_NAME, p.text, p.len);
     s->has_state |= err == OK;
     return err;
+}
+
+static enum err write_state_wait(struct storage *s)
+{
+    durable_end(s, &s->state.log_term, &s->state.log_index);
+    return write_fields_wait(s);
 }
 
 static enum err parse_state(struct storage *s, struct str text)
@@ -353,6 +358,17 @@ static enum err check_new(struct storage *s, char *text)
     return OK;
 }
 
+enum err storage_void_log_wait(struct storage *s)
+{
+    const struct snapshot *snapshot = snapshot_newest(s->snapshots);
+    ASSERT(snapshot != NULL && s->has_state);
+    /* The log may have ended in a later term than the snapshot: that end is no longer expected. */
+    s->state.log_term = snapshot->id.term;
+    s->state.log_index = snapshot->id.index;
+    enum err err = write_fields_wait(s);
+    return err == OK ? raft_log_reset_wait(s->log, snapshot->id.index + 1) : err;
+}
+
 /* A snapshot that the log does not reach, or contradicts, was installed just before a crash: the log is void
  * (Raft, figure 5.3). */
 static enum err adopt_snapshot(struct storage *s)
@@ -365,7 +381,7 @@ static enum err adopt_snapshot(struct storage *s)
     bool reaches = raft_log_last(s->log) >= index && raft_log_sequence(s->log) > 0;
     if (reaches && (term == 0 || term == snapshot->id.term))
         return OK;
-    return raft_log_reset_wait(s->log, index + 1);
+    return storage_void_log_wait(s);
 }
 
 static enum err check_end(struct storage *s, char *text)

@@ -71,6 +71,9 @@ enum err storage_set_cluster_id_wait(struct storage *storage, struct uuid cluste
  * ERR_MISMATCH when not: it lost its log and must not vote under its old identity. */
 enum err storage_check_peer_wait(struct storage *storage, int32_t node_id, struct uuid directory_id);
 
+/* Empties the log: the newest snapshot takes its place, the next entry is the one behind it. Blocks. */
+enum err storage_void_log_wait(struct storage *storage);
+
 /* Removes log entries that neither the newest snapshot (less `trailing` entries) nor the one before it needs.
  */
 void storage_trim(struct storage *storage, uint64_t trailing);
