@@ -39,6 +39,7 @@ static int16_t check_isr(const struct image_partition *p, const struct rpc_alter
 /* KIP-841, KIP-903: a member must be active, in the incarnation that the leader saw. */
 static int16_t check_members(const struct image *image, const struct rpc_alter_partition *wanted)
 {
+    ASSERT(wanted->isr_count > 0 && wanted->isr_epochs != NULL);
     for (int32_t i = 0; i < wanted->isr_count; i++) {
         const struct image_broker *broker = image_broker(image, wanted->isr[i]);
         int64_t epoch = wanted->isr_epochs[i];
@@ -75,7 +76,9 @@ static int16_t alter_one(struct command *command, const struct rpc_alter_partiti
                                   .lost_data_id = NODE_NONE,
                                   .recovered = !wanted->recovering};
     struct partition_change change;
-    if (partition_change_make(image, topic->id, p, &rules, &goal, &change))
+    bool changed = partition_change_make(image, topic->id, p, &rules, &goal, &change);
+    ASSERT(change.record.leader == p->leader && change.record.isr_count == wanted->isr_count);
+    if (changed)
         plan_partition(&command->plan, &change.record);
     return KAFKA_NONE;
 }

@@ -59,6 +59,7 @@ static bool read_loads(struct assigner *assigner)
     if (!assigner->brokers)
         return false;
     image_each_broker(image, add_broker, assigner);
+    ASSERT(assigner->brokers_count <= (int32_t)image_broker_count(image));
     image_each_topic(image, count_topic, assigner);
     assigner->ready = true;
     return true;
@@ -86,6 +87,7 @@ struct problem assign_automatically(struct assigner *assigner, const struct imag
 {
     struct command *command = assigner->command;
     int32_t *ids = command_alloc(command, (size_t)partitions * (size_t)replication_factor, sizeof(*ids));
+    ASSERT(partitions > 0 && replication_factor > 0);
     if (!ids || !read_loads(assigner))
         return (struct problem){KAFKA_UNKNOWN_SERVER_ERROR, STR_LIT("out of memory")};
     read_topic_loads(assigner, topic);

@@ -90,6 +90,7 @@ struct command *command_begin(struct core *core, uint64_t now_us, uint64_t token
 static void answer_now(struct command *command, int16_t error)
 {
     struct core *core = command->core;
+    ASSERT(command->plan.edit == NULL && list_empty(&command->link));
     if (error == KAFKA_NONE && command->committed)
         command->committed(command, image_index(core->committed));
     reply_set(core, &command->reply, error, image_index(core->committed));
@@ -109,6 +110,7 @@ void command_refuse(struct command *command, int16_t error)
 void command_end(struct command *command)
 {
     struct core *core = command->core;
+    ASSERT(core->active && list_empty(&command->link));
     command->proposed = command->plan.records_count > 0;
     if (plan_end(&command->plan) != OK) {
         answer_now(command, KAFKA_THROTTLING_QUOTA_EXCEEDED);
@@ -118,6 +120,7 @@ void command_end(struct command *command)
         answer_now(command, KAFKA_NONE);
         return;
     }
+    ASSERT(core->proposed_token > core->committed_token);
     command->waits_for = core->proposed_token; /* even a refusal may rest on what is still in flight */
     list_push_back(&core->waiters, &command->link);
     core->waiters_count++;
@@ -138,7 +141,8 @@ struct str command_str(struct command *command, struct str s)
     char *copy = command_alloc(command, (size_t)s.len + 1, 1);
     if (!copy)
         return STR_LIT("");
-    memcpy(copy, s.p, (size_t)s.len);
+    if (s.len > 0)
+        memcpy(copy, s.p, (size_t)s.len);
     return (struct str){copy, s.len};
 }
 
@@ -151,13 +155,14 @@ struct text {
 
 static void put(struct text *text, const char *p, int32_t len)
 {
+    ASSERT(text->len <= TEXT_MAX);
     for (int32_t i = 0; i < len && text->len < TEXT_MAX; i++)
         text->p[text->len++] = p[i];
 }
 
 static void put_number(struct text *text, int64_t number)
 {
-    char digits[20];
+    char digits[20]; /* of INT64_MIN without its sign: 19 */
     int32_t at = (int32_t)sizeof(digits);
     uint64_t left = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
     do {
@@ -166,6 +171,7 @@ static void put_number(struct text *text, int64_t number)
     } while (left > 0);
     if (number < 0)
         put(text, "-", 1);
+    ASSERT(at >= 0);
     put(text, digits + at, (int32_t)sizeof(digits) - at);
 }
 

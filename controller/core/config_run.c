@@ -58,6 +58,7 @@ static struct str combine(struct command *command, struct str now, struct str ch
         if (!list_has(now, item))
             add_item(item, out, &len);
     }
+    ASSERT(len <= now.len + change.len + 1);
     return (struct str){out, len};
 }
 
@@ -156,6 +157,7 @@ static struct problem reduce(struct command *command, const struct config_resour
     }
     if (replace)
         visit_unnamed(command, r, set);
+    ASSERT((size_t)set->count == count);
     return NO_PROBLEM;
 }
 

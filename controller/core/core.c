@@ -72,8 +72,10 @@ static void release_records(struct core *core)
 
 void event_begin(struct core *core, uint64_t now_us)
 {
+    ASSERT(core->effects.count <= core->effects.cap);
     release_records(core);
     free_commands(&core->done);
+    ASSERT(list_empty(&core->done));
     core->effects = (struct core_effects){0};
     arena_reset(&core->event);
     core->now_us = MAX(core->now_us, now_us);
@@ -98,6 +100,7 @@ struct core_effect *effect_add(struct core *core, enum core_effect_type type, ui
     struct core_effects *effects = &core->effects;
     if (effects->count == effects->cap && !grow_effects(core))
         return NULL;
+    ASSERT(effects->count < effects->cap);
     struct core_effect *effect = &effects->items[effects->count++];
     *effect = (struct core_effect){.type = type, .token = token};
     return effect;
@@ -161,6 +164,8 @@ const struct core_effects *core_activate(struct core *core, uint64_t now_us, int
 {
     ASSERT(!core->active && list_empty(&core->waiters));
     ASSERT(core->proposed_token == core->committed_token);
+    ASSERT(core->committed == NULL && core->latest == NULL && core_live_brokers(core) == 0);
+    ASSERT(term > core->term || core->term == 0);
     event_begin(core, now_us);
     core->active = true;
     core->term = term;
@@ -183,6 +188,7 @@ const struct core_effects *core_activate(struct core *core, uint64_t now_us, int
 static void answer(struct command *command, int16_t error, uint64_t index)
 {
     struct core *core = command->core;
+    ASSERT(command->waits_for > 0 && command->plan.edit == NULL);
     reply_set(core, &command->reply, error, index);
     list_remove(&command->link);
     list_push_back(&core->done, &command->link);
@@ -201,6 +207,7 @@ static void answer_up_to(struct core *core, uint64_t token, uint64_t index)
         struct command *command = CONTAINER_OF(core->waiters.next, struct command, link);
         if (command->waits_for > token)
             return;
+        ASSERT(core->waiters_count > 0);
         if (command->committed)
             command->committed(command, index);
         core->waiters_count--;
@@ -222,11 +229,13 @@ const struct core_effects *core_deactivate(struct core *core, uint64_t now_us)
     image_unref(core->latest);
     core->committed = core->latest = NULL;
     sessions_clear(core);
+    ASSERT(core->waiters_count == 0 && core_deadline(core) == UINT64_MAX);
     return &core->effects;
 }
 
 static void replace_image(struct image **slot, struct image *image)
 {
+    ASSERT(*slot != NULL && image != NULL);
     struct image *former = *slot;
     *slot = image_ref(image);
     image_unref(former);
@@ -239,6 +248,7 @@ const struct core_effects *core_committed(struct core *core, uint64_t now_us, ui
     if (!core->active || token <= core->committed_token)
         return &core->effects; /* of a former period of leadership */
     ASSERT(token == core->committed_token + 1 && token <= core->proposed_token);
+    ASSERT(image_index(image) > image_index(core->committed));
     core->committed_token = token;
     replace_image(&core->committed, image);
     if (token == core->proposed_token) {

@@ -53,6 +53,7 @@ static int32_t replication_factor_of(const struct image *image, const struct ima
 static struct problem place(struct growth *g, const struct kafka_create_partitions_request_topic *wanted,
                             const struct image_topic *topic, int32_t more, int32_t **replicas)
 {
+    ASSERT(more > 0);
     int32_t replication_factor = replication_factor_of(plan_image(&g->command->plan), topic), *ids = NULL;
     bool named = wanted->assignments && wanted->assignments_count > 0;
     struct problem problem = NO_PROBLEM;

@@ -155,6 +155,7 @@ static struct uuid new_topic_id(struct core *core, const struct image *image)
 static struct uuid plan_topic(struct creation *c, const struct topic_spec *spec)
 {
     struct plan *plan = &c->command->plan;
+    ASSERT(spec->partitions > 0 && spec->replication_factor > 0 && spec->replicas[spec->partitions - 1]);
     struct uuid id = new_topic_id(c->command->core, plan_image(plan));
     struct meta_record record = {.type = META_TOPIC, .topic = {id, spec->wanted->name}};
     plan_record(plan, &record);

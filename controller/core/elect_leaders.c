@@ -22,6 +22,7 @@ static int16_t judge(const struct elections *e, const struct image_partition *p,
 
 static int16_t elect(struct elections *e, const struct image_topic *topic, const struct image_partition *p)
 {
+    ASSERT(p->replicas_count > 0);
     const struct image *image = plan_image(&e->command->plan);
     bool preferred = e->request->election_type == PREFERRED;
     if (preferred ? p->leader == p->replicas[0] : p->leader != NODE_NONE)

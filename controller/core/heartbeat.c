@@ -4,6 +4,7 @@
 
 static void note(struct core *core, struct session *session, const struct rpc_heartbeat_request *request)
 {
+    ASSERT(session->broker_id == request->broker_id && session->broker_epoch == request->broker_epoch);
     session->contacted = true;
     session->suspected = false;
     session->metadata_index = MAX(session->metadata_index, request->metadata_index);
@@ -50,7 +51,8 @@ static void shutdown_begun(struct command *command, uint64_t index)
     struct session *session = session_find(command->core, command->broker_id);
     const struct image_broker *broker = image_broker(command->core->committed, command->broker_id);
     if (session && broker && broker->epoch == session->broker_epoch)
-        session->shutdown_index = index;
+        ASSERT(broker->in_controlled_shutdown || session->shutdown_index == INDEX_NONE);
+    session->shutdown_index = index;
 }
 
 static void change_state(struct command *command, const struct image_broker *broker, bool fenced,

@@ -60,6 +60,7 @@ static void set_isr(struct step *s)
         if (from[i] != s->goal->lost_data_id && broker_is_active(s->brokers, from[i]))
             s->next->isr[s->next->isr_count++] = from[i];
     }
+    ASSERT(s->next->isr_count <= count);
 }
 
 static void add_eligible(struct step *s, const int32_t *ids, int32_t count)
@@ -68,6 +69,7 @@ static void add_eligible(struct step *s, const int32_t *ids, int32_t count)
         if (ids[i] != s->goal->lost_data_id && !in_isr(s, ids[i]) && !in_elr(s, ids[i]))
             s->next->elr[s->next->elr_count++] = ids[i];
     }
+    ASSERT(s->next->elr_count <= s->next->replicas_count);
 }
 
 static void set_elr(struct step *s)
@@ -115,6 +117,7 @@ static int32_t first_clean(const struct step *s)
 
 static int32_t choose_clean(const struct step *s)
 {
+    ASSERT(s->next->replicas_count > 0);
     int32_t preferred = s->next->replicas[0];
     if (s->goal->election == ELECT_PREFERRED && may_lead(s, preferred))
         return preferred;
@@ -142,6 +145,8 @@ static int32_t choose_unclean(const struct step *s)
  * complete any more. */
 static void lead_alone(struct step *s, int32_t leader)
 {
+    ASSERT(ids_contain(s->next->replicas, s->next->replicas_count, leader));
+    ASSERT(s->next->isr_count == 0); /* its members, if any, would have been chosen */
     s->next->isr[0] = leader;
     s->next->isr_count = 1;
     set_elr(s);
@@ -210,6 +215,7 @@ bool partition_change_make(const struct image *brokers, struct uuid topic_id,
     ASSERT(ret->record.leader == NODE_NONE || in_isr(&s, ret->record.leader));
     if (!differs(before, &ret->record))
         return false;
+    ASSERT(before->partition_epoch < INT32_MAX && before->leader_epoch <= before->partition_epoch);
     ret->record.partition_epoch++;
     ret->record.leader_epoch += ret->record.leader != before->leader;
     return true;

@@ -59,6 +59,7 @@ static bool is_chosen(const struct placing *p, const struct placement_broker *br
 
 static struct placement_broker *choose(const struct placing *p)
 {
+    ASSERT(p->chosen_count < p->brokers_count && p->start >= 0);
     struct placement_broker *best = NULL;
     struct cost best_cost = {0};
     for (int32_t n = 0; n < p->brokers_count; n++) {
@@ -81,6 +82,7 @@ static void give(struct placing *p, struct placement_broker *broker)
     broker->topic_leaders += p->chosen_count == 0;
     broker->replicas++;
     broker->topic_replicas++;
+    ASSERT(p->chosen_count < META_REPLICAS_MAX);
     p->chosen[p->chosen_count++] = broker;
 }
 

@@ -5,6 +5,7 @@
 
 void plan_begin(struct plan *plan, struct core *core)
 {
+    ASSERT(core->active);
     *plan = (struct plan){.core = core};
 }
 
@@ -15,6 +16,7 @@ const struct image *plan_image(const struct plan *plan)
 
 static void fail(struct plan *plan, enum err err)
 {
+    ASSERT(err != OK);
     if (plan->err == OK)
         plan->err = err;
 }
@@ -37,6 +39,7 @@ void plan_record(struct plan *plan, const struct meta_record *record)
 {
     if (plan->err != OK || !open_entry(plan))
         return;
+    ASSERT(record->type != META_UNKNOWN);
     meta_record_encode(&plan->writer, record);
     plan->entry_records++;
     plan->records_count++;
@@ -55,6 +58,7 @@ void plan_partition(struct plan *plan, const struct meta_partition *record)
 static bool propose_entry(struct plan *plan)
 {
     struct core *core = plan->core;
+    ASSERT(plan->writer.err == OK && plan->entry_records <= META_ENTRY_RECORDS_MAX);
     struct core_effect *effect = effect_add(core, FX_PROPOSE, core->proposed_token + 1);
     if (!effect) {
         fail(plan, ERR_NOMEM);
@@ -72,6 +76,7 @@ static bool propose_entry(struct plan *plan)
 static void publish(struct plan *plan)
 {
     struct core *core = plan->core;
+    ASSERT(plan->edit != NULL && plan->entry_records == 0);
     struct image *next = image_edit_commit(plan->edit, image_index(core->latest) + 1, core->term);
     image_unref(core->latest);
     core->latest = next;
@@ -103,6 +108,7 @@ enum err plan_end(struct plan *plan)
 {
     flush(plan);
     drop_entry(plan);
+    ASSERT(plan->edit == NULL && plan->entry_records == 0);
     return plan->err;
 }
 
@@ -155,6 +161,7 @@ static void review_partition(struct review *review, const struct image_topic *to
     const struct partition_rules *rules = rules_for(review, topic);
     if (!partition_change_make(plan_image(review->plan), topic->id, p, rules, &review->goal, &change))
         return;
+    ASSERT(!change.unclean || change.record.recovering);
     plan_partition(review->plan, &change.record);
     plan_may_cut(review->plan);
 }

@@ -33,6 +33,7 @@ static int16_t check(const struct command *command, const struct rpc_register_br
 static int64_t next_epoch(const struct image *image, const struct image_broker *former)
 {
     int64_t epoch = (int64_t)image_index(image) + 1;
+    ASSERT(epoch > 0);
     return former ? MAX(epoch, former->epoch + 1) : epoch;
 }
 
@@ -59,7 +60,8 @@ static void registered(struct command *command, uint64_t index)
 {
     struct session *session = session_find(command->core, command->broker_id);
     if (session && session->broker_epoch == command->reply.register_broker.broker_epoch)
-        session->registration_index = index;
+        ASSERT(index >= (uint64_t)session->broker_epoch); /* as promised in records.h */
+    session->registration_index = index;
 }
 
 const struct core_effects *core_register_broker(struct core *core, uint64_t now_us, uint64_t token,

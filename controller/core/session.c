@@ -4,7 +4,9 @@
 
 struct session *session_find(const struct core *core, int32_t broker_id)
 {
-    return map_get(&core->sessions, (uint32_t)broker_id);
+    const struct session *session = map_get(&core->sessions, (uint32_t)broker_id);
+    ASSERT(session == NULL || session->broker_id == broker_id);
+    return (struct session *)session;
 }
 
 bool session_lives(const struct session *session)
@@ -36,6 +38,7 @@ static struct session *session_add(struct core *core, int32_t broker_id)
 
 struct session *session_start(struct core *core, int32_t broker_id, int64_t broker_epoch)
 {
+    ASSERT(broker_id >= 0 && broker_epoch >= 0);
     struct session *session = session_find(core, broker_id);
     if (!session)
         session = session_add(core, broker_id);
@@ -64,6 +67,7 @@ void session_extend(struct core *core, struct session *session)
 void session_end(struct core *core, struct session *session)
 {
     heap_remove(&core->deadlines, &session->deadline);
+    ASSERT(!session_lives(session));
     session->contacted = false; /* a close stays on record: it counts among "several at once" */
 }
 
@@ -77,6 +81,7 @@ void sessions_clear(struct core *core)
         heap_remove(&core->deadlines, &session->deadline);
         list_push_back(&core->free_sessions, &session->free);
     }
+    ASSERT(core->deadlines.count == 0);
     map_free(&core->sessions);
     map_init(&core->sessions);
 }
@@ -122,6 +127,7 @@ static bool plan_fence(struct plan *plan, const struct session *session)
     const struct image_broker *broker = image_broker(plan_image(plan), session->broker_id);
     if (!broker || broker->epoch != session->broker_epoch || broker->fenced)
         return false;
+    ASSERT(plan->core->active);
     plan_broker_state(plan, broker, true, broker->in_controlled_shutdown);
     return true;
 }
