@@ -4,7 +4,7 @@
 Suites are discovered: the meson tests of a build folder, grouped by their first suite, and the executable files
 tests/*/*.test, grouped by folder. A .test file may say in its first lines `# mode: quick|full|long` (default full),
 `# budget: SECONDS` (its time limit is three times that) and `# build: asan|release`. It prints TAP, or ends with status 0,
-1, or 77 (skipped; its last line is the reason). The last line of all output is `N passed, N failed, N skipped`.
+1, or 77 (skipped; its last line is the reason). A line `# figure: TEXT` is a measurement, shown below its suite. The last line of all output is `N passed, N failed, N skipped`.
 """
 import argparse
 import glob
@@ -19,16 +19,18 @@ import time
 MODES = ['quick', 'full', 'long']
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TAP_LINE = re.compile(r'^\s*(not ok|ok)\b(.*)$')
+FIGURE = re.compile(r'^#\s*figure:\s*(.*)$', re.MULTILINE)
 TAP_SKIP = re.compile(r'#\s*skip\b\S*\s*(.*)$', re.IGNORECASE)
 SKIP_STATUS = 77
 
 
 class Count:
-    """Passed, failed and skipped tests of one program or suite, with a line for each one that did not pass."""
+    """Passed, failed and skipped tests of one program or suite, with a line for each one that did not pass, and what they measured."""
 
     def __init__(self):
         self.passed = self.failed = self.skipped = 0
         self.remarks = []
+        self.figures = []
 
     def add(self, other):
         """Adds another count to this one."""
@@ -36,6 +38,7 @@ class Count:
         self.failed += other.failed
         self.skipped += other.skipped
         self.remarks += other.remarks
+        self.figures += other.figures
 
     def fail(self, what):
         """Counts one failure and keeps what to print about it."""
@@ -84,6 +87,7 @@ def planned(output):
 def count_program(name, output, status, detail=''):
     """Counts one finished program: its subtests if it prints TAP, else itself by its exit status."""
     count = count_tap(name, output)
+    count.figures = FIGURE.findall(output)
     plan = planned(output)
     if count.total() == 0 and plan is None:
         lines = [text for text in output.splitlines() if text.strip()] or ['no reason given']
@@ -221,7 +225,7 @@ def report(suite, count, took, seconds):
     """Prints the line of a suite that ran, and its remarks."""
     late = '' if took <= seconds else '   OVER BUDGET: split it or move it to --long'
     print(f'{"FAIL" if count.failed else "ok":5}{suite:10} {count.line():36} {took:6.1f} s of {seconds} s{late}')
-    for remark in count.remarks:
+    for remark in count.remarks + count.figures:
         print('     ' + remark)
     sys.stdout.flush()
 

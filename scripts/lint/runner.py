@@ -38,4 +38,6 @@ def self_test():
         count = run_tests.count_meson_entry(entry)
         yield what, [count.passed, count.failed, count.skipped] == expected
     reason = run_tests.count_program('x', 'first\nno clang here\n', 77).remarks
+    figures = run_tests.count_program('x', '1..1\n# figure: 12 ms\nok 1 - a\n', 0).figures
+    yield 'a figure is kept', figures == ['12 ms']
     yield 'a skip keeps its reason', reason == ['SKIP x: no clang here']
