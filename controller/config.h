@@ -18,6 +18,7 @@ struct controller_config {
     int32_t num_partitions, default_replication_factor;
 };
 
+/* The table; its values go into a struct controller_config. */
 const struct setting_table *controller_settings(void);
 
 /* What the single settings cannot say: values that contradict each other. NULL when all is well, else one

@@ -83,7 +83,7 @@ void controller_fail(struct controller *c, enum err err, const char *what);
 
 void drive_prepare(struct controller *c); /* timers and lists; before everything else */
 void drive_init(struct controller *c);    /* the core */
-void drive_free(struct controller *c);
+void drive_free(struct controller *c);    /* the core and everything that waits for it */
 
 /* Carries out what an event function of the core asked for, in order. */
 void drive_run(struct controller *c, const struct core_effects *effects);
@@ -95,6 +95,8 @@ uint64_t drive_expect(struct controller *c, const struct session *session, uint1
 /* -- peers.c: the other controllers -- */
 
 extern const struct consensus_transport controller_transport;
+
+/* Starts a lasting connection to every other voter; closes them all. */
 enum err peers_connect(struct controller *c);
 void peers_close(struct controller *c);
 
@@ -115,8 +117,10 @@ void requests_free(struct controller *c);
 
 /* -- tail.c: committed entries and snapshots for those who follow -- */
 
+/* Answers at once, or keeps the request until something commits. */
 void tail_request(struct controller *c, struct session *session, uint32_t correlation,
                   const struct rpc_tail_request *request);
+/* Answers with a piece of the newest snapshot, or of the one that was begun. */
 void tail_snapshot(struct controller *c, struct session *session, uint32_t correlation,
                    const struct rpc_snapshot_request *request);
 
@@ -126,6 +130,7 @@ void tail_drop_session(struct session *session);
 
 /* -- metrics.c -- */
 
+/* Registers this controller's metrics, if it has a registry; NULL is allowed in the others. */
 struct controller_metrics *controller_metrics_new(struct controller *c);
 void controller_metrics_free(struct controller_metrics *metrics);
 void controller_metrics_commit(struct controller_metrics *metrics,

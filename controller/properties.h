@@ -17,7 +17,10 @@ struct properties {
     uint32_t len;
 };
 
+/* Begins an empty text. */
 void properties_init(struct properties *p);
+
+/* Append a line. */
 void properties_add_u64(struct properties *p, const char *key, uint64_t value);
 void properties_add_uuid(struct properties *p, const char *key, struct uuid value);
 

@@ -19,6 +19,7 @@ struct snapshot_task {
     void *ctx;
 };
 
+/* An idle task. */
 void snapshot_task_init(struct snapshot_task *task, struct env *env, struct snapshot_store *store,
                         void (*written)(void *ctx, struct snapshot *snapshot), void *ctx);
 

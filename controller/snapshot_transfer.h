@@ -44,6 +44,7 @@ struct snapshot_receiver {
     void *ctx;
 };
 
+/* An idle receiver. */
 void snapshot_receiver_init(struct snapshot_receiver *receiver, struct snapshot_store *store,
                             void (*done)(void *ctx, struct snapshot *snapshot, int32_t from, enum err err),
                             void *ctx);

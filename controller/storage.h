@@ -53,12 +53,14 @@ bool storage_is_new(const struct storage *storage);
 /* Writes entry 1 (an entry of type `type`, term 1, the first Raft configuration) and term 1. Blocks. */
 enum err storage_bootstrap_wait(struct storage *storage, uint8_t type, struct bytes configuration);
 
+/* As durable now. */
 uint64_t storage_term(const struct storage *storage);
 uint64_t storage_vote(const struct storage *storage); /* Raft id, 0: none */
 
 /* Durable when it returns. Term never goes back. */
 enum err storage_set_vote_wait(struct storage *storage, uint64_t term, uint64_t vote);
 
+/* Of this disk, made at its first start. */
 struct uuid storage_directory_id(const struct storage *storage);
 struct uuid storage_cluster_id(const struct storage *storage); /* zero: not known yet */
 
@@ -78,6 +80,7 @@ enum err storage_void_log_wait(struct storage *storage);
  */
 void storage_trim(struct storage *storage, uint64_t trailing);
 
+/* The parts; they live as long as the storage. */
 struct raft_log *storage_log(const struct storage *storage);
 struct snapshot_store *storage_snapshots(const struct storage *storage);
 

@@ -289,8 +289,8 @@ static void on_alloc(void *ctx, void **ret_buf, size_t *ret_len)
 {
     struct rig_client *client = ctx;
 
-    *ret_buf = client->in + client->in_len;
-    *ret_len = client->deaf ? 0 : RIG_INPUT_MAX - client->in_len;
+    *ret_buf = client->in + client->in_at + client->in_len;
+    *ret_len = client->deaf ? 0 : RIG_INPUT_MAX - client->in_at - client->in_len;
 }
 
 static void on_read(void *ctx, size_t len)
@@ -389,7 +389,7 @@ void rig_send_writer(struct rig_client *client, const struct writer *w)
 
 static size_t reply_bytes(const struct rig_client *client)
 {
-    size_t size = client->in_len >= 4 ? 4 + (size_t)load_be32(client->in) : SIZE_MAX;
+    size_t size = client->in_len >= 4 ? 4 + (size_t)load_be32(client->in + client->in_at) : SIZE_MAX;
 
     return client->in_len >= size ? size : 0;
 }
@@ -402,7 +402,7 @@ bool rig_reply(struct rig_client *client, int16_t key, int16_t version, int32_t 
 
     if (size == 0)
         return false;
-    *ret_body = reader_over(client->in + 4, size - 4);
+    *ret_body = reader_over(client->in + client->in_at + 4, size - 4);
     ck_assert_int_eq(
         kafka_response_header_decode(ret_body, kafka_response_header_version(key, version), &header), OK);
     *ret_correlation = header.correlation_id;
@@ -414,7 +414,7 @@ void rig_reply_drop(struct rig_client *client)
     size_t size = reply_bytes(client);
 
     client->in_len -= size;
-    memmove(client->in, client->in + size, client->in_len);
+    client->in_at = client->in_len > 0 ? client->in_at + size : 0;
 }
 
 static bool has_reply(void *ctx)

@@ -20,7 +20,7 @@ struct rig_client {
     struct rig *rig;
     struct env_conn *conn;
     uint8_t *in; /* RIG_INPUT_MAX bytes of room */
-    size_t in_len;
+    size_t in_at, in_len; /* what has come and was not dropped */
     bool closed;
     bool deaf; /* does not read */
 };

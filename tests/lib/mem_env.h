@@ -10,9 +10,11 @@
 struct mem_world; /* the clock and all loops */
 struct mem_env;   /* one process: a loop and a disk */
 
+/* An empty world; everything random in it comes from seed. */
 struct mem_world *mem_world_new(uint64_t seed);
 void mem_world_free(struct mem_world *world); /* with every env made from it */
 
+/* A process with an empty disk; what the code under test sees of it. */
 struct mem_env *mem_env_new(struct mem_world *world);
 struct env *mem_env_env(struct mem_env *m);
 
@@ -22,6 +24,7 @@ void mem_world_run(struct mem_world *world, uint64_t until_us);
 /* Runs until done(ctx) holds; false when limit_us of virtual time have passed without it. */
 bool mem_world_run_until(struct mem_world *world, uint64_t limit_us, bool (*done)(void *ctx), void *ctx);
 
+/* The virtual clock. */
 uint64_t mem_world_now_us(const struct mem_world *world);
 
 /* What a crash does to each 512-byte sector that is not durable (and to each name whose directory is not

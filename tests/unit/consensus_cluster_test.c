@@ -510,7 +510,8 @@ START_TEST(random_crashes_partitions_and_losses_never_split_the_history)
 {
     uint64_t commits = 0, installs = 0;
     uint64_t first = 1000, count = 25;
-    storm(1681, &commits, &installs); /* an acknowledgment lost, then a snapshot: the leader asked below it for ever */
+    storm(1681, &commits,
+          &installs); /* an acknowledgment lost, then a snapshot: the leader asked below it for ever */
     if (getenv("CONSENSUS_SEEDS") != NULL)
         sscanf(getenv("CONSENSUS_SEEDS"), "%llu,%llu", (unsigned long long *)&first,
                (unsigned long long *)&count);
