@@ -177,17 +177,10 @@ void process_call(struct process *process, void (*fn)(void *arg), void *arg)
     loop_arrive(process->main, &process->signal_arrival);
 }
 
-struct process_begin {
-    void (*begin)(void *arg, struct env *env);
-    void *arg;
-    struct process *process;
-};
-
 static void begin_call(void *arg)
 {
-    struct process_begin begin = *(struct process_begin *)arg;
-    host_free(arg); /* the process may die inside */
-    begin.begin(begin.arg, &begin.process->main->env);
+    struct process *process = arg;
+    process->begin(process->begin_arg, &process->main->env);
 }
 
 void process_start(struct process *process, void (*begin)(void *arg, struct env *env), void *arg)
@@ -200,9 +193,9 @@ void process_start(struct process *process, void (*begin)(void *arg, struct env 
     process->paused_until_us = 0;
     process->main = loop_new(process, "main");
     world_trace(process->world, "%s: starts (%u)", process->name, process->starts);
-    struct process_begin *call = host_alloc(sizeof(*call));
-    *call = (struct process_begin){.begin = begin, .arg = arg, .process = process};
-    process_call(process, begin_call, call);
+    process->begin = begin;
+    process->begin_arg = arg;
+    process_call(process, begin_call, process);
     wires_retry(process->world, -1, process->index);
 }
 

@@ -5,11 +5,14 @@
 
 #ifdef SIM_HEAP_HOOKS
 
-#include <sanitizer/allocator_interface.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+
+/* Part of every sanitizer's run time; not every compiler brings the header that says so. */
+int __sanitizer_install_malloc_and_free_hooks(void (*malloc_hook)(const volatile void *p, size_t size),
+                                              void (*free_hook)(const volatile void *p));
 
 #define TABLE_CAP (1u << 22) /* blocks at once, a power of two */
 
@@ -17,6 +20,7 @@ struct entry {
     const volatile void *p; /* NULL: never used; TOMB: free again */
     uint32_t slot;
     uint32_t size;
+    uint32_t next, prev; /* of the same slot: places + 1, 0: none */
 };
 
 #define TOMB ((const volatile void *)(uintptr_t)1)
@@ -25,6 +29,7 @@ static struct entry *table;
 static size_t table_used; /* entries that are not NULL */
 static int present;
 static size_t slot_bytes[SIM_HEAP_SLOTS], slot_blocks[SIM_HEAP_SLOTS];
+static uint32_t slot_first[SIM_HEAP_SLOTS];
 
 static uint32_t place_of(const volatile void *p)
 {
@@ -41,9 +46,23 @@ static void on_malloc(const volatile void *p, size_t size)
     while (table[at].p != NULL && table[at].p != TOMB)
         at = (at + 1) & (TABLE_CAP - 1);
     table_used += table[at].p == NULL;
-    table[at] = (struct entry){.p = p, .slot = (uint32_t)present, .size = (uint32_t)size};
+    table[at] = (struct entry){
+        .p = p, .slot = (uint32_t)present, .size = (uint32_t)size, .next = slot_first[present]};
+    if (slot_first[present] != 0)
+        table[slot_first[present] - 1].prev = at + 1;
+    slot_first[present] = at + 1;
     slot_bytes[present] += size;
     slot_blocks[present]++;
+}
+
+static void entry_unlink(struct entry *entry)
+{
+    if (entry->prev != 0)
+        table[entry->prev - 1].next = entry->next;
+    else
+        slot_first[entry->slot] = entry->next;
+    if (entry->next != 0)
+        table[entry->next - 1].prev = entry->prev;
 }
 
 static void on_free(const volatile void *p)
@@ -55,6 +74,7 @@ static void on_free(const volatile void *p)
             continue;
         slot_bytes[table[at].slot] -= table[at].size;
         slot_blocks[table[at].slot]--;
+        entry_unlink(&table[at]);
         table[at].p = TOMB;
         return;
     }
@@ -82,10 +102,9 @@ int sim_heap_enter(int slot)
 void sim_heap_drop(int slot)
 {
     int before = sim_heap_enter(SIM_HEAP_HOST);
-    for (uint32_t at = 0; table != NULL && at < TABLE_CAP && slot_blocks[slot] > 0; at++)
-        if (table[at].p != NULL && table[at].p != TOMB && table[at].slot == (uint32_t)slot)
-            free((void *)(uintptr_t)table[at].p);
-    if (table_used > TABLE_CAP / 2) { /* mostly tombs of long runs */
+    while (slot_first[slot] != 0)
+        free((void *)(uintptr_t)table[slot_first[slot] - 1].p); /* on_free() takes it off the list */
+    if (table_used > TABLE_CAP / 2) {                           /* mostly tombs of long runs */
         bool empty = true;
         for (int i = 0; i < SIM_HEAP_SLOTS; i++)
             empty = empty && slot_blocks[i] == 0;

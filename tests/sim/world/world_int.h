@@ -82,6 +82,8 @@ struct process {
     uint32_t boots;
     struct list loops, conns, listeners, jobs; /* jobs: disk operations and work under way */
     struct loop *main;
+    void (*begin)(void *arg, struct env *env);
+    void *begin_arg;
     struct arrival signal_arrival;
     struct list signals;
     uint64_t paused_until_us;
