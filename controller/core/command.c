@@ -112,8 +112,9 @@ void command_end(struct command *command)
     struct core *core = command->core;
     ASSERT(core->active && list_empty(&command->link));
     command->proposed = command->plan.records_count > 0;
-    if (plan_end(&command->plan) != OK) {
-        answer_now(command, KAFKA_THROTTLING_QUOTA_EXCEEDED);
+    enum err err = plan_end(&command->plan);
+    if (err != OK) {
+        answer_now(command, err == ERR_TOO_LARGE ? KAFKA_INVALID_REQUEST : KAFKA_THROTTLING_QUOTA_EXCEEDED);
         return;
     }
     if (core->committed_token == core->proposed_token) {

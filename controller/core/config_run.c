@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "controller/core/config_change.h"
+#include "controller/core/repeats.h"
 #include "proto/cluster/topic_config.h"
 
 static const struct problem out_of_memory = {KAFKA_UNKNOWN_SERVER_ERROR, {"out of memory", 13}};
@@ -82,13 +83,10 @@ static struct problem list_value(struct command *command, const struct config_re
 
 /* --- reduction --- */
 
-static bool key_is_repeated(const struct config_resource *r, int32_t at)
+static uint64_t hash_key(const void *items, int32_t i, uint64_t seed)
 {
-    for (int32_t i = 0; i < at; i++) {
-        if (str_eq(r->ops[i].key, r->ops[at].key))
-            return true;
-    }
-    return false;
+    struct str key = ((const struct config_op *)items)[i].key;
+    return hash_bytes(key.p, (uint64_t)MAX(key.len, 0), seed);
 }
 
 static struct problem reduce_op(struct command *command, const struct config_resource *r, int32_t at,
@@ -97,8 +95,6 @@ static struct problem reduce_op(struct command *command, const struct config_res
     const struct config_op *op = &r->ops[at];
     struct str now;
     *item = (struct config_value){op->key, op->operation == CONFIG_DELETE ? STR_NULL : op->value};
-    if (key_is_repeated(r, at))
-        return (struct problem){KAFKA_INVALID_REQUEST, STR_LIT("Error due to duplicate config keys")};
     if (op->operation < CONFIG_SET || op->operation > CONFIG_SUBTRACT)
         return (struct problem){KAFKA_INVALID_REQUEST,
                                 command_text(command, "Unknown operation type %d", (int64_t)op->operation)};
@@ -148,9 +144,12 @@ static struct problem reduce(struct command *command, const struct config_resour
 {
     size_t count = (size_t)r->ops_count + (size_t)(replace ? visit_unnamed(command, r, NULL) : 0);
     set->items = command_alloc(command, count, sizeof(*set->items));
-    if (!set->items)
+    const bool *repeated = repeats_find(command, r->ops, r->ops_count, hash_key);
+    if (!set->items || !repeated)
         return out_of_memory;
     for (int32_t i = 0; i < r->ops_count; i++) {
+        if (repeated[i])
+            return (struct problem){KAFKA_INVALID_REQUEST, STR_LIT("Error due to duplicate config keys")};
         struct problem problem = reduce_op(command, r, i, &set->items[set->count++]);
         if (problem.error != KAFKA_NONE)
             return problem;
@@ -177,14 +176,10 @@ static struct problem check_exists(struct command *command, const struct config_
     return NO_PROBLEM;
 }
 
-static bool is_repeated(const struct config_resource *resources, int32_t count, int32_t at)
+static uint64_t hash_resource(const void *items, int32_t i, uint64_t seed)
 {
-    for (int32_t i = 0; i < count; i++) {
-        if (i != at && resources[i].type == resources[at].type &&
-            str_eq(resources[i].name, resources[at].name))
-            return true;
-    }
-    return false;
+    const struct config_resource *r = &((const struct config_resource *)items)[i];
+    return hash_bytes(r->name.p, (uint64_t)MAX(r->name.len, 0), seed ^ (uint64_t)(uint8_t)r->type << 32);
 }
 
 static struct problem check(struct command *command, const struct config_resource *r, bool replace,
@@ -202,16 +197,18 @@ static struct problem check(struct command *command, const struct config_resourc
 void config_run(struct command *command, struct config_resource *resources, int32_t count, bool replace,
                 bool validate_only)
 {
+    const bool *repeated = repeats_find(command, resources, count, hash_resource);
     bool review = false;
-    for (int32_t i = 0; i < count; i++) {
+    for (int32_t i = 0; repeated && i < count; i++) {
         struct config_resource *r = &resources[i];
         struct config_set set = {0};
         r->problem =
             (struct problem){KAFKA_INVALID_REQUEST, STR_LIT("Each resource must appear at most once.")};
-        if (!is_repeated(resources, count, i))
+        if (!repeated[i])
             r->problem = check(command, r, replace, &set);
         if (r->problem.error == KAFKA_NONE && !validate_only)
             review |= config_plan(command, r->type, r->name, &set);
+        plan_may_cut(&command->plan);
     }
     if (review)
         plan_review(&command->plan, NODE_NONE);

@@ -23,7 +23,7 @@ struct core_config core_config_defaults(void)
         .suspect_window_us = 500000,
         .num_partitions = 1,
         .default_replication_factor = 1,
-        .request_bytes_max = 256u << 20,
+        .request_bytes_max = 64u << 20,
     };
 }
 

@@ -2,19 +2,19 @@
 /* CreatePartitions: raises the number of partitions of topics. */
 #include "proto/kafka/gen/create_partitions.h"
 #include "controller/core/assignment.h"
+#include "controller/core/repeats.h"
 
 struct growth {
     struct command *command;
     const struct kafka_create_partitions_request *request;
     struct assigner assigner;
+    const bool *repeated; /* by topic */
 };
 
-static int32_t times_named(const struct kafka_create_partitions_request *request, struct str name)
+static uint64_t hash_name(const void *items, int32_t i, uint64_t seed)
 {
-    int32_t times = 0;
-    for (int32_t i = 0; i < request->topics_count; i++)
-        times += str_eq(request->topics[i].name, name);
-    return times;
+    struct str name = ((const struct kafka_create_partitions_request_topic *)items)[i].name;
+    return hash_bytes(name.p, (uint64_t)MAX(name.len, 0), seed);
 }
 
 static struct problem check_count(struct growth *g,
@@ -75,7 +75,7 @@ static struct problem grow_one(struct growth *g, const struct kafka_create_parti
 {
     struct plan *plan = &g->command->plan;
     const struct image_topic *topic = image_topic_by_name(plan_image(plan), wanted->name);
-    if (times_named(g->request, wanted->name) > 1)
+    if (g->repeated[wanted - g->request->topics])
         return (struct problem){KAFKA_INVALID_REQUEST, STR_LIT("Duplicate topic name.")};
     if (!topic)
         return (struct problem){KAFKA_UNKNOWN_TOPIC_OR_PARTITION,
@@ -108,27 +108,36 @@ static int64_t partitions_wanted(const struct growth *g)
     return total;
 }
 
-void create_partitions(struct command *command, const void *request)
+static void grow_all(struct growth *g, struct kafka_create_partitions_response *response)
 {
-    struct growth g = {.command = command, .request = request, .assigner = {.command = command}};
-    struct kafka_create_partitions_response *response = command_alloc(command, 1, sizeof(*response));
-    int32_t count = MAX(g.request->topics_count, 0);
-    if (!response)
-        return;
-    kafka_create_partitions_response_init(response);
-    response->results = command_alloc(command, (size_t)count, sizeof(*response->results));
-    response->results_count = response->results ? count : 0;
-    bool too_many = partitions_wanted(&g) > CORE_PARTITIONS_PER_REQUEST_MAX;
+    bool too_many = partitions_wanted(g) > CORE_PARTITIONS_PER_REQUEST_MAX;
     for (int32_t i = 0; i < response->results_count; i++) {
         struct kafka_create_partitions_response_result *result = &response->results[i];
         struct problem problem = {KAFKA_POLICY_VIOLATION,
                                   STR_LIT("Excessively large number of partitions per request.")};
         if (!too_many)
-            problem = grow_one(&g, &g.request->topics[i]);
+            problem = grow_one(g, &g->request->topics[i]);
+        plan_may_cut(&g->command->plan);
         kafka_create_partitions_response_result_init(result);
-        result->name = command_str(command, g.request->topics[i].name);
+        result->name = command_str(g->command, g->request->topics[i].name);
         result->error_code = problem.error;
         result->error_message = problem.message;
     }
+}
+
+void create_partitions(struct command *command, const void *request)
+{
+    struct growth g = {.command = command, .request = request, .assigner = {.command = command}};
+    int32_t count = MAX(g.request->topics_count, 0);
+    struct kafka_create_partitions_response *response = command_alloc(command, 1, sizeof(*response));
+    struct kafka_create_partitions_response_result *results =
+        command_alloc(command, (size_t)count, sizeof(*results));
+    g.repeated = repeats_find(command, g.request->topics, count, hash_name);
+    if (!response || !results || !g.repeated)
+        return; /* out of memory sticks in the plan */
+    kafka_create_partitions_response_init(response);
+    response->results = results;
+    response->results_count = count;
+    grow_all(&g, response);
     command->reply.admin.response = response;
 }

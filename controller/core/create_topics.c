@@ -3,15 +3,22 @@
  * nothing behind. */
 #include "proto/kafka/gen/create_topics.h"
 #include "controller/core/assignment.h"
+#include "controller/core/repeats.h"
 #include "controller/core/topic_name.h"
 #include "proto/cluster/topic_config.h"
 
 #define DEFAULT_WANTED (-1)
+#define CONFIGS_MAX    1000 /* of one topic in a request; a later value of a key replaces an earlier one */
+
+STATIC_ASSERT(CORE_PARTITIONS_PER_REQUEST_MAX + CONFIGS_MAX + 1 <= META_ENTRY_RECORDS_MAX,
+              "a topic fits in one entry");
 
 struct creation {
     struct command *command;
     const struct kafka_create_topics_request *request;
     struct assigner assigner;
+    struct topic_names names;
+    const bool *repeated; /* by topic */
 };
 
 /* What one topic will be. */
@@ -25,20 +32,19 @@ struct topic_spec {
 
 /* --- names --- */
 
-static int32_t times_named(const struct kafka_create_topics_request *request, struct str name)
+static uint64_t hash_name(const void *items, int32_t i, uint64_t seed)
 {
-    int32_t times = 0;
-    for (int32_t i = 0; i < request->topics_count; i++)
-        times += str_eq(request->topics[i].name, name);
-    return times;
+    struct str name = ((const struct kafka_create_topics_request_topic *)items)[i].name;
+    return hash_bytes(name.p, (uint64_t)MAX(name.len, 0), seed);
 }
 
-static struct problem check_name(struct creation *c, struct str name)
+static struct problem check_name(struct creation *c, const struct kafka_create_topics_request_topic *wanted)
 {
     struct command *command = c->command;
+    struct str name = wanted->name;
     const struct image *image = plan_image(&command->plan);
     const char *reason = topic_name_refusal(name);
-    if (times_named(c->request, name) > 1)
+    if (c->repeated[wanted - c->request->topics])
         return (struct problem){KAFKA_INVALID_REQUEST, STR_LIT("Duplicate topic name.")};
     if (reason)
         return (struct problem){KAFKA_INVALID_TOPIC_EXCEPTION,
@@ -46,11 +52,11 @@ static struct problem check_name(struct creation *c, struct str name)
     if (image_topic_by_name(image, name))
         return (struct problem){KAFKA_TOPIC_ALREADY_EXISTS,
                                 command_text(command, "Topic '%s' already exists.", name)};
-    const struct image_topic *other = topic_name_collision(image, name);
-    if (other)
+    struct str other = topic_names_collision(&c->names, image, name);
+    if (other.len > 0)
         return (struct problem){
             KAFKA_INVALID_TOPIC_EXCEPTION,
-            command_text(command, "Topic '%s' collides with existing topic: %s", name, other->name)};
+            command_text(command, "Topic '%s' collides with existing topic: %s", name, other)};
     return NO_PROBLEM;
 }
 
@@ -59,6 +65,8 @@ static struct problem check_name(struct creation *c, struct str name)
 static struct problem check_configs(struct creation *c, struct topic_spec *spec)
 {
     int32_t count = spec->wanted->configs_count;
+    if (count > CONFIGS_MAX)
+        return (struct problem){KAFKA_INVALID_REQUEST, STR_LIT("Too many configs.")};
     spec->configs.items = command_alloc(c->command, (size_t)MAX(count, 0), sizeof(struct config_value));
     if (!spec->configs.items)
         return (struct problem){KAFKA_UNKNOWN_SERVER_ERROR, STR_LIT("out of memory")};
@@ -198,7 +206,7 @@ static void describe_configs(struct creation *c, const struct topic_spec *spec,
 
 static struct problem check(struct creation *c, struct topic_spec *spec)
 {
-    struct problem problem = check_name(c, spec->wanted->name);
+    struct problem problem = check_name(c, spec->wanted);
     if (problem.error == KAFKA_NONE)
         problem = check_configs(c, spec);
     return problem.error == KAFKA_NONE ? place(c, spec) : problem;
@@ -216,8 +224,11 @@ static void create_one(struct creation *c, const struct kafka_create_topics_requ
     result->num_partitions = spec.partitions;
     result->replication_factor = (int16_t)spec.replication_factor;
     describe_configs(c, &spec, result);
-    if (!c->request->validate_only)
-        result->topic_id = plan_topic(c, &spec);
+    if (c->request->validate_only)
+        return;
+    result->topic_id = plan_topic(c, &spec);
+    topic_names_add(&c->names, spec.wanted->name);
+    plan_may_cut(&c->command->plan);
 }
 
 static int64_t partitions_wanted(const struct creation *c)
@@ -230,26 +241,36 @@ static int64_t partitions_wanted(const struct creation *c)
     return total;
 }
 
-void create_topics(struct command *command, const void *request)
+static void create_all(struct creation *c, struct kafka_create_topics_response *response)
 {
-    struct creation c = {.command = command, .request = request, .assigner = {.command = command}};
-    struct kafka_create_topics_response *response = command_alloc(command, 1, sizeof(*response));
-    int32_t count = MAX(c.request->topics_count, 0);
-    if (!response)
-        return;
-    kafka_create_topics_response_init(response);
-    response->topics = command_alloc(command, (size_t)count, sizeof(*response->topics));
-    response->topics_count = response->topics ? count : 0;
-    bool too_many = partitions_wanted(&c) > CORE_PARTITIONS_PER_REQUEST_MAX;
+    bool too_many = partitions_wanted(c) > CORE_PARTITIONS_PER_REQUEST_MAX;
     for (int32_t i = 0; i < response->topics_count; i++) {
         kafka_create_topics_response_topic_init(&response->topics[i]);
-        response->topics[i].name = command_str(command, c.request->topics[i].name);
+        response->topics[i].name = command_str(c->command, c->request->topics[i].name);
         if (!too_many) {
-            create_one(&c, &c.request->topics[i], &response->topics[i]);
+            create_one(c, &c->request->topics[i], &response->topics[i]);
             continue;
         }
         response->topics[i].error_code = KAFKA_POLICY_VIOLATION;
         response->topics[i].error_message = STR_LIT("Excessively large number of partitions per request.");
     }
+}
+
+void create_topics(struct command *command, const void *request)
+{
+    struct creation c = {.command = command, .request = request, .assigner = {.command = command}};
+    int32_t count = MAX(c.request->topics_count, 0);
+    struct kafka_create_topics_response *response = command_alloc(command, 1, sizeof(*response));
+    struct kafka_create_topics_response_topic *topics =
+        command_alloc(command, (size_t)count, sizeof(*topics));
+    c.repeated = repeats_find(command, c.request->topics, count, hash_name);
+    if (!response || !topics || !c.repeated)
+        return; /* out of memory sticks in the plan */
+    topic_names_init(&c.names, prng_next(&command->core->prng));
+    kafka_create_topics_response_init(response);
+    response->topics = topics;
+    response->topics_count = count;
+    create_all(&c, response);
+    topic_names_free(&c.names);
     command->reply.admin.response = response;
 }

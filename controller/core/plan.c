@@ -40,6 +40,10 @@ void plan_record(struct plan *plan, const struct meta_record *record)
     if (plan->err != OK || !open_entry(plan))
         return;
     ASSERT(record->type != META_UNKNOWN);
+    if (plan->entry_records == META_ENTRY_RECORDS_MAX) {
+        fail(plan, ERR_TOO_LARGE);
+        return;
+    }
     meta_record_encode(&plan->writer, record);
     plan->entry_records++;
     plan->records_count++;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "controller/core/topic_name.h"
 
-#include <stddef.h>
+#include "common/base/assert.h"
 
 static bool allowed(char c)
 {
@@ -29,38 +29,57 @@ static char folded(char c)
     return c == '.' ? '_' : c;
 }
 
-static bool equal_folded(struct str a, struct str b)
+static uint64_t hash_folded(const struct topic_names *names, struct str name)
 {
-    if (a.len != b.len)
-        return false;
-    for (int32_t i = 0; i < a.len; i++) {
-        if (folded(a.p[i]) != folded(b.p[i]))
-            return false;
-    }
-    return true;
+    char text[TOPIC_NAME_MAX];
+    ASSERT(name.len > 0 && name.len <= TOPIC_NAME_MAX);
+    for (int32_t i = 0; i < name.len; i++)
+        text[i] = folded(name.p[i]);
+    return hash_bytes(text, (uint64_t)name.len, names->seed);
 }
 
-struct search {
-    struct str name;
-    const struct image_topic *found;
-};
-
-static bool match(void *ctx, const struct image_topic *topic)
+void topic_names_init(struct topic_names *names, uint64_t seed)
 {
-    struct search *search = ctx;
-    if (!equal_folded(topic->name, search->name) || str_eq(topic->name, search->name))
-        return true;
-    search->found = topic;
+    *names = (struct topic_names){.seed = seed};
+    map_init(&names->folded);
+}
+
+void topic_names_free(struct topic_names *names)
+{
+    map_free(&names->folded);
+    names->ready = false;
+}
+
+/* When memory is out a collision may go unseen: it harms nobody but the reader of metrics. */
+static bool add_topic(void *ctx, const struct image_topic *topic)
+{
+    struct topic_names *names = ctx;
+    return map_put(&names->folded, hash_folded(names, topic->name), (void *)topic->name.p);
+}
+
+static bool has_foldable(struct str name)
+{
+    for (int32_t i = 0; i < name.len; i++) {
+        if (name.p[i] == '.' || name.p[i] == '_')
+            return true;
+    }
     return false;
 }
 
-const struct image_topic *topic_name_collision(const struct image *image, struct str name)
+struct str topic_names_collision(struct topic_names *names, const struct image *image, struct str name)
 {
-    struct search search = {.name = name};
-    bool relevant = false;
-    for (int32_t i = 0; i < name.len; i++)
-        relevant |= name.p[i] == '.' || name.p[i] == '_';
-    if (relevant)
-        image_each_topic(image, match, &search);
-    return search.found;
+    if (!has_foldable(name))
+        return STR_NULL;
+    if (!names->ready)
+        image_each_topic(image, add_topic, names);
+    names->ready = true;
+    const char *other = map_get(&names->folded, hash_folded(names, name));
+    struct str found = {other, other ? name.len : -1}; /* folding keeps the length */
+    return str_eq(found, name) ? STR_NULL : found;
+}
+
+void topic_names_add(struct topic_names *names, struct str name)
+{
+    if (names->ready)
+        map_put(&names->folded, hash_folded(names, name), (void *)name.p);
 }

@@ -183,12 +183,11 @@ static enum err apply_topic(struct image *draft, const struct meta_record *recor
     struct name_object *name = name_object_new(m);
     if (!name)
         return ERR_NOMEM;
-    enum err err = put_topic(draft, m, name);
+    enum err err = put_topic(draft, m, name); /* the topic has a reference of its own */
     if (err == OK)
-        err = trie_put(&draft->names, &name_type, shared_ref(&name->shared));
+        err = trie_put(&draft->names, &name_type, &name->shared);
     if (err != OK)
         shared_unref(&name->shared, &name_type);
-    shared_unref(&name->shared, &name_type);
     return err;
 }
 

@@ -11,6 +11,7 @@
 #include "proto/kafka/api.h"
 #include "proto/kafka/error.h"
 #include "proto/kafka/gen/create_topics.h"
+#include "proto/kafka/gen/delete_topics.h"
 
 #define BROKERS  3
 #define TOPICS   10
@@ -257,8 +258,36 @@ START_TEST(heartbeats_keep_sessions_even_when_no_answer_fits)
 }
 END_TEST
 
+START_TEST(a_request_with_a_hundred_thousand_names_takes_linear_time)
+{
+    enum { NAMES = 100000 };
+    static char texts[NAMES][8];
+    static struct str names[NAMES];
+    struct world w;
+    start_empty(&w);
+    for (int i = 0; i < NAMES; i++) {
+        snprintf(texts[i], sizeof(texts[i]), "n%d", i / 2 * 2 == NAMES / 2 ? 7 : i);
+        names[i] = str_from(texts[i]);
+    }
+    struct kafka_delete_topics_request request = {.topic_names = names, .topic_names_count = NAMES};
+    double t0 = seconds();
+    const struct core_effects *effects = core_admin(&w.core, 0, 6, KAFKA_API_DELETE_TOPICS, 5, &request);
+    double t1 = seconds();
+    ck_assert_uint_eq(effects->count, 1);
+    const struct kafka_delete_topics_response *response = effects->items[0].reply.admin.response;
+    ck_assert_int_eq(response->responses_count, NAMES);
+    ck_assert_int_eq(response->responses[8].error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    ck_assert_int_eq(response->responses[7].error_code, KAFKA_INVALID_REQUEST); /* named three times */
+    ck_assert_int_eq(response->responses[NAMES / 2].error_code, KAFKA_INVALID_REQUEST);
+    fprintf(stderr, "# 100k names: %.0f ms\n", (t1 - t0) * 1e3);
+    ck_assert_msg(t1 - t0 < 5, "not linear");
+    stop(&w);
+}
+END_TEST
+
 static void add(TCase *tc)
 {
+    tcase_add_test(tc, a_request_with_a_hundred_thousand_names_takes_linear_time);
     tcase_add_test(tc, with_too_much_in_flight_only_vital_requests_get_through);
     tcase_add_test(tc, heartbeats_keep_sessions_even_when_no_answer_fits);
     tcase_add_test(tc, a_fence_of_a_third_of_all_leaders_is_planned_in_entries);
