@@ -88,7 +88,8 @@ bool epoch_cache_truncate_start(struct epoch_cache *cache, int64_t start_offset)
     uint32_t gone = 0;
     while (gone + 1 < cache->count && cache->entries[gone + 1].start_offset <= start_offset)
         gone++;
-    memmove(cache->entries, cache->entries + gone, (cache->count - gone) * sizeof(*cache->entries));
+    if (gone > 0)
+        memmove(cache->entries, cache->entries + gone, (cache->count - gone) * sizeof(*cache->entries));
     cache->count -= gone;
     if (cache->count == 0 || cache->entries[0].start_offset >= start_offset)
         return gone > 0;

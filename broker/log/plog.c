@@ -269,7 +269,9 @@ static enum err open_existing(struct plog *log, const struct plog_setup *setup, 
     for (int32_t i = 0; i < log->segments_count;
          i++) /* what a killed process wrote may not be on the disk yet */
         log->segments[i].dirty = !setup->clean && plog_segment_end(log, i) > log->synced_end;
-    err = plog_snapshots_drop(log, log->end);
+    err = plog_trim(log);
+    if (err == OK)
+        err = plog_snapshots_drop(log, log->end);
     return err ? err : plog_producers_load(log);
 }
 
@@ -290,8 +292,9 @@ static enum err open_log(struct plog *log, const struct plog_setup *setup, struc
         return open_existing(log, setup, report);
     log->start = log->end = log->synced_end = MAX(setup->log_start, 0);
     report->missing_from = setup->recovery_point > log->end ? log->end : -1;
-    log->meta_dirty = true;
-    return plog_segment_add(log, log->start);
+    log->meta_dirty = true; /* written now, so that a killed process finds it; synced with the first round */
+    err = plog_meta_write(log, NULL);
+    return err ? err : plog_segment_add(log, log->start);
 }
 
 enum err plog_open(const struct plog_setup *setup, struct plog **ret_log, struct plog_report *ret_report)

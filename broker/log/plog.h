@@ -100,8 +100,13 @@ enum err plog_truncate(struct plog *log, int64_t offset, int64_t *ret_end);
 /* Drops everything; the empty log begins at offset. */
 enum err plog_restart(struct plog *log, int64_t offset);
 
-/* Moves the log start up (<= end); whole segments below it are removed. */
+/* Moves the log start up (<= end). Files stay until plog_trim(). */
 enum err plog_set_start(struct plog *log, int64_t offset);
+
+/* Removes segments that lie wholly below the log start. Only when that start is durable in the manifest:
+ * removals reach the disk in any order, and a hole among segments above the known start is damage. */
+enum err plog_trim(struct plog *log);
+bool plog_can_trim(const struct plog *log);
 
 /* Starts a sync of all that was written, or one more after the running one. `synced` follows, always later
  * (E2). */

@@ -62,7 +62,7 @@ struct plog_part {
     struct env_file *file; /* NULL: a directory */
     bool owned;
 };
-#define PLOG_PARTS_MAX 8
+#define PLOG_PARTS_MAX 5
 
 struct plog_round {
     struct plog *log;

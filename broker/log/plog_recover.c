@@ -15,7 +15,7 @@ struct scan {
     struct plog_report *report;
     bool clean;             /* the last stop was clean: bad bytes are damage */
     int64_t recovery_point; /* offsets below it were synced */
-    bool last;              /* no segment follows */
+    int32_t place;          /* of seg in the log's list */
     int64_t expected;       /* offset of the next batch */
 };
 
@@ -27,34 +27,72 @@ static enum err damage(struct scan *scan, uint32_t position, const char *what)
     return ERR_CORRUPT;
 }
 
-static enum err cut_tail(struct scan *scan, struct plog_walk *walk, uint32_t position)
+static bool is_last(const struct scan *scan)
 {
-    enum err err = env_file_truncate(walk->file, position);
+    return scan->place + 1 == scan->log->segments_count;
+}
+
+/* Whether a segment holds any good batch beyond `after`. */
+static enum err holds_batch(struct scan *scan, struct plog_segment *seg, bool *ret_found)
+{
+    struct plog_walk walk;
+    struct batch_header batch;
+    uint32_t position;
+    enum err err = plog_walk_begin(&walk, scan->log, seg, 0, true);
+    if (err == OK)
+        err = plog_walk_next(&walk, &batch, NULL);
+    *ret_found = err == OK;
+    if (err == ERR_CORRUPT || err == ERR_TRUNCATED)
+        err = plog_walk_search(&walk, scan->expected, ret_found, &position);
+    plog_walk_end(&walk);
+    return err == ERR_NOT_FOUND ? OK : err;
+}
+
+/* walk stands on the bad bytes; NULL: the segment simply ends. */
+static enum err good_batch_behind(struct scan *scan, struct plog_walk *walk, bool *ret_found)
+{
+    uint32_t position;
+    *ret_found = false;
+    enum err err = walk ? plog_walk_search(walk, scan->expected, ret_found, &position) : OK;
+    for (int32_t i = scan->place + 1; i < scan->log->segments_count && err == OK && !*ret_found; i++)
+        err = holds_batch(scan, &scan->log->segments[i], ret_found);
+    return err;
+}
+
+/* Removes what lies behind position, in this segment and the later ones: no good batch is among it. */
+static enum err cut_tail(struct scan *scan, uint32_t position)
+{
+    struct plog *log = scan->log;
+    struct env_file *file;
+    scan->report->cut_bytes += scan->seg->size - position;
+    for (int32_t i = scan->place + 1; i < log->segments_count; i++)
+        scan->report->cut_bytes += log->segments[i].size;
+    enum err err = plog_segments_remove(log, scan->place + 1, log->segments_count - scan->place - 1);
+    if (err == OK)
+        err = plog_segment_file(log, scan->seg, &file);
+    if (err == OK)
+        err = env_file_truncate(file, position);
     if (err)
         return err;
-    scan->report->cut_bytes += scan->seg->size - position;
     scan->seg->size = position;
     scan->seg->dirty = true;
     return OK;
 }
 
-/* The bytes at the walk's position are no good batch. */
-static enum err judge(struct scan *scan, struct plog_walk *walk)
+/* The bytes at position are no good batch, or offsets are missing there (walk NULL). */
+static enum err judge(struct scan *scan, struct plog_walk *walk, uint32_t position)
 {
-    uint32_t position = walk->position, later = 0;
-    bool found = false;
+    bool found;
     if (scan->clean)
-        return damage(scan, position, "bad batch in a log that was closed cleanly");
+        return damage(scan, position, "bad or missing batch in a log that was closed cleanly");
     if (scan->expected < scan->recovery_point)
-        return damage(scan, position, "bad batch below the recovery point");
-    if (!scan->last)
-        return damage(scan, position, "bad batch before the last segment");
-    enum err err = plog_walk_search(walk, scan->expected, &found, &later);
+        return damage(scan, position, "bad or missing batch below the recovery point");
+    enum err err = good_batch_behind(scan, walk, &found);
     if (err)
         return err;
     if (found)
-        return damage(scan, position, "bad batch with a good one behind it");
-    return cut_tail(scan, walk, position);
+        return damage(scan, position, "bad or missing batch with a good one behind it");
+    return cut_tail(scan, position);
 }
 
 /* What the checksum does not cover: base offset and leader epoch. */
@@ -103,7 +141,7 @@ static enum err scan_batches(struct scan *scan, uint32_t from, bool at_index)
         first = false;
     }
     if (err == ERR_CORRUPT || err == ERR_TRUNCATED)
-        err = judge(scan, &walk);
+        err = judge(scan, &walk, walk.position);
     plog_walk_end(&walk);
     return err == ERR_NOT_FOUND ? OK : err;
 }
@@ -161,10 +199,13 @@ static enum err scan_segment(struct scan *scan, int64_t from_offset)
     seg->since_index = position > 0 ? (uint32_t)scan->log->config.index_interval_bytes + 1 : 0;
     scan->expected = seg->base_offset;
     err = scan_batches(scan, position, position > 0);
+    bool gap = err == OK && !is_last(scan) && scan->expected != seg[1].base_offset;
+    if (gap && !scan->log->config.may_have_gaps)
+        err = judge(scan, NULL, seg->size);
     if (err)
         return err;
     seg->index.trusted = true;
-    return scan->last ? OK : plog_index_flush(scan->log, seg, true);
+    return is_last(scan) ? OK : plog_index_flush(scan->log, seg, true);
 }
 
 static enum err scan_from(struct plog *log, const struct plog_setup *setup, int32_t from,
@@ -176,14 +217,12 @@ static enum err scan_from(struct plog *log, const struct plog_setup *setup, int3
                             .report = report,
                             .clean = setup->clean,
                             .recovery_point = setup->recovery_point,
-                            .last = i + 1 == log->segments_count};
+                            .place = i};
         int64_t from_offset = setup->clean ? INT64_MAX : setup->recovery_point;
         enum err err = scan_segment(&scan, from_offset);
         if (err)
             return err;
-        if (!scan.last && scan.expected != log->segments[i + 1].base_offset && !log->config.may_have_gaps)
-            return damage(&scan, scan.seg->size, "offsets are missing before the next segment");
-        if (!scan.last)
+        if (!is_last(&scan))
             plog_index_drop(scan.seg);
         log->end = scan.expected;
     }
@@ -235,7 +274,7 @@ static void forget_scanned_epochs(struct plog *log, int64_t from_offset)
 
 enum err plog_recover(struct plog *log, const struct plog_setup *setup, struct plog_report *report)
 {
-    int64_t point = MAX(setup->recovery_point, log->segments[0].base_offset);
+    int64_t point = MAX(setup->recovery_point, log->start); /* below it files may be missing */
     int32_t from = setup->clean ? log->segments_count - 1 : plog_segment_find(log, point);
     enum err err = load_epochs(log, report);
     if (err)

@@ -8,10 +8,7 @@
 #include "broker/log/plog_internal.h"
 #include "common/base/assert.h"
 
-#define ROUND_SEGMENTS_MAX 4 /* more dirty ones wait for the next round */
-
-STATIC_ASSERT(ROUND_SEGMENTS_MAX + 4 <= PLOG_PARTS_MAX,
-              "segments, metadata, epochs, directory, data directory");
+STATIC_ASSERT(PLOG_PARTS_MAX == 5, "a segment, metadata, epochs, directory, data directory");
 
 static void round_done(struct plog_round *round);
 
@@ -34,26 +31,22 @@ static void add_file(struct plog_round *round, struct env_file *file, bool owned
     round->parts[round->parts_count++] = (struct plog_part){.round = round, .file = file, .owned = owned};
 }
 
-static enum err add_segments(struct plog *log, struct plog_round *round)
+/* One segment a round, the oldest first: a later one is never durable before those that come before it. */
+static enum err add_segment(struct plog *log, struct plog_round *round)
 {
-    int added = 0;
-    for (int32_t i = 0; i < log->segments_count; i++) {
-        struct plog_segment *seg = &log->segments[i];
-        struct env_file *file;
-        if (!seg->dirty)
-            continue;
-        if (added == ROUND_SEGMENTS_MAX) {
-            round->target = seg->base_offset;
-            round->more = true;
-            return OK;
-        }
-        enum err err = plog_segment_file(log, seg, &file);
-        if (err)
-            return err;
-        add_file(round, file, false);
-        seg->dirty = false;
-        added++;
-    }
+    int32_t i = 0;
+    struct env_file *file;
+    while (i < log->segments_count && !log->segments[i].dirty)
+        i++;
+    if (i == log->segments_count)
+        return OK;
+    enum err err = plog_segment_file(log, &log->segments[i], &file);
+    if (err)
+        return err;
+    add_file(round, file, false);
+    log->segments[i].dirty = false;
+    round->target = plog_segment_end(log, i);
+    round->more = i + 1 < log->segments_count;
     return OK;
 }
 
@@ -137,7 +130,7 @@ void plog_sync(struct plog *log)
         return;
     }
     struct plog_round *round = take_round(log);
-    enum err err = round ? add_segments(log, round) : ERR_NOMEM;
+    enum err err = round ? add_segment(log, round) : ERR_NOMEM;
     if (err == OK)
         err = add_small_files(log, round);
     if (err) {

@@ -174,17 +174,29 @@ enum err plog_restart(struct plog *log, int64_t offset)
 
 enum err plog_set_start(struct plog *log, int64_t offset)
 {
-    int32_t gone = 0;
     ASSERT(offset <= log->end);
     if (log->failed)
         return log->failed;
     if (offset <= log->start)
         return OK;
     log->start = offset;
-    while (gone + 1 < log->segments_count && plog_segment_end(log, gone) <= offset)
-        gone++;
     if (epoch_cache_truncate_start(&log->epochs, offset))
         log->epochs_dirty = true;
+    return OK;
+}
+
+bool plog_can_trim(const struct plog *log)
+{
+    return log->segments_count > 1 && plog_segment_end(log, 0) <= log->start;
+}
+
+enum err plog_trim(struct plog *log)
+{
+    int32_t gone = 0;
+    if (log->failed)
+        return log->failed;
+    while (gone + 1 < log->segments_count && plog_segment_end(log, gone) <= log->start)
+        gone++;
     enum err err = plog_segments_remove(log, 0, gone);
     return err ? plog_fail(log, err) : OK;
 }

@@ -208,6 +208,17 @@ static void persist_due(struct env_timer *timer)
     partition_persist(p, p->core.synced_end, false);
 }
 
+/* The manifest has synced the log start long ago, or has failed: then the files stay. */
+static void trim_due(struct env_timer *timer)
+{
+    struct partition *p = CONTAINER_OF(timer, struct partition, trim);
+    if (p->core.failed || (p->host->manifest && manifest_failed(p->host->manifest)))
+        return;
+    enum err err = plog_trim(p->log);
+    if (err)
+        partition_fail(p, err);
+}
+
 /* -- opening -- */
 
 static struct plog_config log_config(const struct partition *p)
@@ -236,6 +247,7 @@ static struct partition *new_partition(const struct partition_host *host, const 
     env_task_init(&p->settle, settle);
     env_timer_init(&p->deadline, deadline_passed);
     env_timer_init(&p->persist, persist_due);
+    env_timer_init(&p->trim, trim_due);
     return p;
 }
 
@@ -332,6 +344,7 @@ static void free_partition(struct partition *p)
 {
     env_timer_cancel(p->host->env, &p->deadline);
     env_timer_cancel(p->host->env, &p->persist);
+    env_timer_cancel(p->host->env, &p->trim);
     env_task_cancel(&p->settle);
     free(replica_give_members(&p->core, NULL, 0));
     free(p);

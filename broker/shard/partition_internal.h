@@ -9,8 +9,9 @@
 #include "broker/shard/partition.h"
 #include "common/obs/log.h"
 
-#define PARTITION_TOPIC_MAX  250               /* Kafka: 249 characters */
-#define PARTITION_PERSIST_US (5 * 1000 * 1000) /* the high watermark is written down at most this often */
+#define PARTITION_TOPIC_MAX  250                /* Kafka: 249 characters */
+#define PARTITION_TRIM_US    (60 * 1000 * 1000) /* Kafka's file.delete.delay.ms */
+#define PARTITION_PERSIST_US (5 * 1000 * 1000)  /* the high watermark is written down at most this often */
 
 enum partition_reader { READER_CONSUMER, READER_FOLLOWER, READER_COUNT };
 
@@ -34,6 +35,7 @@ struct partition {
     struct env_task settle;    /* end of the turn: start a sync, answer waits, wake watches */
     struct env_timer deadline; /* of the core; may fire early, never late */
     struct env_timer persist;
+    struct env_timer trim; /* removes files below the log start, once that is surely durable */
     int64_t cut_bytes;
     void (*hook)(void *ctx, struct partition *p);
     void *hook_ctx;

@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a partition log makes of crashes and damage: a torn tail is cut, damage is refused and left alone,
+ * derived files come back as they were. */
+#include "tests/unit/broker_plog_fixture.h"
+
+#define BATCHES 30
+
+/* A log of one segment with known batches, closed cleanly, and a copy of its disk. */
+struct sample {
+    struct plog_fixture f;
+    struct mem_disk *disk;
+    int64_t end[BATCHES + 1];       /* log end behind each batch */
+    uint32_t position[BATCHES + 1]; /* and file size */
+};
+
+static void sample_start(struct sample *s, int64_t segment_bytes)
+{
+    memset(s, 0, sizeof(*s));
+    fixture_start(&s->f, segment_bytes, 21);
+    ck_assert_int_eq(fixture_open(&s->f, false, 0, 0), OK);
+    for (int i = 0; i < BATCHES; i++) {
+        s->f.epoch = i / 10;
+        ck_assert_int_eq(fixture_append(&s->f, 1 + i % 4, 20 + i * 13 % 150), OK);
+        s->end[i + 1] = plog_end(s->f.log);
+        s->position[i + 1] = (uint32_t)plog_size_bytes(s->f.log);
+    }
+    fixture_close(&s->f, true);
+    s->disk = mem_env_save(s->f.mem);
+}
+
+static void sample_stop(struct sample *s)
+{
+    mem_disk_free(s->disk);
+    fixture_stop(&s->f);
+}
+
+static void back(struct sample *s)
+{
+    fixture_close(&s->f, false);
+    mem_env_restore(s->f.mem, s->disk);
+}
+
+static uint8_t *log_bytes(struct sample *s)
+{
+    char path[128];
+    uint64_t size;
+    return mem_env_bytes(s->f.mem, fixture_path(0, ".log", path), &size);
+}
+
+START_TEST(a_log_cut_at_any_byte_of_its_last_batches_loses_only_them)
+{
+    struct sample s;
+    char path[128];
+    sample_start(&s, 1 << 20);
+    for (uint32_t cut = s.position[BATCHES - 2]; cut <= s.position[BATCHES]; cut++) {
+        back(&s);
+        mem_env_resize(s.f.mem, fixture_path(0, ".log", path), cut);
+        ck_assert_int_eq(fixture_open(&s.f, false, s.end[10], 0), OK);
+        int last = BATCHES;
+        while (s.position[last] > cut)
+            last--;
+        ck_assert_int_eq(plog_end(s.f.log), s.end[last]);
+        ck_assert_int_eq(s.f.report.cut_bytes, cut - s.position[last]);
+        int64_t end;
+        fixture_read_all(&s.f, 0, 500, &end);
+        ck_assert_int_eq(end, s.end[last]);
+        s.f.epoch = 3;
+        ck_assert_int_eq(fixture_append(&s.f, 2, 40), OK); /* and it goes on */
+        fixture_close(&s.f, false);
+        ck_assert_int_eq(fixture_open(&s.f, false, s.end[last], 0), OK);
+        ck_assert_int_eq(plog_end(s.f.log), s.end[last] + 2);
+        ck_assert_int_eq(epoch_cache_at(plog_epochs(s.f.log), s.end[last]), 3);
+    }
+    sample_stop(&s);
+}
+END_TEST
+
+START_TEST(what_was_synced_and_is_gone_is_reported)
+{
+    struct sample s;
+    char path[128];
+    sample_start(&s, 1 << 20);
+    back(&s);
+    mem_env_resize(s.f.mem, fixture_path(0, ".log", path), s.position[20]);
+    ck_assert_int_eq(fixture_open(&s.f, false, s.end[25], 0), OK);
+    ck_assert_int_eq(s.f.report.missing_from, s.end[20]);
+    sample_stop(&s);
+}
+END_TEST
+
+START_TEST(zeros_at_the_end_are_a_torn_tail)
+{
+    struct sample s;
+    char path[128];
+    sample_start(&s, 1 << 20);
+    back(&s);
+    mem_env_resize(s.f.mem, fixture_path(0, ".log", path), s.position[BATCHES] + 5000);
+    ck_assert_int_eq(fixture_open(&s.f, false, s.end[10], 0), OK);
+    ck_assert_int_eq(plog_end(s.f.log), s.end[BATCHES]);
+    ck_assert_int_eq(s.f.report.cut_bytes, 5000);
+    sample_stop(&s);
+}
+END_TEST
+
+static bool outside_checks(const struct sample *s, uint32_t at)
+{
+    int i = 0;
+    while (s->position[i + 1] <= at)
+        i++;
+    uint32_t inside = at - s->position[i];
+    return inside >= BATCH_AT_LEADER_EPOCH &&
+           inside < BATCH_AT_MAGIC; /* no checksum covers the leader epoch */
+}
+
+START_TEST(a_flipped_bit_anywhere_is_found_and_never_cut_away)
+{
+    struct sample s;
+    sample_start(&s, 1 << 20);
+    for (uint32_t at = 0; at < s.position[BATCHES]; at++) {
+        if (outside_checks(&s, at))
+            continue;
+        back(&s);
+        log_bytes(&s)[at] ^= 1 << (at % 8);
+        enum err err = fixture_open(&s.f, false, 0, 0);
+        if (at < s.position[BATCHES - 1]) { /* good batches follow */
+            ck_assert_int_eq(err, ERR_CORRUPT);
+            ck_assert_uint_gt(strlen(s.f.report.damage), 10);
+            s.f.log = NULL;
+        } else { /* the last batch, never said to be synced */
+            ck_assert_int_eq(err, OK);
+            ck_assert_int_eq(plog_end(s.f.log), s.end[BATCHES - 1]);
+        }
+        if (err == OK)
+            continue;
+        uint64_t size; /* untouched */
+        char path[128];
+        log_bytes(&s)[at] ^= 1 << (at % 8);
+        mem_env_bytes(s.f.mem, fixture_path(0, ".log", path), &size);
+        ck_assert_uint_eq(size, s.position[BATCHES]);
+        ck_assert_int_eq(fixture_open(&s.f, false, 0, 0), OK);
+        ck_assert_int_eq(plog_end(s.f.log), s.end[BATCHES]);
+    }
+    sample_stop(&s);
+}
+END_TEST
+
+START_TEST(a_bad_last_batch_below_the_recovery_point_or_of_a_clean_log_is_damage)
+{
+    struct sample s;
+    sample_start(&s, 1 << 20);
+    for (int clean = 0; clean < 2; clean++) {
+        back(&s);
+        log_bytes(&s)[s.position[BATCHES] - 1] ^= 1;
+        ck_assert_int_eq(fixture_open(&s.f, clean, s.end[BATCHES], 0), ERR_CORRUPT);
+        s.f.log = NULL;
+    }
+    sample_stop(&s);
+}
+END_TEST
+
+START_TEST(a_missing_segment_is_damage)
+{
+    struct sample s;
+    sample_start(&s, 1200);
+    int64_t base = 0;
+    char path[128];
+    uint64_t size;
+    back(&s);
+    for (int64_t o = 1; o < s.end[BATCHES] / 2; o++)
+        base = mem_env_bytes(s.f.mem, fixture_path(o, ".log", path), &size) ? o : base;
+    ck_assert_int_gt(base, 0);
+    ck_assert_int_eq(env_unlink(s.f.env, fixture_path(base, ".log", path)), OK);
+    ck_assert_int_eq(fixture_open(&s.f, false, 0, 0), ERR_CORRUPT);
+    ck_assert_ptr_nonnull(strstr(s.f.report.damage, "missing"));
+    s.f.log = NULL;
+    sample_stop(&s);
+}
+END_TEST
+
+START_TEST(damage_below_the_recovery_point_is_found_when_it_is_read)
+{
+    struct sample s;
+    struct plog_piece piece;
+    int64_t end;
+    sample_start(&s, 1 << 20);
+    back(&s);
+    log_bytes(&s)[s.position[5] + 80] ^= 1;
+    ck_assert_int_eq(fixture_open(&s.f, true, s.end[BATCHES], 0), OK); /* clean: nothing is scanned */
+    ck_assert_int_eq(plog_read(s.f.log, 0, s.end[BATCHES], 1 << 20, true, &piece), OK);
+    ck_assert_int_eq(piece.len, (int32_t)s.position[5]); /* up to the bad one */
+    iobuf_unref(piece.owner);
+    ck_assert_int_eq(plog_read(s.f.log, s.end[5], s.end[BATCHES], 1 << 20, true, &piece), ERR_CORRUPT);
+    fixture_read_all(&s.f, s.end[6], 700, &end); /* the rest stays readable */
+    ck_assert_int_eq(end, s.end[BATCHES]);
+    sample_stop(&s);
+}
+END_TEST
+
+/* Derived files: bytes of every one of them after a reopen are what they were. */
+static void same_files(struct sample *s, const struct plog_fixture *was)
+{
+    static const char *const suffixes[] = {".index", ".timeindex"};
+    char path[128];
+    for (int64_t o = 0; o < s->end[BATCHES]; o++)
+        for (size_t k = 0; k < ARRAY_LEN(suffixes); k++) {
+            uint64_t size, old_size;
+            const uint8_t *now = mem_env_bytes(s->f.mem, fixture_path(o, suffixes[k], path), &size);
+            const uint8_t *old = mem_env_bytes(was->mem, path, &old_size);
+            ck_assert((now == NULL) == (old == NULL));
+            if (now == NULL)
+                continue;
+            ck_assert_msg(size == old_size && memcmp(now, old, size) == 0, "%s differs", path);
+        }
+}
+
+static void drop_file(struct sample *s, const char *suffix)
+{
+    char path[128];
+    for (int64_t o = 0; o < s->end[BATCHES]; o++)
+        env_unlink(s->f.env, fixture_path(o, suffix, path));
+}
+
+static void spoil_file(struct sample *s, const char *suffix)
+{
+    char path[128];
+    uint64_t size;
+    for (int64_t o = 0; o < s->end[BATCHES]; o++) {
+        uint8_t *bytes = mem_env_bytes(s->f.mem, fixture_path(o, suffix, path), &size);
+        for (uint64_t i = 0; bytes && i < size; i += 5)
+            bytes[i] ^= 0x55;
+    }
+}
+
+START_TEST(lost_or_spoilt_indexes_are_rebuilt_as_they_were)
+{
+    static const char *const suffixes[] = {".index", ".timeindex"};
+    struct sample s, was;
+    int64_t end;
+    sample_start(&s, 1200);
+    sample_start(&was, 1200);
+    for (size_t k = 0; k < ARRAY_LEN(suffixes); k++) {
+        for (int how = 0; how < 2; how++) {
+            back(&s);
+            if (how == 0)
+                drop_file(&s, suffixes[k]);
+            else
+                spoil_file(&s, suffixes[k]);
+            ck_assert_int_eq(fixture_open(&s.f, false, 0, 0), OK);
+            fixture_read_all(&s.f, 0, 300, &end);
+            ck_assert_int_eq(end, s.end[BATCHES]);
+            fixture_close(&s.f, true);
+            same_files(&s, &was.f);
+        }
+    }
+    sample_stop(&s);
+    sample_stop(&was);
+}
+END_TEST
+
+START_TEST(a_closed_segments_index_that_lies_is_rebuilt_when_it_is_used)
+{
+    struct sample s;
+    sample_start(&s, 1200);
+    for (int how = 0; how < 2; how++) {
+        back(&s);
+        if (how == 0)
+            drop_file(&s, ".index");
+        else
+            spoil_file(&s, ".index");
+        ck_assert_int_eq(fixture_open(&s.f, true, s.end[BATCHES], 0), OK);
+        for (int64_t offset = 0; offset < s.end[BATCHES]; offset++) {
+            struct plog_piece piece;
+            ck_assert_int_eq(plog_read(s.f.log, offset, s.end[BATCHES], 100, true, &piece), OK);
+            ck_assert_int_le(batch_base_offset(piece.p), offset);
+            ck_assert_int_ge(batch_last_offset(piece.p), offset);
+            iobuf_unref(piece.owner);
+        }
+    }
+    sample_stop(&s);
+}
+END_TEST
+
+START_TEST(epochs_and_producers_come_back_without_their_files)
+{
+    struct sample s;
+    sample_start(&s, 1200);
+    ck_assert_int_eq(fixture_open(&s.f, true, s.end[BATCHES], 0), OK);
+    uint64_t epochs = epoch_cache_hash(plog_epochs(s.f.log)),
+             producers = producer_state_hash(plog_producers(s.f.log));
+    ck_assert_uint_eq(plog_epochs(s.f.log)->count, 3);
+    ck_assert_uint_eq(plog_producers(s.f.log)->count, 3);
+    for (int how = 0; how < 4; how++) {
+        back(&s);
+        uint64_t size;
+        uint8_t *bytes = mem_env_bytes(s.f.mem, LOG_DIR "/leader-epoch-checkpoint", &size);
+        if (how & 1)
+            env_unlink(s.f.env, LOG_DIR "/leader-epoch-checkpoint");
+        else
+            bytes[3] = 'x';
+        if (how & 2)
+            drop_file(&s, ".snapshot");
+        else
+            spoil_file(&s, ".snapshot");
+        char path[128];
+        env_unlink(s.f.env, fixture_path(s.end[BATCHES], ".snapshot", path));
+        ck_assert_int_eq(fixture_open(&s.f, how & 1, s.end[BATCHES], 0), OK);
+        ck_assert_uint_eq(epoch_cache_hash(plog_epochs(s.f.log)), epochs);
+        ck_assert_uint_eq(producer_state_hash(plog_producers(s.f.log)), producers);
+        ck_assert(s.f.report.rebuilt_epochs);
+    }
+    sample_stop(&s);
+}
+END_TEST
+
+/* -- a scripted life, broken off at every write -- */
+
+#define LIFE_STEPS 60
+
+struct life {
+    int64_t end[LIFE_STEPS + 1]; /* log end after each finished step */
+    int64_t synced;              /* what was told as durable, corrected by cuts */
+    int64_t start;
+    int steps;
+};
+
+/* One step; false when the log failed. */
+static bool live(struct plog_fixture *f, struct life *life, int i)
+{
+    int64_t end;
+    enum err err = OK;
+    f->epoch = i / 15;
+    if (i % 11 == 7)
+        plog_sync(f->log);
+    if (i % 17 == 13) {
+        int64_t to = MAX(plog_end(f->log) - 5, plog_start(f->log) + 1);
+        life->synced = MIN(life->synced, MAX(to - 3, 0));
+        f->synced_end = MIN(f->synced_end, life->synced);
+        err = plog_truncate(f->log, to, &end);
+    } else if (i % 19 == 15) {
+        err = plog_set_start(f->log, plog_end(f->log) / 3);
+        life->start = plog_start(f->log); /* the manifest has it before files go */
+        err = err ? err : plog_trim(f->log);
+    } else {
+        err = fixture_append(f, 1 + i % 3, 30 + i * 37 % 200);
+    }
+    if (err == OK && i % 5 == 0)
+        mem_world_run(f->world, mem_world_now_us(f->world) + 700);
+    life->synced = MAX(life->synced, f->synced_end);
+    return err == OK && f->synced_err == OK;
+}
+
+/* Runs until the n-th write fails (0: never); then the process or the machine dies, and comes back. */
+static bool die_at_write(uint32_t n, enum mem_crash kind)
+{
+    struct plog_fixture f;
+    struct life life = {.steps = 0};
+    fixture_start(&f, 1000, 100 + n);
+    ck_assert_int_eq(fixture_open(&f, false, 0, 0), OK);
+    mem_env_fail_write_after(f.mem, n);
+    while (life.steps < LIFE_STEPS && live(&f, &life, life.steps))
+        life.steps++;
+    bool broke = life.steps < LIFE_STEPS;
+    mem_env_crash(f.mem, kind);
+    plog_close(f.log);
+    f.log = NULL;
+    mem_env_restart(f.mem);
+    enum err err = fixture_open(&f, false, life.synced, life.start);
+    if (kind == MEM_MIX &&
+        err == ERR_CORRUPT) { /* pages of one file written out of order: not to be told from damage yet */
+        ck_assert_ptr_nonnull(strstr(f.report.damage, "with a good one behind"));
+        f.log = NULL;
+    } else if (err == ERR_MISMATCH) { /* its metadata, part of every first sync, is not there: nothing was
+                                         promised */
+        ck_assert_int_ne(kind, MEM_KEEP);
+        ck_assert_int_eq(life.synced, 0);
+        f.log = NULL;
+    } else {
+        ck_assert_msg(err == OK, "write %u: %s %s", n, err_name(err), f.report.damage);
+        ck_assert_int_ge(plog_end(f.log), life.synced);
+        int64_t end;
+        fixture_read_all(&f, plog_start(f.log), 500, &end);
+        ck_assert_int_eq(end, plog_end(f.log));
+        f.epoch = 50;
+        ck_assert_int_eq(fixture_append(&f, 1, 10), OK);
+        epoch_cache_check(plog_epochs(f.log));
+        producer_state_check(plog_producers(f.log));
+    }
+    fixture_stop(&f);
+    return broke;
+}
+
+static void die_at_every_write(enum mem_crash kind)
+{
+    uint32_t n = 1;
+    while (die_at_write(n, kind))
+        n++;
+    ck_assert_uint_gt(n, LIFE_STEPS);
+}
+
+START_TEST(a_process_killed_at_any_write_comes_back)
+{
+    die_at_every_write(MEM_KEEP);
+}
+END_TEST
+
+START_TEST(a_machine_that_dies_at_any_write_comes_back_with_all_that_was_synced)
+{
+    die_at_every_write(MEM_DROP);
+}
+END_TEST
+
+START_TEST(writes_that_reach_the_disk_in_any_order_lose_nothing_that_was_synced)
+{
+    die_at_every_write(MEM_MIX);
+}
+END_TEST
+
+START_TEST(a_directory_without_metadata_but_with_data_is_not_ours)
+{
+    struct sample s;
+    sample_start(&s, 1 << 20);
+    back(&s);
+    ck_assert_int_eq(env_unlink(s.f.env, LOG_DIR "/partition.metadata"), OK);
+    ck_assert_int_eq(fixture_open(&s.f, false, 0, 0), ERR_MISMATCH);
+    back(&s);
+    s.f.setup.topic_id.b[0] = 77;
+    ck_assert_int_eq(fixture_open(&s.f, false, 0, 0), ERR_MISMATCH);
+    s.f.log = NULL;
+    sample_stop(&s);
+}
+END_TEST
+
+static void add(TCase *tcase)
+{
+    tcase_add_test(tcase, a_log_cut_at_any_byte_of_its_last_batches_loses_only_them);
+    tcase_add_test(tcase, what_was_synced_and_is_gone_is_reported);
+    tcase_add_test(tcase, zeros_at_the_end_are_a_torn_tail);
+    tcase_add_test(tcase, a_flipped_bit_anywhere_is_found_and_never_cut_away);
+    tcase_add_test(tcase, a_bad_last_batch_below_the_recovery_point_or_of_a_clean_log_is_damage);
+    tcase_add_test(tcase, a_missing_segment_is_damage);
+    tcase_add_test(tcase, damage_below_the_recovery_point_is_found_when_it_is_read);
+    tcase_add_test(tcase, lost_or_spoilt_indexes_are_rebuilt_as_they_were);
+    tcase_add_test(tcase, a_closed_segments_index_that_lies_is_rebuilt_when_it_is_used);
+    tcase_add_test(tcase, epochs_and_producers_come_back_without_their_files);
+    tcase_add_test(tcase, a_process_killed_at_any_write_comes_back);
+    tcase_add_test(tcase, a_machine_that_dies_at_any_write_comes_back_with_all_that_was_synced);
+    tcase_add_test(tcase, writes_that_reach_the_disk_in_any_order_lose_nothing_that_was_synced);
+    tcase_add_test(tcase, a_directory_without_metadata_but_with_data_is_not_ours);
+}
+
+SLUICE_TEST_MAIN("broker_plog_recovery", add)
