@@ -88,7 +88,7 @@ int session_call(struct session *s, const struct session_call *call)
     struct client_request request = {.api_key = call->api_key,
                                      .version_max = call->version_max,
                                      .message = call->message,
-                                     .node = CLIENT_ANY_NODE,
+                                     .node = call->to_node ? call->node : CLIENT_ANY_NODE,
                                      .timeout_us = s->cli->timeout_us,
                                      .repeatable = call->repeatable,
                                      .tag = (uint64_t)(uintptr_t)&w};

@@ -35,6 +35,8 @@ struct session_call {
     int16_t api_key, version_max; /* 0: any */
     const void *message;
     bool repeatable;
+    bool to_node; /* to the broker `node`, not just any */
+    int32_t node;
     const char *what; /* "cannot list topics" */
     int (*on_reply)(void *ctx, const struct client_reply *reply);
     void *ctx;

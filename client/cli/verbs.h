@@ -14,7 +14,12 @@
     X("topic", "alter", topic_alter, "add partitions, change settings") \
     X("produce", NULL, produce, "write records from standard input or a file") \
     X("consume", NULL, consume, "read records and print them") \
-    X("cluster", "describe", cluster_describe, "brokers and cluster id")
+    X("cluster", "describe", cluster_describe, "brokers and cluster id") \
+    X("bench", "limits", bench_limits, "what this machine can do: TCP, sendfile, disk") \
+    X("bench", "latency", bench_latency, "round trip of one record, beside a bare TCP echo") \
+    X("bench", "produce", bench_produce, "produce throughput with prepared batches") \
+    X("bench", "consume", bench_consume, "fetch throughput") \
+    X("bench", "failover", bench_failover, "longest gap between acknowledgments while brokers fail")
 /* clang-format on */
 
 /* Each runs its verb: see struct cli_verb. */
