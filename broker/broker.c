@@ -253,6 +253,8 @@ static void on_ready(void *ctx, bool ready)
     struct broker *broker = ctx;
 
     broker->ready = ready && !broker->ending;
+    if (ready)
+        manifest_trust(broker->shared.manifest); /* the controllers know how our last run ended */
 }
 
 static void log_listeners(const struct broker *broker)

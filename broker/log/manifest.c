@@ -57,6 +57,8 @@ struct manifest {
     bool posted; /* msg is on its way to the owner */
     bool closing;
     struct env_msg msg;
+    bool doubted;   /* the last run's end is in doubt, and the controllers have not been told yet */
+    bool trust_due; /* manifest_trust() waits for a rewrite to end */
 };
 
 static const struct segfile_limits limits = {.frame_max = FRAME_MAX, .allocate_bytes = 0};
@@ -129,9 +131,13 @@ static void fail(struct manifest *m, enum err err)
         m->failed = err;
 }
 
+/* A run that began in doubt (see manifest_trust) does not name its boot: were it to die now, the next one
+ * must doubt as well. */
 static enum err append_running(struct manifest *m, struct segfile *file)
 {
-    struct segframe frame = {.type = FRAME_RUNNING, .data = m->boot_id, .len = BOOT_SIZE};
+    static const char nobody[BOOT_SIZE];
+    struct segframe frame = {
+        .type = FRAME_RUNNING, .data = m->doubted ? nobody : m->boot_id, .len = BOOT_SIZE};
     return segfile_append(file, &frame, 1);
 }
 
@@ -165,12 +171,16 @@ static void take_over(struct manifest *m)
     m->next.file = NULL;
     segfile_synced(&m->file, m->file.size);
     m->rewrite = REWRITE_NONE;
+    if (m->trust_due)
+        manifest_trust(m);
 }
 
 static void give_up_rewrite(struct manifest *m)
 {
     segfile_close(&m->next);
     m->rewrite = REWRITE_NONE;
+    if (m->trust_due)
+        manifest_trust(m);
 }
 
 static void dir_synced(struct env_io *io, enum err err)
@@ -206,7 +216,7 @@ static void rewrite_when_due(struct manifest *m)
 {
     pthread_mutex_lock(&m->lock);
     uint64_t needed = HASH_COUNT(m->nodes) * segfile_frame_size(ENTRY_SIZE);
-    bool due = m->rewrite == REWRITE_NONE && !m->syncing && m->failed == OK && !m->closing &&
+    bool due = m->rewrite == REWRITE_NONE && m->failed == OK && !m->closing &&
                m->file.size > REWRITE_BYTES && m->file.size > REWRITE_FACTOR * needed;
     enum err err = due ? write_all(m, &m->next) : OK;
     pthread_mutex_unlock(&m->lock);
@@ -467,6 +477,7 @@ static void finish_load(struct manifest *m, const struct load *load, struct mani
     report->partitions = HASH_COUNT(m->nodes);
     for (struct node *node = m->nodes; node; node = node->hh.next)
         node->clean = node->clean && report->clean_stop;
+    m->doubted = report->damaged || !(report->clean_stop || report->same_boot);
 }
 
 static enum err load_file(struct manifest *m, struct manifest_report *report)
@@ -519,6 +530,25 @@ enum err manifest_open(struct env *owner, const char *data_dir, struct manifest 
     return OK;
 }
 
+void manifest_trust(struct manifest *m)
+{
+    m->trust_due = false;
+    if (!m->doubted || m->failed != OK)
+        return;
+    if (m->rewrite != REWRITE_NONE) {
+        m->trust_due = true; /* the file that is being written says "doubted" */
+        return;
+    }
+    m->doubted = false;
+    enum err err = append_running(m, &m->file);
+    if (err == OK)
+        err = env_file_sync_wait(m->file.file);
+    if (err)
+        fail(m, err);
+    else
+        segfile_synced(&m->file, m->file.size);
+}
+
 static enum err write_clean_stop(struct manifest *m)
 {
     struct segframe frame = {.type = FRAME_CLEAN_STOP};
@@ -544,7 +574,7 @@ enum err manifest_close(struct manifest *m, bool clean)
     settle_rewrite(m);
     while (flush_some(m)) {
     }
-    enum err err = clean && m->failed == OK ? write_clean_stop(m) : OK;
+    enum err err = clean && !m->doubted && m->failed == OK ? write_clean_stop(m) : OK;
     if (err)
         fail(m, err);
     err = m->failed;

@@ -43,9 +43,15 @@ struct manifest_report {
 enum err manifest_open(struct env *owner, const char *data_dir, struct manifest **ret_manifest,
                        struct manifest_report *ret_report);
 
-/* Writes what is pending, with clean = true also the mark of a clean stop, blocks until durable, and frees.
- * On the owner's loop, when no other thread uses it any more. The error is that of the writing; the manifest
- * is gone anyway. */
+/* The controllers have registered this run as what it is, unclean perhaps: from now on the directory counts
+ * as running under this boot. Until then a run whose predecessor ended in doubt (neither a clean stop nor the
+ * same boot) leaves that doubt to its successor: an unclean start that dies before it was heard must not be
+ * followed by a clean one. Blocks for one small sync. Owner's loop. */
+void manifest_trust(struct manifest *manifest);
+
+/* Writes what is pending, with clean = true also the mark of a clean stop (not while the former run's end is
+ * in doubt), blocks until durable, and frees. On the owner's loop, when no other thread uses it any more. The
+ * error is that of the writing; the manifest is gone anyway. */
 enum err manifest_close(struct manifest *manifest, bool clean);
 
 /* Any thread. False: not known. */
