@@ -485,14 +485,14 @@ START_TEST(acknowledged_data_stays_with_clean_leaders)
 {
     static struct world w;
     uint64_t elections = 0, acks = 0, fences = 0;
-    for (uint64_t seed = 1; seed <= 150; seed++) {
+    for (uint64_t seed = 1; seed <= 80; seed++) {
         run_seed(seed, &w);
         elections += w.elections;
         acks += w.acks;
         fences += w.fences;
     }
-    ck_assert_uint_gt(elections, 2000); /* the runs were not idle */
-    ck_assert_uint_gt(acks, 8000);
+    ck_assert_uint_gt(elections, 1000); /* the runs were not idle */
+    ck_assert_uint_gt(acks, 4000);
     ck_assert_uint_gt(fences, 1000);
 }
 END_TEST
