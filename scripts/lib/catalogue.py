@@ -4,7 +4,8 @@
   catalogue.py take OUT [--part N]          apt-cache dumpavail into OUT (one record per package, empty line between; every Nth only)
   catalogue.py digest FILE [--times N]      "COUNT DIGEST" of FILE's records as (key, value), each counted N times
   catalogue.py consumed                     the same of `sluice consume -o json` on standard input
-  catalogue.py feed FILE --at PERCENT --run COMMAND...   FILE to standard output; COMMAND runs once that share has been taken from us
+  catalogue.py feed FILE --at PERCENT [--seconds S] --run COMMAND...
+                                            FILE to standard output, in S seconds or longer; COMMAND runs once that share has been taken from us
 
 The digest does not depend on the order, because records come back by partition: it is the sum of every record's SHA-256.
 """
@@ -15,6 +16,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 KEY = re.compile(rb'^Package: (\S+)', re.MULTILINE)
 DELIMITER = b'\n\n'
@@ -75,17 +77,20 @@ def consumed(_):
 
 
 def feed(arguments):
-    """Copies a file to standard output and runs a command on the way, without stopping the flow."""
+    """Copies a file to standard output at a steady pace and runs a command on the way; fails unless the command ends before the flow."""
     size = os.path.getsize(arguments.file)
-    fed, command = 0, None
+    began, fed, command = time.monotonic(), 0, None
     with open(arguments.file, 'rb') as file:
         while chunk := file.read(CHUNK_BYTES):
+            time.sleep(max(0, began + fed / size * arguments.seconds - time.monotonic()))
+            in_time = command is not None and command.poll() == 0
             sys.stdout.buffer.write(chunk)
             sys.stdout.buffer.flush()
             fed += len(chunk)
             if command is None and fed * 100 >= size * arguments.at:
                 command = subprocess.Popen(arguments.run, stdout=sys.stderr)
-    sys.exit(command.wait() if command else 1)
+    if command is None or command.wait() != 0 or not in_time:
+        sys.exit(f'the command did not end well while records flowed: {" ".join(arguments.run)}')
 
 
 def main():
@@ -103,6 +108,7 @@ def main():
     one = commands.add_parser('feed')
     one.add_argument('file')
     one.add_argument('--at', type=int, required=True)
+    one.add_argument('--seconds', type=float, default=0)
     one.add_argument('--run', nargs=argparse.REMAINDER, required=True)
     one.set_defaults(call=feed)
     arguments = parser.parse_args()

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-# Helpers shared by the scripts in this folder. Source it; it sets SLUICE_ROOT and defines functions, and does nothing else.
+# Helpers shared by the scripts in this folder. Source it; it sets SLUICE_ROOT and SLUICE_PROGRAMS and defines functions, and does nothing else.
 
 SLUICE_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+
+# What a cluster needs, as build targets.
+SLUICE_PROGRAMS=(controller/sluice-controller broker/sluice-broker standalone/sluice-standalone client/sluice)
 
 # say MESSAGE...: one line of progress on stdout.
 say() { printf '==> %s\n' "$*"; }
