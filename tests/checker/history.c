@@ -7,9 +7,13 @@
 
 STATIC_ASSERT(sizeof(HISTORY_MAGIC) - 1 == 8, "the header starts with eight bytes of magic");
 
-/* A place in bytes that moves on with each field. */
+/* A place that moves on with each field. */
 struct at {
     uint8_t *p;
+};
+
+struct from {
+    const uint8_t *p;
 };
 
 static void put(struct at *at, uint64_t v, int bytes)
@@ -18,11 +22,11 @@ static void put(struct at *at, uint64_t v, int bytes)
         *at->p++ = (uint8_t)(v >> (8 * i));
 }
 
-static uint64_t get(struct at *at, int bytes)
+static uint64_t get(struct from *from, int bytes)
 {
     uint64_t v = 0;
     for (int i = 0; i < bytes; i++)
-        v |= (uint64_t)*at->p++ << (8 * i);
+        v |= (uint64_t)*from->p++ << (8 * i);
     return v;
 }
 
@@ -87,7 +91,7 @@ enum err history_open(const void *bytes, size_t len, struct history_header *ret_
         return ERR_TRUNCATED;
     if (memcmp(bytes, HISTORY_MAGIC, 8) != 0)
         return ERR_MALFORMED;
-    struct at at = {(uint8_t *)bytes + 8};
+    struct from at = {(const uint8_t *)bytes + 8};
     if (get(&at, 2) != HISTORY_VERSION || get(&at, 2) != HISTORY_RECORD_BYTES)
         return ERR_VERSION;
     ret_header->client = (uint32_t)get(&at, 4);
@@ -109,7 +113,7 @@ static bool known(const struct history_record *r)
 
 enum err history_get(const void *bytes, size_t i, struct history_record *ret_record)
 {
-    struct at at = {(uint8_t *)bytes + HISTORY_HEADER_BYTES + i * HISTORY_RECORD_BYTES};
+    struct from at = {(const uint8_t *)bytes + HISTORY_HEADER_BYTES + i * HISTORY_RECORD_BYTES};
     struct history_record r;
     r.type = (uint8_t)get(&at, 1);
     r.op = (uint8_t)get(&at, 1);

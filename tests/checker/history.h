@@ -164,11 +164,10 @@ void history_writer_init(struct history_writer *w, void *bytes, size_t size, con
 /* Appends one record. False when the buffer has no room (nothing is written then). */
 bool history_put(struct history_writer *w, const struct history_record *record);
 
-/* Checks the header of len bytes. ERR_MALFORMED: no history, or its records do not fill it exactly (a torn tail of a
- * killed client is cut by the reader: see history_count); ERR_VERSION; ERR_TRUNCATED: shorter than a header. */
+/* Checks the header of len bytes. ERR_TRUNCATED: shorter than a header; ERR_MALFORMED: no history; ERR_VERSION. */
 enum err history_open(const void *bytes, size_t len, struct history_header *ret_header);
 
-/* Whole records in a history of len bytes. What a killed writer left behind them is not counted. */
+/* Whole records in a history of len bytes; the torn one at the end that a killed writer may leave is not counted. */
 size_t history_count(size_t len);
 
 /* The record at position i < history_count(len). ERR_MALFORMED when type, op or what are out of range. */

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "common/base/assert.h"
-#include "tests/checker/check_int.h"
+#include "tests/sim/judge/check_int.h"
 
 /* One map for every rule; ids are hashes of the rule's op and what it is about. */
 struct observed {

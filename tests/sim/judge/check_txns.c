@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "common/base/assert.h"
-#include "tests/checker/check_int.h"
+#include "tests/sim/judge/check_int.h"
 
 static bool txn_is_decided(const struct txn *txn)
 {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/checker/verdict.h"
+#include "tests/sim/judge/verdict.h"
 
 static int usage(void)
 {

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "common/base/assert.h"
-#include "tests/checker/check_int.h"
+#include "tests/sim/judge/check_int.h"
 
 static uint64_t call_id(const struct history_record *record)
 {

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "common/base/assert.h"
-#include "tests/checker/verdict.h"
+#include "tests/sim/judge/verdict.h"
 #include "tests/lib/unit.h"
 
 static struct history history;
@@ -727,4 +727,4 @@ static void add(TCase *tcase)
         tcase_add_test(tcase, *tests[i]);
 }
 
-SLUICE_TEST_MAIN("sim_checker", add)
+SLUICE_TEST_MAIN("sim_judge", add)

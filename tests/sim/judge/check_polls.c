@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What readers saw, in the order in which they saw it: I5 to I8, I19. */
 #include "common/base/assert.h"
-#include "tests/checker/check_int.h"
+#include "tests/sim/judge/check_int.h"
 
 /* Where a process stands in a key. */
 struct reader {

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/base/assert.h"
-#include "tests/checker/check_int.h"
+#include "tests/sim/judge/check_int.h"
 
 #define CALLS_MAX 64
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Replicas after the end: equal below the high watermark, and holding all that was acknowledged: I16. */
 #include "common/base/assert.h"
-#include "tests/checker/check_int.h"
+#include "tests/sim/judge/check_int.h"
 
 #define NODES_MAX 64
 

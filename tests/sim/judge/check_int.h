@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inside of the checker: what the passes share. */
-#ifndef SLUICE_CHECKER_CHECK_INT_H
-#define SLUICE_CHECKER_CHECK_INT_H
+#ifndef SLUICE_SIM_JUDGE_CHECK_INT_H
+#define SLUICE_SIM_JUDGE_CHECK_INT_H
 
 #include "common/base/map.h"
-#include "tests/checker/verdict.h"
+#include "tests/sim/judge/verdict.h"
 
 /* A value that somebody sent. */
 struct send {

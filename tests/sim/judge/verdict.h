@@ -2,12 +2,12 @@
 /* Judges a history: which promises of a replicated log were broken. Linear in the history (hash maps), but
  * for metadata registers, whose histories are short. Knows nothing of Sluice: only what clients and observers
  * wrote down. */
-#ifndef SLUICE_CHECKER_VERDICT_H
-#define SLUICE_CHECKER_VERDICT_H
+#ifndef SLUICE_SIM_JUDGE_VERDICT_H
+#define SLUICE_SIM_JUDGE_VERDICT_H
 
 #include <stdio.h>
 
-#include "tests/checker/history.h"
+#include "tests/sim/judge/history.h"
 
 /* X(NAME, "name", "invariant", "what it means") */
 #define VIOLATION_TABLE(X)                                                                                   \
