@@ -1,185 +1,147 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/sim/judge/history.h"
 
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/assert.h"
 
-STATIC_ASSERT(sizeof(HISTORY_MAGIC) - 1 == 8, "the header starts with eight bytes of magic");
+#define MAGIC        "SLUICEH1"
+#define NAMES_MAX    4096
+#define PATH_MAX_LEN 4096
 
-/* A place in bytes that moves on with each field. */
-struct at {
-    uint8_t *p;
+STATIC_ASSERT(sizeof(struct history_record) == 64, "the format of the files");
+STATIC_ASSERT(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "records are written as they lie in memory");
+
+struct file_header {
+    char magic[8];
+    uint32_t record_bytes;
+    uint32_t client;
+    uint8_t reserved[48];
 };
 
-static void put(struct at *at, uint64_t v, int bytes)
+STATIC_ASSERT(sizeof(struct file_header) == sizeof(struct history_record), "one record's size");
+
+void history_init(struct history *history)
 {
-    for (int i = 0; i < bytes; i++)
-        *at->p++ = (uint8_t)(v >> (8 * i));
+    *history = (struct history){.records = NULL};
 }
 
-static uint64_t get(struct at *at, int bytes)
+void history_free(struct history *history)
 {
-    uint64_t v = 0;
-    for (int i = 0; i < bytes; i++)
-        v |= (uint64_t)*at->p++ << (8 * i);
-    return v;
+    free(history->records);
+    history_init(history);
 }
 
-struct history_record history_record(enum history_type type, enum history_op op, uint32_t process, int64_t time_us)
+void history_add(struct history *history, const struct history_record *record)
 {
-    return (struct history_record){.type = (uint8_t)type,
-                                   .op = (uint8_t)op,
-                                   .process = process,
-                                   .time_us = time_us,
-                                   .node = -1,
-                                   .epoch = -1,
-                                   .partition = -1,
-                                   .offset = -1};
+    if (history->count == history->cap) {
+        history->cap = MAX((size_t)1024, history->cap * 2);
+        history->records = realloc(history->records, history->cap * sizeof(*record));
+        ASSERT(history->records != NULL);
+    }
+    history->records[history->count++] = *record;
 }
 
-void history_writer_init(struct history_writer *w, void *bytes, size_t size, const struct history_header *header)
+static bool record_is_sane(const struct history_record *record)
 {
-    ASSERT(size >= HISTORY_HEADER_BYTES);
-    *w = (struct history_writer){.bytes = bytes, .size = size, .used = HISTORY_HEADER_BYTES};
-    memcpy(w->bytes, HISTORY_MAGIC, 8);
-    struct at at = {w->bytes + 8};
-    put(&at, HISTORY_VERSION, 2);
-    put(&at, HISTORY_RECORD_BYTES, 2);
-    put(&at, header->client, 4);
-    put(&at, header->seed, 8);
-    put(&at, 0, 8);
-    ASSERT(at.p == w->bytes + HISTORY_HEADER_BYTES);
+    return record->type >= HIST_INVOKE && record->type <= HIST_INFO && record->op > 0 &&
+           record->op < HIST_OP_COUNT;
 }
 
-bool history_put(struct history_writer *w, const struct history_record *r)
+static enum err load_records(struct history *history, FILE *file)
 {
-    if (w->size - w->used < HISTORY_RECORD_BYTES)
-        return false;
-    struct at at = {w->bytes + w->used};
-    put(&at, r->type, 1);
-    put(&at, r->op, 1);
-    put(&at, r->what, 1);
-    put(&at, r->flags, 1);
-    put(&at, (uint32_t)r->error, 4);
-    put(&at, (uint64_t)r->time_us, 8);
-    put(&at, r->process, 4);
-    put(&at, (uint32_t)r->node, 4);
-    put(&at, r->call, 4);
-    put(&at, (uint32_t)r->epoch, 4);
-    put(&at, r->topic, 4);
-    put(&at, (uint32_t)r->partition, 4);
-    put(&at, r->value, 8);
-    put(&at, (uint64_t)r->offset, 8);
-    put(&at, r->txn, 8);
-    put(&at, r->group, 4);
-    put(&at, 0, 4);
-    put(&at, (uint64_t)r->arg, 8);
-    put(&at, (uint64_t)r->arg2, 8);
-    w->used += HISTORY_RECORD_BYTES;
-    ASSERT(at.p == w->bytes + w->used);
-    return true;
-}
-
-enum err history_open(const void *bytes, size_t len, struct history_header *ret_header)
-{
-    if (len < HISTORY_HEADER_BYTES)
-        return ERR_TRUNCATED;
-    if (memcmp(bytes, HISTORY_MAGIC, 8) != 0)
+    struct file_header header;
+    struct history_record record;
+    if (fread(&header, sizeof(header), 1, file) != 1)
+        return ferror(file) ? ERR_IO : ERR_MALFORMED;
+    if (memcmp(header.magic, MAGIC, 8) != 0 || header.record_bytes != sizeof(record))
         return ERR_MALFORMED;
-    struct at at = {(uint8_t *)bytes + 8};
-    if (get(&at, 2) != HISTORY_VERSION || get(&at, 2) != HISTORY_RECORD_BYTES)
-        return ERR_VERSION;
-    ret_header->client = (uint32_t)get(&at, 4);
-    ret_header->seed = get(&at, 8);
-    return OK;
+    for (;;) {
+        size_t got = fread(&record, 1, sizeof(record), file);
+        if (got == 0)
+            return ferror(file) ? ERR_IO : OK;
+        if (got < sizeof(record))
+            return ERR_TRUNCATED;
+        if (!record_is_sane(&record))
+            return ERR_MALFORMED;
+        history_add(history, &record);
+    }
 }
 
-size_t history_count(size_t len)
+enum err history_load(struct history *history, const char *path)
 {
-    return len < HISTORY_HEADER_BYTES ? 0 : (len - HISTORY_HEADER_BYTES) / HISTORY_RECORD_BYTES;
+    FILE *file = fopen(path, "rb");
+    if (file == NULL)
+        return err_from_errno(errno);
+    enum err err = load_records(history, file);
+    fclose(file);
+    return err;
 }
 
-/* Whether the enumerations of a record are within their tables. */
-static bool known(const struct history_record *r)
+enum err history_save(const struct history *history, size_t from, size_t to, uint32_t client,
+                      const char *path)
 {
-    return r->type > HISTORY_TYPE_NONE && r->type < HISTORY_TYPE_COUNT && r->op > HISTORY_OP_NONE &&
-           r->op < HISTORY_OP_COUNT && r->what < HISTORY_WHAT_COUNT;
+    struct file_header header = {
+        .magic = MAGIC, .record_bytes = sizeof(struct history_record), .client = client};
+    FILE *file = fopen(path, "wb");
+    if (file == NULL)
+        return err_from_errno(errno);
+    bool ok = fwrite(&header, sizeof(header), 1, file) == 1;
+    if (to > from)
+        ok = ok &&
+             fwrite(&history->records[from], sizeof(struct history_record), to - from, file) == to - from;
+    return fclose(file) == 0 && ok ? OK : ERR_IO;
 }
 
-enum err history_get(const void *bytes, size_t i, struct history_record *ret_record)
+static int names_order(const void *a, const void *b)
 {
-    struct at at = {(uint8_t *)bytes + HISTORY_HEADER_BYTES + i * HISTORY_RECORD_BYTES};
-    struct history_record r;
-    r.type = (uint8_t)get(&at, 1);
-    r.op = (uint8_t)get(&at, 1);
-    r.what = (uint8_t)get(&at, 1);
-    r.flags = (uint8_t)get(&at, 1);
-    r.error = (int32_t)get(&at, 4);
-    r.time_us = (int64_t)get(&at, 8);
-    r.process = (uint32_t)get(&at, 4);
-    r.node = (int32_t)get(&at, 4);
-    r.call = (uint32_t)get(&at, 4);
-    r.epoch = (int32_t)get(&at, 4);
-    r.topic = (uint32_t)get(&at, 4);
-    r.partition = (int32_t)get(&at, 4);
-    r.value = get(&at, 8);
-    r.offset = (int64_t)get(&at, 8);
-    r.txn = get(&at, 8);
-    r.group = (uint32_t)get(&at, 4);
-    get(&at, 4);
-    r.arg = (int64_t)get(&at, 8);
-    r.arg2 = (int64_t)get(&at, 8);
-    if (!known(&r))
-        return ERR_MALFORMED;
-    *ret_record = r;
-    return OK;
+    return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static const char *const type_names[] = {
-    "?",
-#define X(name, text) text,
-    HISTORY_TYPES(X)
-#undef X
-};
-
-static const char *const op_names[] = {
-    "?",
-#define X(name, text, call) text,
-    HISTORY_OPS(X)
-#undef X
-};
-
-static const bool op_calls[] = {
-    false,
-#define X(name, text, call) call,
-    HISTORY_OPS(X)
-#undef X
-};
-
-static const char *const what_names[] = {
-    "?",
-#define X(name, text) text,
-    HISTORY_WHATS(X)
-#undef X
-};
-
-const char *history_type_name(unsigned type)
+static bool name_is_history(const char *name)
 {
-    return type_names[type < HISTORY_TYPE_COUNT ? type : 0];
+    size_t len = strlen(name);
+    return len > 5 && strcmp(name + len - 5, ".hist") == 0;
 }
 
-const char *history_op_name(unsigned op)
+enum err history_load_dir(struct history *history, const char *path)
 {
-    return op_names[op < HISTORY_OP_COUNT ? op : 0];
+    char *names[NAMES_MAX], full[PATH_MAX_LEN];
+    size_t count = 0;
+    enum err err = OK;
+    DIR *dir = opendir(path);
+    if (dir == NULL)
+        return err_from_errno(errno);
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL && count < NAMES_MAX;)
+        if (name_is_history(entry->d_name))
+            names[count++] = strdup(entry->d_name);
+    closedir(dir);
+    qsort(names, count, sizeof(names[0]), names_order);
+    for (size_t i = 0; i < count; i++) {
+        snprintf(full, sizeof(full), "%s/%s", path, names[i]);
+        if (err == OK)
+            err = history_load(history, full);
+        free(names[i]);
+    }
+    return err == OK && count == 0 ? ERR_NOT_FOUND : err;
 }
 
-const char *history_what_name(unsigned what)
+char *history_format(const struct history_record *r, char *out, size_t size)
 {
-    return what_names[what < HISTORY_WHAT_COUNT ? what : 0];
-}
-
-bool history_op_is_call(unsigned op)
-{
-    return op_calls[op < HISTORY_OP_COUNT ? op : 0];
+    static const char *const ops[HIST_OP_COUNT] = {
+        "?",       "send",     "poll",  "assign", "sample", "leader", "term",    "isr",
+        "isr-add", "replica",  "span",  "image",  "entry",  "commit", "fetched", "own",
+        "txn-end", "consumed", "write", "read",   "health", "queue",  "leak",    "fault"};
+    static const char *const types[] = {"?", "invoke", "ok", "fail", "info"};
+    snprintf(out, size,
+             "%llu.%06llu p%u #%u %s %s key=%u offset=%lld value=%llx epoch=%d node=%d txn=%llx aux=%llx",
+             (unsigned long long)(r->time_us / 1000000), (unsigned long long)(r->time_us % 1000000),
+             r->process, r->op_id, ops[r->op], types[r->type], r->key, (long long)r->offset,
+             (unsigned long long)r->value, r->epoch, r->node, (unsigned long long)r->txn,
+             (unsigned long long)r->aux);
+    return out;
 }
