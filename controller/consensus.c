@@ -446,7 +446,8 @@ static void submit_fresh(struct consensus *c)
         fail(c, ERR_NOMEM, "submitting entries");
         return;
     }
-    memcpy(batch, p->data, p->data_len);
+    if (p->data_len > 0)
+        memcpy(batch, p->data, p->data_len);
     size_t at = 0;
     for (uint32_t i = 0; i < n; i++) {
         struct proposal *proposal = proposals_fresh(p, i);
@@ -551,7 +552,8 @@ static struct raft_entry *take_entries(const struct quorum_message *m)
                                          .type = (enum raft_entry_type)entry->type,
                                          .buf = {at, (size_t)entry->data.len},
                                          .batch = batch};
-        memcpy(at, entry->data.p, (size_t)entry->data.len);
+        if (entry->data.len > 0)
+            memcpy(at, entry->data.p, (size_t)entry->data.len);
         at += entry->data.len;
     }
     return entries;

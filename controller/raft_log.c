@@ -429,7 +429,8 @@ static void drop_slots(struct raft_log *log, uint64_t first)
 {
     uint64_t gone = MIN(first - log->first, log->slots_count);
     log->slots_count -= gone;
-    memmove(log->slots, log->slots + gone, log->slots_count * sizeof(log->slots[0]));
+    if (log->slots_count > 0)
+        memmove(log->slots, log->slots + gone, log->slots_count * sizeof(log->slots[0]));
     log->first = first;
     log->durable = MAX(log->durable, first - 1);
 }

@@ -217,6 +217,8 @@ static void drop_void_segments(struct raft_log *log)
         if (log->segments[i]->sf.info.b & SEGMENT_RESET)
             keep = i;
     }
+    if (keep == 0)
+        return;
     for (uint32_t i = 0; i < keep; i++) {
         char name[SEGMENT_NAME_MAX], path[LOG_PATH_MAX];
         raft_log_name(name, log->segments[i]->sequence);
