@@ -31,6 +31,7 @@ struct input_splitter {
     bool eof;
 };
 
+/* Empty; free gives the buffer back. */
 void input_splitter_init(struct input_splitter *in, const struct input_piece *delimiter,
                          size_t record_bytes_max);
 void input_splitter_free(struct input_splitter *in);

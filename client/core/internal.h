@@ -184,6 +184,7 @@ struct client_batch {
     struct client_failure last; /* of the attempts so far */
 };
 
+/* What is due: identity, expiry, requests. Free drops all batches. */
 void client_producer_turn(struct client *client);
 void client_producer_free(struct client *client);
 
@@ -210,6 +211,7 @@ void client_out_reset(struct client *client, struct client_partition *partition)
 
 /* -- consumer*.c -- */
 
+/* Sends the lookups and fetches that are due. */
 void client_consumer_turn(struct client *client);
 
 /* Backs off after a failed request about the partition. */
@@ -223,6 +225,7 @@ void client_in_lookup(struct client *client, struct client_partition *partition)
 
 /* -- request.c -- */
 
+/* Makes the attempts that are due. Free drops the calls that wait for one. */
 void client_requests_turn(struct client *client);
 void client_requests_free(struct client *client);
 

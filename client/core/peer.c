@@ -144,8 +144,7 @@ static void peer_lost(struct client *client, struct client_peer *peer, enum err 
 
 void client_peers_free(struct client *client)
 {
-    list_for_each_safe(it, tmp, &client->peers)
-    {
+    list_for_each_safe (it, tmp, &client->peers) {
         struct client_peer *peer = CONTAINER_OF(it, struct client_peer, link);
         peer_lost(client, peer, ERR_CANCELED); /* its calls free themselves */
         list_remove(it);
