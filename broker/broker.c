@@ -234,13 +234,21 @@ static void on_cluster_known(void *ctx, struct uuid cluster_id)
 
 static void on_rejected(void *ctx, int16_t error)
 {
+    struct broker *broker = ctx;
     char why[BROKER_MESSAGE_MAX];
 
-    snprintf(why, sizeof(why),
-             "the controllers refuse this broker: %s; check node.id, log.dirs and "
-             "controller.quorum.bootstrap.servers",
-             kafka_error_text(error));
-    fail(ctx, why);
+    if (error == KAFKA_INCONSISTENT_CLUSTER_ID)
+        snprintf(
+            why, sizeof(why),
+            "%s/meta.properties: cluster.id is not the cluster of these controllers; correct log.dirs or "
+            "controller.quorum.bootstrap.servers",
+            broker->options.config->log_dirs.items[0]);
+    else
+        snprintf(why, sizeof(why),
+                 "the controllers refuse this broker: %s; check node.id, log.dirs and "
+                 "controller.quorum.bootstrap.servers",
+                 kafka_error_text(error));
+    fail(broker, why);
 }
 
 static void on_may_stop(void *ctx)

@@ -138,7 +138,8 @@ static void on_link_down(void *ctx, struct rpc_client *client, enum err why)
     control_retry_soon(control);
 }
 
-/* Attempts fail as long as a controller is away, which is no news; one that will never do is. */
+/* Attempts fail as long as a controller is away, which is no news; one that will never do is. A broker whose
+ * very first controller belongs to another cluster has the wrong directory, or the wrong address. */
 static void on_link_error(void *ctx, struct rpc_client *client, enum err why)
 {
     struct control_link *link = ctx;
@@ -146,6 +147,8 @@ static void on_link_error(void *ctx, struct rpc_client *client, enum err why)
     if (why == ERR_MISMATCH || why == ERR_VERSION)
         LOG(link->control->broker->log, ERROR, "controller.refused", F_STR("host", link->addr.host),
             F_I64("port", link->addr.port), F_ERR("error", why));
+    if (why == ERR_MISMATCH && link->control->broker_epoch == 0)
+        control_reject(link->control, KAFKA_INCONSISTENT_CLUSTER_ID);
 }
 
 static void links_open(struct control *control)

@@ -134,7 +134,8 @@ unsigned control_ask_over(struct control_ask *ask);
 
 void control_notes_init(struct control *control);
 void control_register(struct control *control);
-void control_may_stop(struct control *control); /* tells the broker object, once */
+void control_reject(struct control *control, int16_t error); /* for good: nothing is asked any more */
+void control_may_stop(struct control *control);              /* tells the broker object, once */
 void control_heartbeat_now(struct control *control);
 void control_on_heartbeat_timer(struct env_timer *timer);
 uint64_t control_applied_min(const struct control *control);

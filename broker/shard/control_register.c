@@ -99,8 +99,10 @@ static bool is_final(int16_t error)
            error == KAFKA_UNSUPPORTED_VERSION;
 }
 
-static void reject(struct control *control, int16_t error)
+void control_reject(struct control *control, int16_t error)
 {
+    if (control->stopping)
+        return;
     LOG(control->broker->log, ERROR, "broker.rejected", F_STR("error", kafka_error_name(error)),
         F_STR("why", kafka_error_text(error)));
     control->stopping = true;
@@ -114,7 +116,7 @@ static void take_registration(struct control *control, unsigned link,
     if (reply->error == KAFKA_NOT_CONTROLLER) {
         control_not_leader(control, link, reply->leader_id);
     } else if (is_final(reply->error)) {
-        reject(control, reply->error);
+        control_reject(control, reply->error);
     } else if (reply->error != KAFKA_NONE) {
         if (control->register_failures++ % 50 == 0)
             LOG(control->broker->log, WARN, "broker.registration_refused",
