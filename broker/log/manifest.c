@@ -125,10 +125,13 @@ static struct segframe frame_of(const struct node *node, uint8_t data[ENTRY_SIZE
 
 /* -- rewriting -- */
 
+/* Only the owner writes `failed`, so that it may read it without the lock. */
 static void fail(struct manifest *m, enum err err)
 {
+    pthread_mutex_lock(&m->lock);
     if (m->failed == OK)
         m->failed = err;
+    pthread_mutex_unlock(&m->lock);
 }
 
 /* A run that began in doubt (see manifest_trust) does not name its boot: were it to die now, the next one
@@ -216,8 +219,8 @@ static void rewrite_when_due(struct manifest *m)
 {
     pthread_mutex_lock(&m->lock);
     uint64_t needed = HASH_COUNT(m->nodes) * segfile_frame_size(ENTRY_SIZE);
-    bool due = m->rewrite == REWRITE_NONE && m->failed == OK && !m->closing &&
-               m->file.size > REWRITE_BYTES && m->file.size > REWRITE_FACTOR * needed;
+    bool due = m->rewrite == REWRITE_NONE && m->failed == OK && !m->closing && m->file.size > REWRITE_BYTES &&
+               m->file.size > REWRITE_FACTOR * needed;
     enum err err = due ? write_all(m, &m->next) : OK;
     pthread_mutex_unlock(&m->lock);
     if (err)
@@ -395,7 +398,10 @@ uint32_t manifest_count(struct manifest *m)
 
 enum err manifest_failed(struct manifest *m)
 {
-    return m->failed;
+    pthread_mutex_lock(&m->lock);
+    enum err err = m->failed;
+    pthread_mutex_unlock(&m->lock);
+    return err;
 }
 
 /* -- life -- */

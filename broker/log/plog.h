@@ -74,13 +74,22 @@ void plog_delete(struct plog *log);
 
 /* -- figures -- */
 
+/* Offsets: the first that is kept, the next to be written, the first that is not known to be durable. */
 int64_t plog_start(const struct plog *log);
 int64_t plog_end(const struct plog *log);
 int64_t plog_synced_end(const struct plog *log);
+
+/* The first failed write or sync; OK: none. */
 enum err plog_failed(const struct plog *log);
+
+/* Bytes of batches in all segments. */
 uint64_t plog_size_bytes(const struct plog *log);
+
+/* What is derived from the batches; the log's, changed only through it. */
 struct epoch_cache *plog_epochs(struct plog *log);
 struct producer_state *plog_producers(struct plog *log);
+
+/* New settings; they hold from the next append on. */
 void plog_set_config(struct plog *log, const struct plog_config *config);
 
 /* -- writing -- */

@@ -70,6 +70,7 @@ void partition_delete(struct partition *p);
 void partition_apply(struct partition *p, const struct image_partition *state,
                      const struct partition_config *config);
 
+/* Which partition this is; the name lives as long as p. */
 struct uuid partition_topic_id(const struct partition *p);
 struct str partition_topic(const struct partition *p);
 int32_t partition_index(const struct partition *p);
@@ -83,9 +84,7 @@ struct partition_view {
 };
 void partition_get(const struct partition *p, struct partition_view *ret_view);
 
-/* -- produce
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* -- produce -- */
 
 /* One appended batch that waits for its promise. Caller's memory until done or partition_wait_cancel(). */
 struct partition_wait {
@@ -124,9 +123,7 @@ void partition_append(struct partition *p, const struct partition_append *reques
                       struct partition_wait *wait, struct partition_appended *ret);
 void partition_wait_cancel(struct partition_wait *wait); /* no-op when not waiting */
 
-/* -- fetch
- * ------------------------------------------------------------------------------------------------------------------------
- */
+/* -- fetch -- */
 
 #define PARTITION_READ_PIECES_MAX 8
 
@@ -196,9 +193,7 @@ int16_t partition_list_offset(struct partition *p, int64_t timestamp, bool read_
 /* DeleteRecords: moves the log start (-1: to the high watermark). */
 int16_t partition_delete_records(struct partition *p, int64_t before_offset, int64_t *ret_low_watermark);
 
-/* -- following
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* -- following -- */
 
 /* What the next fetch to the leader says. False when p is not a (working) follower. */
 struct partition_fetch_state {
@@ -224,9 +219,7 @@ void partition_follower_out_of_range(struct partition *p, int32_t leader_epoch, 
  * have something to tell. One per partition, NULL clears. */
 void partition_set_fetch_hook(struct partition *p, void (*fn)(void *ctx, struct partition *p), void *ctx);
 
-/* -- ISR
- * -------------------------------------------------------------------------------------------------------------------------
- */
+/* -- ISR -- */
 
 /* Answer to host->alter_partition. KAFKA_NONE: the new state arrives by partition_apply; errors: facts §5. */
 void partition_alter_done(struct partition *p, int16_t error);
