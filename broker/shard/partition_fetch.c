@@ -17,9 +17,7 @@ static int16_t check_read(struct partition *p, const struct partition_read *requ
     int16_t error = partition_check_leader(p, request->current_leader_epoch);
     if (error != KAFKA_NONE)
         return error;
-    if (request->fetch_offset < p->core.log_start || request->fetch_offset > p->core.log_end)
-        return KAFKA_OFFSET_OUT_OF_RANGE;
-    return KAFKA_NONE;
+    return request->fetch_offset < p->core.log_start ? KAFKA_OFFSET_OUT_OF_RANGE : KAFKA_NONE;
 }
 
 int64_t partition_available(struct partition *p, const struct partition_read *request)
@@ -86,7 +84,11 @@ void partition_read(struct partition *p, const struct partition_read *request,
     }
     ret->diverging_epoch = -1;
     ret->diverging_end_offset = -1;
-    read_data(p, request, ret);
+    if (request->fetch_offset >
+        p->core.log_end) /* after divergence: a longer log of an older epoch is told where to cut */
+        ret->error = KAFKA_OFFSET_OUT_OF_RANGE;
+    else
+        read_data(p, request, ret);
 }
 
 void partition_read_release(struct partition_read_result *result)

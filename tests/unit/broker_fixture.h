@@ -81,23 +81,21 @@ static inline void broker_open(struct broker *b, const struct partition_config *
 {
     struct image_topic topic = fixture_topic();
     struct manifest_report report;
-    enum err err = env_mkdir(b->env, DATA_DIR);
+    enum err err = env_mkdir(b->env, b->host.data_dir);
     ck_assert(err == OK || err == ERR_EXISTS);
-    ck_assert_int_eq(manifest_open(b->env, DATA_DIR, &b->manifest, &report), OK);
+    ck_assert_int_eq(manifest_open(b->env, b->host.data_dir, &b->manifest, &report), OK);
     b->host.manifest = b->manifest;
     ck_assert_int_eq(partition_open(&b->host, &topic, 0, config, &b->p), OK);
 }
 
-static inline void broker_start(struct broker *b, struct mem_world *world, int32_t broker_id)
+static inline void broker_init(struct broker *b, struct env *env, int32_t broker_id, const char *data_dir)
 {
-    memset(b, 0, sizeof(*b));
-    b->mem = mem_env_new(world);
-    b->env = mem_env_env(b->mem);
+    b->env = env;
     b->fenced_broker = -1;
     ck_assert_int_eq(batch_scratch_init(&b->scratch, 4 << 20, 0), OK);
     b->host = (struct partition_host){.env = b->env,
                                       .broker_id = broker_id,
-                                      .data_dir = DATA_DIR,
+                                      .data_dir = data_dir,
                                       .scratch = &b->scratch,
                                       .replica_lag_time_max_us = 10 * 1000 * 1000,
                                       .producer_expiry_us = 3600ull * 1000 * 1000,
@@ -105,6 +103,13 @@ static inline void broker_start(struct broker *b, struct mem_world *world, int32
                                       .alter_partition = fixture_alter,
                                       .broker_epoch = fixture_broker_epoch,
                                       .failed = fixture_failed};
+}
+
+static inline void broker_start(struct broker *b, struct mem_world *world, int32_t broker_id)
+{
+    memset(b, 0, sizeof(*b));
+    b->mem = mem_env_new(world);
+    broker_init(b, mem_env_env(b->mem), broker_id, DATA_DIR);
 }
 
 static inline void broker_close(struct broker *b, bool clean)
