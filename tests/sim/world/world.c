@@ -95,6 +95,11 @@ void world_mix(struct world *world, uint64_t value)
     world->hash = x ^ (x >> 29);
 }
 
+bool world_is_traced(const struct world *world)
+{
+    return world->options.trace != NULL;
+}
+
 void world_trace(struct world *world, const char *format, ...)
 {
     va_list args;

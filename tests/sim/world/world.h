@@ -51,6 +51,7 @@ uint64_t world_events(const struct world *world);    /* done so far */
 struct world_bites *world_bites(struct world *world);
 
 /* Adds a line to the trace; costs nothing without one. */
+bool world_is_traced(const struct world *world);
 void world_trace(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Something of the simulator's own that happens at a time. */

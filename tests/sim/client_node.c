@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/sim/client_node.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/assert.h"
+
+#define DELIVERY_TIMEOUT_US 20000000u
+
+static void client_settings(const struct cluster *cluster, struct client_config *config)
+{
+    client_config_init(config);
+    for (int i = 1; i <= cluster->options.brokers; i++) {
+        struct client_address *address = &config->bootstrap[config->bootstrap_count++];
+        snprintf(address->host, sizeof(address->host), "b%d", i);
+        address->port = BROKER_PORT;
+    }
+    config->auto_create_topics = true;
+    config->producer.acks = CLIENT_ACKS_ALL;
+    config->producer.idempotent = true;
+    config->producer.delivery_timeout_us = DELIVERY_TIMEOUT_US;
+    config->topic_wait_us = 600000000;
+}
+
+void client_node_open(struct client_node *client, struct node *node, struct env *env,
+                      const struct client_driver_handler *handler, void *ctx)
+{
+    struct cluster *cluster = node->cluster;
+    struct client_config config;
+    char name[16];
+    client_settings(cluster, &config);
+    client->node = node;
+    client->env = env;
+    client->process = cluster->next_client++;
+    client->next_op = 1;
+    client->driver = client_driver_new(env, &config, handler, ctx);
+    ASSERT(client->driver != NULL);
+    for (int i = 0; i < cluster->options.topics; i++) {
+        snprintf(name, sizeof(name), "t%d", i);
+        client->topics[i] = client_topic_open(client_driver_client(client->driver),
+                                              client_driver_now_us(client->driver), str_from(name));
+        ASSERT(client->topics[i] != NULL);
+    }
+    client_driver_kick(client->driver);
+}
+
+int client_node_topic(struct client_node *client, const struct client_topic *topic)
+{
+    int i = 0;
+    while (client->topics[i] != topic)
+        i++;
+    ASSERT(i < client->node->cluster->options.topics);
+    client->known[i] = true;
+    return i;
+}
+
+static void on_closed(void *ctx)
+{
+    node_stopped(ctx);
+}
+
+void client_node_close(struct client_node *client)
+{
+    client_driver_close(client->driver, on_closed, client->node);
+}
+
+void client_node_record(struct client_node *client, struct history_record record)
+{
+    record.process = client->process;
+    cluster_record(client->node->cluster, record);
+}

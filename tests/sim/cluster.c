@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/sim/cluster.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/assert.h"
+#include "common/obs/log.h"
+#include "tests/sim/world/sim_heap.h"
+
+#define RESTART_US     100000 /* of a process that ended by itself */
+#define RESTART_MAX_US 3000000
+#define FREE_US        2000 /* loops of a stopped process have ended by then */
+
+static const struct role_ops *const roles[ROLE_COUNT] = {[ROLE_CONTROLLER] = &role_controller,
+                                                         [ROLE_BROKER] = &role_broker,
+                                                         [ROLE_PRODUCER] = &role_producer,
+                                                         [ROLE_CONSUMER] = &role_consumer,
+                                                         [ROLE_READER] = &role_reader};
+
+/* -- life -- */
+
+static void node_begin(void *arg, struct env *env)
+{
+    struct node *node = arg;
+    if (node->ops->begin(node, env)) {
+        node->started = true;
+        node->start_failures = 0;
+    } else {
+        node_failed(node, node->trouble);
+    }
+}
+
+static void on_restart(struct world_event *event)
+{
+    struct node *node = CONTAINER_OF(event, struct node, restart);
+    node->stopping = false;
+    process_start(node->process, node_begin, node);
+}
+
+void node_start(struct node *node, uint64_t after_us)
+{
+    struct world *world = node->cluster->world;
+    node->wanted = true;
+    if (!process_alive(node->process) && node->restart.node.slot == 0)
+        world_at(world, &node->restart, world_now_us(world) + after_us);
+}
+
+static bool node_is_server(const struct node *node)
+{
+    return node->role == ROLE_CONTROLLER || node->role == ROLE_BROKER;
+}
+
+static void note_assertion(struct node *node, const char *why)
+{
+    struct cluster *cluster = node->cluster;
+    if (cluster->first_assertion[0] == '\0')
+        snprintf(cluster->first_assertion, sizeof(cluster->first_assertion), "%s: %s",
+                 process_name(node->process), why);
+    if (!cluster->options.report_only)
+        cluster_record(cluster, (struct history_record){
+                                    .type = HIST_OK, .op = HIST_HEALTH, .value = 1, .node = node->id});
+}
+
+static void on_death(void *ctx, struct process *process, const char *why)
+{
+    struct node *node = ctx;
+    struct world *world = node->cluster->world;
+    (void)process;
+    node->object = NULL;
+    node->started = false;
+    node->pending = 0;
+    world_cancel(world, &node->ending);
+    if (strncmp(why, "assertion", 9) == 0)
+        note_assertion(node, why);
+    if (!node->wanted)
+        return;
+    uint64_t delay_us = node->restart_delay_us;
+    if (delay_us == 0)
+        delay_us = MIN((uint64_t)RESTART_US << MIN(node->start_failures, 5u), RESTART_MAX_US);
+    node->restart_delay_us = 0;
+    world_at(world, &node->restart, world_now_us(world) + delay_us);
+}
+
+void node_kill(struct node *node, enum world_death death, uint64_t down_us)
+{
+    if (!process_alive(node->process))
+        return;
+    node->restart_delay_us = down_us;
+    if (node->sync_lied)
+        death = DEATH_POWER;
+    if (death == DEATH_POWER)
+        node->sync_lied = false;
+    process_kill(node->process, death);
+}
+
+/* -- graceful end -- */
+
+static void call_free(void *arg)
+{
+    struct node *node = arg;
+    node->ops->free(node);
+}
+
+static void on_ending(struct world_event *event)
+{
+    struct node *node = CONTAINER_OF(event, struct node, ending);
+    struct cluster *cluster = node->cluster;
+    if (node->ending_step++ == 0) {
+        process_call(node->process, call_free, node);
+        world_at(cluster->world, &node->ending, world_now_us(cluster->world) + FREE_US);
+        return;
+    }
+    cluster->graceful_stops++;
+    size_t left = process_end(node->process); /* on_death() plans the restart */
+    cluster->stop_leaks += left > 0;
+    cluster_record(
+        cluster, (struct history_record){.type = HIST_OK, .op = HIST_LEAK, .value = left, .node = node->id});
+}
+
+void node_stopped(struct node *node)
+{
+    struct world *world = node->cluster->world;
+    node->ending_step = 0;
+    world_at(world, &node->ending, world_now_us(world) + FREE_US);
+}
+
+static void call_stop(void *arg)
+{
+    struct node *node = arg;
+    if (!node->started)
+        return;
+    node->ops->stop(node);
+}
+
+void node_stop(struct node *node, uint64_t down_us)
+{
+    if (!process_alive(node->process) || node->stopping)
+        return;
+    node->stopping = true;
+    node->wanted = down_us != UINT64_MAX;
+    node->restart_delay_us = down_us;
+    world_trace(node->cluster->world, "%s: asked to stop", process_name(node->process));
+    process_call(node->process, call_stop, node);
+}
+
+void node_failed(struct node *node, const char *why)
+{
+    snprintf(node->trouble, sizeof(node->trouble), "%s", why);
+    world_trace(node->cluster->world, "%s: gives up: %s", process_name(node->process), node->trouble);
+    node->start_failures++;
+    process_kill(node->process, node->sync_lied ? DEATH_POWER : DEATH_KILL);
+}
+
+/* -- the cluster -- */
+
+void cluster_init(struct cluster *cluster, struct world *world, const struct cluster_options *options)
+{
+    *cluster = (struct cluster){.world = world, .options = *options, .next_client = 1};
+    history_init(&cluster->history);
+    for (int i = 1; i <= options->controllers; i++)
+        cluster_add(cluster, ROLE_CONTROLLER, i);
+    for (int i = 1; i <= options->brokers; i++)
+        cluster_add(cluster, ROLE_BROKER, 100 + i);
+    for (int i = 1; i <= options->producers; i++)
+        cluster_add(cluster, ROLE_PRODUCER, i);
+    for (int i = 1; i <= options->consumers; i++)
+        cluster_add(cluster, ROLE_CONSUMER, i);
+}
+
+void cluster_free(struct cluster *cluster)
+{
+    for (int i = 0; i < cluster->node_count; i++) {
+        world_cancel(cluster->world, &cluster->nodes[i].restart);
+        world_cancel(cluster->world, &cluster->nodes[i].ending);
+    }
+    history_free(&cluster->history);
+}
+
+struct node *cluster_add(struct cluster *cluster, enum role role, int id)
+{
+    char name[16];
+    static const char letters[ROLE_COUNT] = {'c', 'b', 'p', 'r', 'f'};
+    ASSERT(cluster->node_count < CLUSTER_NODES_MAX);
+    struct node *node = &cluster->nodes[cluster->node_count++];
+    snprintf(name, sizeof(name), "%c%d", letters[role], id % 100);
+    *node = (struct node){.cluster = cluster,
+                          .process = world_process_new(cluster->world, name),
+                          .ops = roles[role],
+                          .role = role,
+                          .id = id,
+                          .restart.fn = on_restart,
+                          .ending.fn = on_ending};
+    process_on_death(node->process, on_death, node);
+    return node;
+}
+
+struct node *cluster_node(struct cluster *cluster, enum role role, int index)
+{
+    for (int i = 0; i < cluster->node_count; i++)
+        if (cluster->nodes[i].role == role && index-- == 0)
+            return &cluster->nodes[i];
+    return NULL;
+}
+
+int cluster_count(const struct cluster *cluster, enum role role)
+{
+    int count = 0;
+    for (int i = 0; i < cluster->node_count; i++)
+        count += cluster->nodes[i].role == role;
+    return count;
+}
+
+char *cluster_controllers_text(const struct cluster *cluster, bool with_ids, char *out, size_t size)
+{
+    size_t len = 0;
+    for (int i = 1; i <= cluster->options.controllers; i++) {
+        if (with_ids)
+            len += (size_t)snprintf(out + len, size - len, "%s%d@c%d:%d", i > 1 ? "," : "", i, i,
+                                    CONTROLLER_PORT);
+        else
+            len += (size_t)snprintf(out + len, size - len, "%sc%d:%d", i > 1 ? "," : "", i, CONTROLLER_PORT);
+        ASSERT(len < size);
+    }
+    return out;
+}
+
+/* -- what processes leave behind -- */
+
+void cluster_record(struct cluster *cluster, struct history_record record)
+{
+    int slot = sim_heap_enter(SIM_HEAP_HOST);
+    record.time_us = world_now_us(cluster->world);
+    history_add(&cluster->history, &record);
+    sim_heap_enter(slot);
+}
+
+void node_log(void *ctx, const char *line, size_t len)
+{
+    struct node *node = ctx;
+    if (strstr(line, "ERROR") != NULL)
+        node->cluster->error_lines++;
+    world_trace(node->cluster->world, "%s| %.*s", process_name(node->process), (int)(len > 0 ? len - 1 : 0),
+                line);
+}
+
+int64_t node_wall_ms(void *ctx)
+{
+    const struct node *node = ctx;
+    return env_wall_ms(process_env(node->process));
+}
+
+int node_log_level(const struct node *node)
+{
+    return world_is_traced(node->cluster->world) ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR;
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A cluster inside a world: controllers and brokers (production code down to the env seam) and clients
+ * (client/core on its env driver), each a process that may die at any moment and is started again, as a
+ * service manager would. Structs here are the simulator's; `object` is in the process's memory and gone with
+ * it. */
+#ifndef SLUICE_SIM_CLUSTER_H
+#define SLUICE_SIM_CLUSTER_H
+
+#include "common/base/map.h"
+#include "tests/sim/judge/history.h"
+#include "tests/sim/world/world.h"
+
+#define CLUSTER_CONTROLLERS_MAX 5
+#define CLUSTER_BROKERS_MAX     6
+#define CLUSTER_CLIENTS_MAX     12
+#define CLUSTER_NODES_MAX       (CLUSTER_CONTROLLERS_MAX + CLUSTER_BROKERS_MAX + CLUSTER_CLIENTS_MAX)
+#define CLUSTER_TOPICS_MAX      8
+#define CLUSTER_PARTITIONS_MAX  16
+#define CLUSTER_TEXT_MAX        512
+
+enum role { ROLE_CONTROLLER, ROLE_BROKER, ROLE_PRODUCER, ROLE_CONSUMER, ROLE_READER, ROLE_COUNT };
+
+struct cluster_options {
+    int controllers, brokers, shards;
+    int topics, partitions, replicas, min_isr;
+    int producers, consumers;
+    uint32_t send_interval_us; /* mean, of each producer */
+    uint32_t record_bytes_max;
+    uint64_t session_us;
+    uint32_t segment_bytes;    /* of partition logs */
+    uint32_t snapshot_entries; /* of the metadata log */
+    bool report_only;          /* a failed assertion is a death like others, and no violation by itself */
+};
+
+struct cluster;
+struct node;
+
+/* How a role lives. All but look() run in the process's memory. */
+struct role_ops {
+    const char *name;
+    /* Makes node->object and starts it. False: it cannot start, node->trouble says why. */
+    bool (*begin)(struct node *node, struct env *env);
+    void (*stop)(struct node *node); /* asks it to end; node_stopped() follows */
+    void (*free)(struct node *node); /* after node_stopped() and the end of its other loops */
+};
+
+struct node {
+    struct cluster *cluster;
+    struct process *process;
+    const struct role_ops *ops;
+    enum role role;
+    int id;       /* node id of controllers and brokers, number of a client */
+    void *object; /* in the process's memory; NULL when it is dead */
+    char trouble[CLUSTER_TEXT_MAX];
+    uint32_t start_failures; /* since the last start that went well */
+    bool wanted;             /* it is to run: started again when it dies */
+    bool stopping;           /* gracefully */
+    bool started;
+    bool sync_lied; /* a sync has failed since the machine booted: what the page cache shows is not on disk */
+    uint64_t sync_errors_seen;
+    uint64_t pending;    /* of a producer: records without an answer */
+    uint32_t parts_left; /* of a reader: partitions not read to their end */
+    bool done;           /* of a reader */
+    struct world_event restart, ending;
+    int ending_step;
+    uint64_t restart_delay_us;
+};
+
+struct cluster {
+    struct world *world;
+    struct cluster_options options;
+    struct node nodes[CLUSTER_NODES_MAX];
+    int node_count;
+    struct history history;
+    uint32_t next_client; /* process number of the next client's life */
+    char first_assertion[CLUSTER_TEXT_MAX];
+    uint64_t error_lines, graceful_stops, stop_leaks;
+    bool draining;                                            /* producers send nothing new */
+    int64_t ends[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; /* high watermarks that the final reads met */
+};
+
+/* Makes the hosts; nothing runs. The world stays the caller's. */
+void cluster_init(struct cluster *cluster, struct world *world, const struct cluster_options *options);
+void cluster_free(struct cluster *cluster);
+
+struct node *cluster_add(struct cluster *cluster, enum role role, int id);
+struct node *cluster_node(struct cluster *cluster, enum role role, int index); /* NULL past the last */
+int cluster_count(const struct cluster *cluster, enum role role);
+
+/* From now on it runs, and is started again when it dies. after_us: of the first start. */
+void node_start(struct node *node, uint64_t after_us);
+/* Kills it; it comes back after down_us. A kill after a failed sync is a power cut: a machine whose disk
+ * failed so is rebooted. */
+void node_kill(struct node *node, enum world_death death, uint64_t down_us);
+/* Ends it in order; it comes back after down_us (UINT64_MAX: never). What it still holds then is a leak, and
+ * recorded. */
+void node_stop(struct node *node, uint64_t down_us);
+
+/* -- for roles -- */
+
+/* The object has ended; node_free() and the end of the process follow. Any context of the process. */
+void node_stopped(struct node *node);
+/* It cannot go on: the process ends here and now. Does not return. */
+void node_failed(struct node *node, const char *why);
+/* Adds a record, whoever runs. time, and nothing else, is filled in. */
+void cluster_record(struct cluster *cluster, struct history_record record);
+/* Sink of the loggers: error lines are counted, all go to the trace. */
+void node_log(void *ctx, const char *line, size_t len);
+int64_t node_wall_ms(void *ctx);
+int node_log_level(const struct node *node);
+
+/* "c1:9100,c2:9100,..." or with ids ("1@c1:9100,..."); brokers' addresses for clients. */
+char *cluster_controllers_text(const struct cluster *cluster, bool with_ids, char *out, size_t size);
+
+/* Topic number t is "t<number>"; a key of the history is topic * 1000 + partition + 1. */
+static inline uint32_t cluster_key(int topic, int partition)
+{
+    return (uint32_t)(topic * 1000 + partition + 1);
+}
+
+extern const struct role_ops role_controller, role_broker, role_producer, role_consumer, role_reader;
+
+#define CONTROLLER_PORT 9100
+#define BROKER_PORT     9092
+#define REPLICA_PORT    9093
+
+#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A client that writes: unique values to random partitions, acks=all, idempotent. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/assert.h"
+#include "common/base/wire.h"
+#include "tests/sim/client_node.h"
+
+#define BURST_MAX 12
+
+struct producer {
+    struct client_node client; /* first */
+    struct env_timer timer;
+    uint64_t counter;
+    uint8_t *value;
+};
+
+/* Number of the life and of the record: no two are equal in a run. */
+static uint64_t value_of(const struct producer *producer, uint64_t counter)
+{
+    return (uint64_t)producer->client.process << 40 | counter;
+}
+
+static void record_end(struct producer *producer, uint64_t counter, enum hist_type type, uint32_t key,
+                       int64_t offset)
+{
+    client_node_record(&producer->client, (struct history_record){.type = (uint8_t)type,
+                                                                  .op = HIST_SEND,
+                                                                  .op_id = (uint32_t)counter,
+                                                                  .key = key,
+                                                                  .value = value_of(producer, counter),
+                                                                  .offset = offset});
+}
+
+static void on_topic(void *ctx, struct client_topic *topic, struct client_failure failure)
+{
+    if (failure.err == OK)
+        client_node_topic(ctx, topic);
+}
+
+static enum hist_type outcome_of(struct client_failure failure)
+{
+    if (failure.err == OK)
+        return HIST_OK;
+    return failure.err == ERR_UNKNOWN_OUTCOME ? HIST_INFO : HIST_FAIL;
+}
+
+static void on_delivered(void *ctx, const struct client_delivery *delivery)
+{
+    struct producer *producer = ctx;
+    uint32_t key = cluster_key(client_node_topic(&producer->client, delivery->topic), delivery->partition);
+    enum hist_type outcome = outcome_of(delivery->failure);
+    for (int32_t i = 0; i < delivery->count; i++) {
+        int64_t offset = delivery->base_offset >= 0 ? delivery->base_offset + i : -1;
+        record_end(producer, delivery->tags[i], outcome, key, outcome == HIST_OK ? offset : -1);
+        producer->client.node->pending--;
+    }
+}
+
+static const struct client_driver_handler producer_handler = {.topic = on_topic, .delivered = on_delivered};
+
+static void produce_one(struct producer *producer)
+{
+    struct client_node *client = &producer->client;
+    const struct cluster_options *options = &client->node->cluster->options;
+    int topic = (int)prng_below(&client->env->prng, (uint64_t)options->topics);
+    if (!client->known[topic])
+        return;
+    int32_t partitions = client_topic_partitions(client->topics[topic]);
+    int32_t partition = (int32_t)prng_below(&client->env->prng, (uint64_t)partitions);
+    int32_t len = 8 + (int32_t)prng_below(&client->env->prng, options->record_bytes_max);
+    uint64_t counter = ++producer->counter;
+    uint32_t key = cluster_key(topic, partition);
+    store_be64(producer->value, value_of(producer, counter));
+    struct record_in record = {.timestamp_ms = env_wall_ms(client->env),
+                               .key = BYTES_NULL,
+                               .value = {.p = producer->value, .len = len}};
+    client_node_record(client, (struct history_record){.type = HIST_INVOKE,
+                                                       .op = HIST_SEND,
+                                                       .op_id = (uint32_t)counter,
+                                                       .key = key,
+                                                       .value = value_of(producer, counter)});
+    enum err err = client_produce(client_driver_client(client->driver), client_driver_now_us(client->driver),
+                                  client->topics[topic], partition, &record, counter);
+    if (err == OK)
+        client->node->pending++;
+    else
+        record_end(producer, counter, HIST_FAIL, key, -1);
+}
+
+static void on_tick(struct env_timer *timer)
+{
+    struct producer *producer = CONTAINER_OF(timer, struct producer, timer);
+    struct client_node *client = &producer->client;
+    struct cluster *cluster = client->node->cluster;
+    uint64_t burst =
+        prng_below(&client->env->prng, 4) == 0 ? 1 + prng_below(&client->env->prng, BURST_MAX) : 1;
+    if (!cluster->draining) {
+        for (uint64_t i = 0; i < burst; i++)
+            produce_one(producer);
+        client_driver_kick(client->driver);
+    }
+    uint64_t next_us = 1 + prng_below(&client->env->prng, 2ull * cluster->options.send_interval_us);
+    env_timer_set(client->env, timer, env_now_us(client->env) + next_us);
+}
+
+static bool producer_begin(struct node *node, struct env *env)
+{
+    struct producer *producer = calloc(1, sizeof(*producer));
+    node->object = producer;
+    producer->value = calloc(1, node->cluster->options.record_bytes_max + 16);
+    client_node_open(&producer->client, node, env, &producer_handler, producer);
+    env_timer_init(&producer->timer, on_tick);
+    on_tick(&producer->timer);
+    return true;
+}
+
+static void producer_end(struct node *node)
+{
+    struct producer *producer = node->object;
+    env_timer_cancel(producer->client.env, &producer->timer);
+    client_node_close(&producer->client);
+}
+
+static void producer_let_go(struct node *node)
+{
+    struct producer *producer = node->object;
+    free(producer->value);
+    free(producer);
+    node->object = NULL;
+}
+
+const struct role_ops role_producer = {
+    .name = "producer", .begin = producer_begin, .stop = producer_end, .free = producer_let_go};

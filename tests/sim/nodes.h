@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The objects inside of nodes, and what their makers share. */
+#ifndef SLUICE_SIM_NODES_H
+#define SLUICE_SIM_NODES_H
+
+#include "common/obs/log.h"
+#include "controller/controller.h"
+#include "tests/sim/cluster.h"
+
+struct broker;
+struct config;
+
+/* The object, when the node has started it; for looking from outside. NULL otherwise. */
+struct controller *node_controller(const struct node *node);
+struct broker *node_broker(const struct node *node);
+
+/* One setting, as --set would give it. */
+void node_set(struct node *node, struct config *settings, const char *name, const char *value);
+void node_set_number(struct node *node, struct config *settings, const char *name, uint64_t value);
+
+/* A logger whose lines go to node_log(). */
+void node_logger(struct node *node, struct logger *log);
+
+#endif
