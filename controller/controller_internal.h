@@ -53,7 +53,7 @@ struct controller {
     struct core core;
     bool has_core, started, failed, stopping;
     struct env_timer core_timer;
-    struct env_task resign_task; /* a proposal was refused: somebody else should lead */
+    struct env_timer resign_timer; /* this node leads with a core at rest: somebody else should lead */
     struct probes probes;
 
     struct map sessions; /* by id */
@@ -87,6 +87,9 @@ void drive_free(struct controller *c);    /* the core and everything that waits 
 
 /* Carries out what an event function of the core asked for, in order. */
 void drive_run(struct controller *c, const struct core_effects *effects);
+
+/* The core was put to rest while Raft still leads: gives leadership away, for as long as that lasts. */
+void drive_resign(struct controller *c);
 
 /* Remembers who asked; the token goes with the request into the core. 0 when memory is out. */
 uint64_t drive_expect(struct controller *c, const struct session *session, uint16_t type,

@@ -4,8 +4,14 @@
 
 #include "common/base/assert.h"
 #include "controller/controller_internal.h"
+#include "controller/proposals.h"
 #include "proto/kafka/error.h"
 #include "proto/kafka/messages.h"
+
+#define RESIGN_RETRY_US 500000
+
+STATIC_ASSERT(CORE_INFLIGHT_MAX < PROPOSALS_MAX, "consensus takes what the core proposes");
+STATIC_ASSERT(CORE_ENTRY_BYTES_MAX <= CONSENSUS_RECORDS_MAX, "consensus takes the largest entry");
 
 /* -- probes -- */
 
@@ -118,42 +124,51 @@ static void arm_core(struct controller *c)
         env_timer_set(c->env, &c->core_timer, deadline);
 }
 
-static bool run_one(struct controller *c, const struct core_effect *fx)
+static bool propose(struct controller *c, const struct core_effect *fx)
 {
-    switch (fx->type) {
-    case FX_PROPOSE: {
-        enum err err = consensus_submit(c->consensus, fx->records->data, fx->records->len, fx->token);
-        if (err != OK)
-            LOG(c->options.logger, ERROR, "controller.proposal_refused", F_ERR("error", err),
-                F_U64("bytes", fx->records->len));
-        return err == OK;
-    }
-    case FX_REPLY: reply_to(c, fx->token, &fx->reply); return true;
-    case FX_PROBE: probe_start(c, fx->broker_id, fx->token); return true;
-    default: UNREACHABLE();
-    }
+    enum err err = consensus_submit(c->consensus, fx->records->data, fx->records->len, fx->token);
+    if (err != OK)
+        LOG(c->options.logger, ERROR, "controller.proposal_refused", F_ERR("error", err),
+            F_U64("bytes", fx->records->len));
+    return err == OK;
 }
 
 void drive_run(struct controller *c, const struct core_effects *effects)
 {
-    bool good = true;
-    for (uint32_t i = 0; i < effects->count; i++)
-        good &= run_one(c, &effects->items[i]);
+    bool good = true; /* after a refused proposal none is made: its plan rests on the refused one */
+    for (uint32_t i = 0; i < effects->count; i++) {
+        const struct core_effect *fx = &effects->items[i];
+        switch (fx->type) {
+        case FX_PROPOSE: good = good && propose(c, fx); break;
+        case FX_REPLY: reply_to(c, fx->token, &fx->reply); break;
+        case FX_PROBE: probe_start(c, fx->broker_id, fx->token); break;
+        default: UNREACHABLE();
+        }
+    }
     if (!good && core_is_active(&c->core)) {
-        /* The plans that follow would rest on one that never happens. */
-        env_defer(c->env, &c->resign_task);
+        drive_resign(c);
         drive_run(c, core_deactivate(&c->core, env_now_us(c->env)));
         return;
     }
     arm_core(c);
 }
 
-static void resign(struct env_task *task)
+/* A successor may fail to take over; then it is tried again. */
+static void resign(struct env_timer *timer)
 {
-    struct controller *c = CONTAINER_OF(task, struct controller, resign_task);
-    enum err err = consensus_transfer(c->consensus);
-    if (err == ERR_NOT_FOUND)
+    struct controller *c = CONTAINER_OF(timer, struct controller, resign_timer);
+    if (!consensus_status(c->consensus).leads || core_is_active(&c->core) || c->stopping)
+        return;
+    if (consensus_transfer(c->consensus) == ERR_NOT_FOUND) {
         controller_fail(c, ERR_FULL, "a proposal was refused and nobody else can lead");
+        return;
+    }
+    env_timer_set(c->env, timer, env_now_us(c->env) + RESIGN_RETRY_US);
+}
+
+void drive_resign(struct controller *c)
+{
+    env_timer_set(c->env, &c->resign_timer, 0);
 }
 
 /* -- life -- */
@@ -191,7 +206,7 @@ void drive_prepare(struct controller *c)
     probes_init(&c->probes, c->env, probe_answered, c);
     map_init(&c->pendings);
     env_timer_init(&c->core_timer, core_timer_fired);
-    env_task_init(&c->resign_task, resign);
+    env_timer_init(&c->resign_timer, resign);
 }
 
 void drive_free(struct controller *c)
@@ -199,7 +214,7 @@ void drive_free(struct controller *c)
     if (!c->has_core)
         return;
     env_timer_cancel(c->env, &c->core_timer);
-    env_task_cancel(&c->resign_task);
+    env_timer_cancel(c->env, &c->resign_timer);
     probes_cancel(&c->probes);
     uint32_t pos = 0;
     uint64_t token;

@@ -136,6 +136,7 @@ static void on_dropped(void *ctx, uint64_t token, enum err err)
     /* Leadership is on its way to somebody else; nothing more can be planned here (core.h). */
     if (core_is_active(&c->core))
         drive_run(c, core_deactivate(&c->core, env_now_us(c->env)));
+    drive_resign(c);
 }
 
 static void on_leader(void *ctx, int32_t leader_id, uint64_t term)
