@@ -404,9 +404,14 @@ bool broker_ready(const struct broker *broker, char *reason, size_t size)
                       : broker->control_runs ? "not registered with the active controller, or fenced by it"
                                              : "not started";
 
-    if (!broker->ready || broker->stopping)
+    bool heard = broker_session_lives(&broker->shared, env_now_us(broker->env));
+
+    if (broker->ready && !heard)
+        why = "no controller has answered for broker.session.timeout.ms: check that a majority of the "
+              "controllers runs";
+    if (!broker->ready || !heard || broker->stopping)
         snprintf(reason, size, "%s", why);
-    return broker->ready && !broker->stopping;
+    return broker->ready && heard && !broker->stopping;
 }
 
 /* -- making

@@ -34,7 +34,7 @@ static void part_read(struct fetch_sub *sub, struct fetch_part *part)
     int32_t wanted = part->read.max_bytes;
 
     part_missing(part);
-    if (!p || (!sub->follower && !broker_session_lives(sub->owner->broker, env_now_us(sub->owner->env))))
+    if (!p)
         return;
     if (sub->follower && sub->first_read) {
         int16_t error = part_tell_position(sub, part, p);

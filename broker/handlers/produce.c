@@ -100,6 +100,14 @@ static void report_error(struct produce_part *part, const struct partition_appen
     }
 }
 
+/* A leader that has heard from no controller for a session may have a successor. acks=all is safe all the
+ * same: without the in-sync replicas, which follow the successor, its high watermark stands still. Any other
+ * acknowledgment is not. */
+static bool may_acknowledge(const struct shard *owner, int16_t acks)
+{
+    return acks == -1 || broker_session_lives(owner->broker, env_now_us(owner->env));
+}
+
 static bool part_append(struct shard *owner, struct scatter_part *scatter_part, struct partition *p)
 {
     struct produce_part *part = CONTAINER_OF(scatter_part, struct produce_part, scatter);
@@ -111,7 +119,7 @@ static bool part_append(struct shard *owner, struct scatter_part *scatter_part, 
                                         .log_start = -1};
 
     part->wait.done = part_done;
-    if (p && broker_session_lives(owner->broker, env_now_us(owner->env)))
+    if (p && may_acknowledge(owner, request->acks))
         partition_append(
             p,
             &(struct partition_append){

@@ -42,11 +42,13 @@ struct broker_shared {
     unsigned listener_count;
     _Atomic uint32_t connection_count;
     /* Past it (env_now_us) no controller has confirmed that this broker is alive: another leader may exist,
-     * and nothing is acknowledged or served as a leader. */
+     * and nothing is acknowledged on this broker's word alone (acks 0 and 1). What the in-sync replicas hold
+     * goes on: reads below the high watermark, acks=all (fault catalogue C2, N3). */
     _Atomic uint64_t session_end_us;
 };
 
-/* Whether the controllers confirmed recently that this broker is alive: only then it may act as a leader. */
+/* Whether the controllers confirmed recently that this broker is alive: only then its word alone is worth
+ * anything. */
 static inline bool broker_session_lives(const struct broker_shared *broker, uint64_t now_us)
 {
     return now_us < atomic_load_explicit(&broker->session_end_us, memory_order_acquire);
