@@ -30,7 +30,8 @@ static uint64_t get(struct from *from, int bytes)
     return v;
 }
 
-struct history_record history_record(enum history_type type, enum history_op op, uint32_t process, int64_t time_us)
+struct history_record history_record(enum history_type type, enum history_op op, uint32_t process,
+                                     int64_t time_us)
 {
     return (struct history_record){.type = (uint8_t)type,
                                    .op = (uint8_t)op,
@@ -42,7 +43,8 @@ struct history_record history_record(enum history_type type, enum history_op op,
                                    .offset = -1};
 }
 
-void history_writer_init(struct history_writer *w, void *bytes, size_t size, const struct history_header *header)
+void history_writer_init(struct history_writer *w, void *bytes, size_t size,
+                         const struct history_header *header)
 {
     ASSERT(size >= HISTORY_HEADER_BYTES);
     *w = (struct history_writer){.bytes = bytes, .size = size, .used = HISTORY_HEADER_BYTES};
@@ -140,31 +142,27 @@ enum err history_get(const void *bytes, size_t i, struct history_record *ret_rec
     return OK;
 }
 
-static const char *const type_names[] = {
-    "?",
+static const char *const type_names[] = {"?",
 #define X(name, text) text,
-    HISTORY_TYPES(X)
+                                         HISTORY_TYPES(X)
 #undef X
 };
 
-static const char *const op_names[] = {
-    "?",
+static const char *const op_names[] = {"?",
 #define X(name, text, call) text,
-    HISTORY_OPS(X)
+                                       HISTORY_OPS(X)
 #undef X
 };
 
-static const bool op_calls[] = {
-    false,
+static const bool op_calls[] = {false,
 #define X(name, text, call) call,
-    HISTORY_OPS(X)
+                                HISTORY_OPS(X)
 #undef X
 };
 
-static const char *const what_names[] = {
-    "?",
+static const char *const what_names[] = {"?",
 #define X(name, text) text,
-    HISTORY_WHATS(X)
+                                         HISTORY_WHATS(X)
 #undef X
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What clients did and saw, as fixed-size records (reliability facts, section 3). A call is an `invoke` record and
- * its completion; unique values make every check linear. The format is little-endian, versioned, and the same for
- * simulated and real processes. */
+/* What clients did and saw, as fixed-size records (reliability facts, section 3). A call is an `invoke`
+ * record and its completion; unique values make every check linear. The format is little-endian, versioned,
+ * and the same for simulated and real processes. */
 #ifndef SLUICE_TESTS_CHECKER_HISTORY_H
 #define SLUICE_TESTS_CHECKER_HISTORY_H
 
@@ -16,34 +16,33 @@
 #define HISTORY_HEADER_BYTES 32
 #define HISTORY_RECORD_BYTES 88
 
-/* X(name, text). OK and FAIL are certain: fail proves that it did not and will not happen. INFO (time-out, broken
- * connection, crash): it may have happened, or may yet. A call without a completion counts as INFO. */
+#define HISTORY_QUORUM UINT32_MAX /* topic number that stands for the controllers' quorum */
+
+/* X(name, text). OK and FAIL are certain: fail proves that it did not and will not happen. INFO (time-out,
+ * broken connection, crash): it may have happened, or may yet. A call without a completion counts as INFO. */
 #define HISTORY_TYPES(X)                                                                                     \
     X(INVOKE, "invoke")                                                                                      \
     X(OK, "ok")                                                                                              \
     X(FAIL, "fail")                                                                                          \
     X(INFO, "info")
 
-/* X(name, text, is a call). Calls have an invoke; the others are single OK records of something that was seen.
- * Fields beyond type, op, process, time and node:
- *   PRODUCE   key, value, call; OK: offset (-1 unknown), epoch; txn if in one; arg = value it was made from, or 0
- *   POLL      one OK record for each record that came, in order, all with the invoke's call: key, value, offset, epoch
- *             (of its batch); an OK with offset -1 says "asked for this key, nothing came". group and txn in a pipe
- *   SAMPLE    what = LATEST, HIGH_WATERMARK, LAST_STABLE or LOG_START; OK: key, offset, epoch of the answering leader
- *   COMMIT    group, key, offset; txn when committed in a transaction
- *   COMMITTED group, key; OK: offset (-1: none)
- *   TXN_BEGIN, TXN_COMMIT, TXN_ABORT: txn, an id that is never used again
- *   ADMIN     what = SET, GET, CREATE or DELETE of the register named by key; arg = value (0: absent)
- *   ASSIGN    key (or none: all keys of the process), offset it starts at (-1 unknown), group and epoch = generation
- *   REVOKE    key (or none), group
- *   SEEK      key (or none), offset (-1 unknown); also a reset after an out-of-range answer
- *   TRIM      key, offset: from now on retention or DeleteRecords may remove what is below it
- *   METADATA  key; what = LEADER: epoch, node = leader; ISR: arg, arg2 = bit sets of ISR and replicas;
- *             JOINED: node joined the ISR with log end `offset` while the high watermark was arg
- *   REPLICA   key, node, call = round of comparison; what = BATCH: offset, epoch, arg = CRC; HIGH_WATERMARK or
- *             LOG_START of that replica: offset
- *   IMAGE     metadata image of a node: offset, arg = hash
- *   FAULT     a fault began or ended; arg is the writer's own number for it. Only shown. */
+/* X(name, text, is a call). Calls have an invoke; the others are single OK records of something that was
+ * seen. Fields beyond type, op, process, time and node: PRODUCE   key, value, call; OK: offset (-1 unknown),
+ * epoch; txn if in one; arg = value it was made from, or 0 POLL      one OK record for each record that came,
+ * in order, all with the invoke's call: key, value, offset, epoch (of its batch); an OK with offset -1 says
+ * "asked for this key, nothing came". group and txn in a pipe SAMPLE    what = LATEST, HIGH_WATERMARK,
+ * LAST_STABLE or LOG_START; OK: key, offset, epoch of the answering leader COMMIT    group, key, offset; txn
+ * when committed in a transaction COMMITTED group, key; OK: offset (-1: none) TXN_BEGIN, TXN_COMMIT,
+ * TXN_ABORT: txn, an id that is never used again ADMIN     what = SET, GET, CREATE or DELETE of the register
+ * named by key; arg = value (0: absent) ASSIGN    key (or none: all keys of the process), offset it starts at
+ * (-1 unknown), group and epoch = generation REVOKE    key (or none), group SEEK      key (or none), offset
+ * (-1 unknown); also a reset after an out-of-range answer TRIM      key, offset: from now on retention or
+ * DeleteRecords may remove what is below it METADATA  key; what = LEADER: epoch, node = leader; ISR: arg,
+ * arg2 = bit sets of ISR and replicas; JOINED: node joined the ISR with log end `offset` while the high
+ * watermark was arg REPLICA   key, node, call = round of comparison; what = BATCH: offset, epoch, arg = CRC;
+ * HIGH_WATERMARK or LOG_START of that replica: offset (topic HISTORY_QUORUM, partition 0, epoch = term: the
+ * leader of the controllers) IMAGE     metadata image of a node: offset, arg = hash FAULT     a fault began
+ * or ended; arg is the writer's own number for it. Only shown. */
 #define HISTORY_OPS(X)                                                                                       \
     X(PRODUCE, "produce", true)                                                                              \
     X(POLL, "poll", true)                                                                                    \
@@ -80,13 +79,13 @@
 
 /* X(name, bit, text). The defaults (no flag) are the strict ones. */
 #define HISTORY_FLAGS(X)                                                                                     \
-    X(FINAL, 0x01, "final")              /* POLL: part of the last reading after everything healed */        \
-    X(UNCOMMITTED, 0x02, "uncommitted")  /* POLL: isolation level read_uncommitted */                        \
-    X(MAY_REPEAT, 0x04, "may-repeat")    /* PRODUCE: not idempotent; may stand twice and out of order */     \
-    X(MAY_BE_LOST, 0x08, "may-be-lost")  /* PRODUCE: acks below all, a weaker flush, or a compacted key */   \
-    X(DENIED, 0x10, "denied")            /* any call: this principal must be refused */                      \
-    X(UNCLEAN, 0x20, "unclean")          /* METADATA LEADER: an allowed unclean election (fault R2) */       \
-    X(COMPACTED, 0x40, "compacted")      /* REPLICA: entries may be missing, but never differ */
+    X(FINAL, 0x01, "final")             /* POLL: part of the last reading after everything healed */         \
+    X(UNCOMMITTED, 0x02, "uncommitted") /* POLL: isolation level read_uncommitted */                         \
+    X(MAY_REPEAT, 0x04, "may-repeat")   /* PRODUCE: not idempotent; may stand twice and out of order */      \
+    X(MAY_BE_LOST, 0x08, "may-be-lost") /* PRODUCE: acks below all, a weaker flush, or a compacted key */    \
+    X(DENIED, 0x10, "denied")           /* any call: this principal must be refused */                       \
+    X(UNCLEAN, 0x20, "unclean")         /* METADATA LEADER: an allowed unclean election (fault R2) */        \
+    X(COMPACTED, 0x40, "compacted")     /* REPLICA: entries may be missing, but never differ */
 
 enum history_type {
     HISTORY_TYPE_NONE,
@@ -129,21 +128,22 @@ struct history_record {
     uint8_t type, op, what, flags; /* enum history_type, _op, _what; bits of enum history_flag */
     int32_t error;                 /* Kafka's error code, 0 none */
     int64_t time_us;               /* one clock for all processes of the run; never goes back within a file */
-    uint32_t process;              /* one logical thread of calls; a client that crashed comes back as another */
-    int32_t node;                  /* node that answered (or that it is about), -1 unknown */
-    uint32_t call;                 /* ties completions to their invoke within a process (PRODUCE: the value does) */
-    int32_t epoch;                 /* leader epoch or group generation, -1 unknown */
-    uint32_t topic;                /* number of the topic *id*, from 1; 0: no key */
-    int32_t partition;             /* -1: no key */
-    uint64_t value;                /* history_value(), 0 none */
-    int64_t offset;                /* -1 unknown */
-    uint64_t txn;                  /* 0: not in a transaction */
-    uint32_t group;                /* 0: none */
-    int64_t arg, arg2;             /* by op, see above */
+    uint32_t process;  /* one logical thread of calls; a client that crashed comes back as another */
+    int32_t node;      /* node that answered (or that it is about), -1 unknown */
+    uint32_t call;     /* ties completions to their invoke within a process (PRODUCE: the value does) */
+    int32_t epoch;     /* leader epoch or group generation, -1 unknown */
+    uint32_t topic;    /* number of the topic *id*, from 1; 0: no key */
+    int32_t partition; /* -1: no key */
+    uint64_t value;    /* history_value(), 0 none */
+    int64_t offset;    /* -1 unknown */
+    uint64_t txn;      /* 0: not in a transaction */
+    uint32_t group;    /* 0: none */
+    int64_t arg, arg2; /* by op, see above */
 };
 
 /* A record with everything else unknown. */
-struct history_record history_record(enum history_type type, enum history_op op, uint32_t process, int64_t time_us);
+struct history_record history_record(enum history_type type, enum history_op op, uint32_t process,
+                                     int64_t time_us);
 
 /* Who wrote a file or buffer. */
 struct history_header {
@@ -157,17 +157,21 @@ struct history_writer {
     size_t size, used;
 };
 
-/* Starts a history in bytes[0..size) with its header; size must be at least HISTORY_HEADER_BYTES. A client whose
- * buffer is full goes on in another one, under the same header: the checker puts them together by time. */
-void history_writer_init(struct history_writer *w, void *bytes, size_t size, const struct history_header *header);
+/* Starts a history in bytes[0..size) with its header; size must be at least HISTORY_HEADER_BYTES. A client
+ * whose buffer is full goes on in another one, under the same header: the checker puts them together by time.
+ */
+void history_writer_init(struct history_writer *w, void *bytes, size_t size,
+                         const struct history_header *header);
 
 /* Appends one record. False when the buffer has no room (nothing is written then). */
 bool history_put(struct history_writer *w, const struct history_record *record);
 
-/* Checks the header of len bytes. ERR_TRUNCATED: shorter than a header; ERR_MALFORMED: no history; ERR_VERSION. */
+/* Checks the header of len bytes. ERR_TRUNCATED: shorter than a header; ERR_MALFORMED: no history;
+ * ERR_VERSION. */
 enum err history_open(const void *bytes, size_t len, struct history_header *ret_header);
 
-/* Whole records in a history of len bytes; the torn one at the end that a killed writer may leave is not counted. */
+/* Whole records in a history of len bytes; the torn one at the end that a killed writer may leave is not
+ * counted. */
 size_t history_count(size_t len);
 
 /* The record at position i < history_count(len). ERR_MALFORMED when type, op or what are out of range. */

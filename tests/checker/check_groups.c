@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* I13 and I14: acknowledged group commits stay; a partition has one owner in a generation. */
+#include "tests/checker/checker_int.h"
+
+struct commit {
+    const struct checker_event *event; /* invoke in `all`, completion in `acked` */
+    struct commit *before;
+};
+
+/* One group in one partition. */
+struct member_key {
+    uint32_t number;
+    struct commit *all;   /* every commit that was asked for, the newest first */
+    struct commit *acked; /* the acknowledged ones, the newest first */
+};
+
+struct owner {
+    const struct checker_event *event;
+};
+
+struct groups {
+    struct checker *c;
+    struct map keys;   /* key number, group -> struct member_key */
+    struct map owners; /* number of the member_key, generation -> struct owner */
+    uint32_t count;
+};
+
+static struct member_key *find(struct groups *g, const struct checker_event *e)
+{
+    struct key *key = check_key(g->c, &e->rec);
+    if (!key)
+        return NULL;
+    struct member_key *m = check_entry(g->c, &g->keys, key->number, e->rec.group, sizeof(*m));
+    if (m && m->number == 0)
+        m->number = ++g->count;
+    return m;
+}
+
+static void push(struct groups *g, struct commit **list, const struct checker_event *e)
+{
+    struct commit *commit = check_alloc(g->c, 1, sizeof(*commit));
+    if (!commit)
+        return;
+    *commit = (struct commit){.event = e, .before = *list};
+    *list = commit;
+}
+
+/* A commit in a transaction counts when the transaction does, so it never is a floor by itself. */
+static void on_commit(struct groups *g, struct member_key *m, const struct checker_event *e)
+{
+    if (e->rec.type == HISTORY_INVOKE)
+        push(g, &m->all, e);
+    else if (e->rec.type == HISTORY_OK && e->rec.txn == 0 && e->invoke)
+        push(g, &m->acked, e);
+}
+
+/* Whether a commit of that offset may stand after `last`: it was not complete when that one began. */
+static bool explained(const struct member_key *m, const struct checker_event *last,
+                      const struct checker_event *e)
+{
+    for (const struct commit *commit = m->all; commit; commit = commit->before) {
+        const struct checker_event *done = commit->event->done;
+        if (commit->event->rec.offset != e->rec.offset || check_done(commit->event, HISTORY_FAIL))
+            continue;
+        if (!done || done->rec.type == HISTORY_INFO || done->rec.time_us >= last->invoke->rec.time_us)
+            return true;
+    }
+    return false;
+}
+
+/* A group's offset was fetched: not below the last commit that was acknowledged before, unless a later one
+ * says so. */
+static void on_committed(struct groups *g, const struct member_key *m, const struct checker_event *e)
+{
+    const struct commit *last = m->acked;
+    while (last && last->event->rec.time_us >= e->invoke->rec.time_us)
+        last = last->before;
+    if (last && last->event->invoke->rec.offset > e->rec.offset && !explained(m, last->event->invoke, e))
+        check_report(g->c, &CHECK_FOUND(LOST_COMMIT, e, last->event->invoke, last->event, e->invoke, e));
+}
+
+static void on_assign(struct groups *g, const struct member_key *m, const struct checker_event *e)
+{
+    struct owner *owner = check_entry(g->c, &g->owners, m->number, (uint32_t)e->rec.epoch, sizeof(*owner));
+    if (!owner)
+        return;
+    if (owner->event && owner->event->rec.process != e->rec.process)
+        check_report(g->c, &CHECK_FOUND(DOUBLE_OWNER, e, owner->event, e));
+    owner->event = e;
+}
+
+static void on_event(struct groups *g, const struct checker_event *e)
+{
+    struct member_key *m = e->rec.group != 0 ? find(g, e) : NULL;
+    if (!m)
+        return;
+    if (e->rec.op == HISTORY_COMMIT)
+        on_commit(g, m, e);
+    else if (e->rec.op == HISTORY_COMMITTED && e->rec.type == HISTORY_OK && e->invoke)
+        on_committed(g, m, e);
+    else if (e->rec.op == HISTORY_ASSIGN && e->rec.epoch >= 0)
+        on_assign(g, m, e);
+}
+
+void check_groups(struct checker *c)
+{
+    struct groups g = {.c = c};
+    map_init(&g.keys);
+    map_init(&g.owners);
+    for (size_t i = 0; i < c->event_count && !c->no_memory; i++)
+        on_event(&g, &c->events[i]);
+    map_free(&g.keys);
+    map_free(&g.owners);
+}

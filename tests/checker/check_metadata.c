@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the metadata may never say: two leaders in one epoch (or term), different images at one offset, a
+ * stranger or a replica that is behind in the ISR. */
+#include "tests/checker/checker_int.h"
+
+struct said {
+    const struct checker_event *first;
+};
+
+struct metadata {
+    struct checker *c;
+    struct map leaders; /* key number, epoch -> struct said */
+    struct map images;  /* offset -> event */
+};
+
+static void on_leader(struct metadata *m, const struct checker_event *e)
+{
+    struct key *key = check_key(m->c, &e->rec);
+    if (!key || e->rec.epoch < 0 || e->rec.node < 0)
+        return;
+    struct said *said = check_entry(m->c, &m->leaders, key->number, (uint32_t)e->rec.epoch, sizeof(*said));
+    if (!said)
+        return;
+    if (!said->first)
+        said->first = e;
+    if (said->first->rec.node != e->rec.node)
+        check_report(m->c, &CHECK_FOUND(TWO_LEADERS, e, said->first, e));
+}
+
+static void on_image(struct metadata *m, const struct checker_event *e)
+{
+    const struct checker_event *same = map_get(&m->images, (uint64_t)e->rec.offset);
+    if (!same)
+        check_map_put(m->c, &m->images, (uint64_t)e->rec.offset, (void *)e);
+    else if (same->rec.arg != e->rec.arg)
+        check_report(m->c, &CHECK_FOUND(IMAGE_DIVERGENCE, e, same, e));
+}
+
+static void on_metadata(struct metadata *m, const struct checker_event *e)
+{
+    if (e->rec.what == HISTORY_LEADER)
+        on_leader(m, e);
+    if (e->rec.what == HISTORY_ISR && (e->rec.arg & ~e->rec.arg2) != 0)
+        check_report(m->c, &CHECK_FOUND(ISR_FOREIGN, e, e));
+    if (e->rec.what == HISTORY_JOINED && e->rec.offset < e->rec.arg)
+        check_report(m->c, &CHECK_FOUND(ISR_BEHIND, e, e));
+}
+
+void check_metadata(struct checker *c)
+{
+    struct metadata m = {.c = c};
+    map_init(&m.leaders);
+    map_init(&m.images);
+    for (size_t i = 0; i < c->event_count && !c->no_memory; i++) {
+        if (c->events[i].rec.op == HISTORY_METADATA)
+            on_metadata(&m, &c->events[i]);
+        if (c->events[i].rec.op == HISTORY_IMAGE)
+            on_image(&m, &c->events[i]);
+    }
+    map_free(&m.leaders);
+    map_free(&m.images);
+}

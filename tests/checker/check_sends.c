@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* I9: what one producer sends to one partition stands there in the order of sending. */
+#include "tests/checker/checker_int.h"
+
+/* Sends that promise no order: not idempotent, or such that an acknowledged record may be cut off again. */
+#define LOOSE (HISTORY_MAY_REPEAT | HISTORY_MAY_BE_LOST)
+
+static void check_send(struct checker *c, const struct checker_event *e)
+{
+    struct key *key = check_key(c, &e->rec);
+    struct cursor *cursor = key ? check_cursor(c, key, e->rec.process) : NULL;
+    if (!cursor)
+        return;
+    const struct checker_event *before = cursor->sent;
+    if (before && before->done->rec.offset >= e->done->rec.offset) {
+        struct checker_violation found =
+            CHECK_FOUND(NONMONOTONIC_SEND, e->done, before, e, before->done, e->done);
+        if (e->rec.txn != 0 && e->rec.txn == before->rec.txn)
+            found.kind = CHECKER_INT_NONMONOTONIC_SEND;
+        check_report_in(c, key, found);
+    } else {
+        cursor->sent = e;
+    }
+}
+
+void check_sends(struct checker *c)
+{
+    for (size_t i = 0; i < c->event_count && !c->no_memory; i++) {
+        const struct checker_event *e = &c->events[i];
+        if (e->rec.op == HISTORY_PRODUCE && e->rec.type == HISTORY_INVOKE && check_done(e, HISTORY_OK) &&
+            e->done->rec.offset >= 0 && !(e->rec.flags & LOOSE))
+            check_send(c, e);
+    }
+}

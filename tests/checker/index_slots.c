@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The second pass: which value stands at which offset, by acknowledgments and polls, and who has read it. */
+#include "tests/checker/checker_int.h"
+
+struct slot *check_slot(const struct key *key, int64_t offset)
+{
+    return map_get(&key->slots, (uint64_t)offset);
+}
+
+/* A read of what nobody wrote gets an entry as well, so that it is reported once. */
+static struct value *read_value(struct checker *c, const struct checker_event *e, struct key *key)
+{
+    struct value *value = check_value(c, &e->rec);
+    if (value)
+        return value;
+    check_report(c, &CHECK_FOUND(PHANTOM_READ, e, e));
+    return check_add_value(c, e, key);
+}
+
+/* The first transaction that read from another, by one of its polls. */
+static void add_edge(struct checker *c, const struct checker_event *e, struct txn *from)
+{
+    struct txn *reader = check_txn(c, &e->rec);
+    if (!reader || !from || reader == from)
+        return;
+    struct txn_edge *edge = check_alloc(c, 1, sizeof(*edge));
+    if (!edge)
+        return;
+    *edge = (struct txn_edge){.from = from, .read = e, .next = reader->reads_from};
+    reader->reads_from = edge;
+}
+
+/* Two values at one offset. After an allowed unclean election a newer epoch may have put another value there.
+ */
+static void clash(struct checker *c, struct key *key, struct slot *slot, const struct checker_event *e,
+                  struct value *value)
+{
+    struct checker_violation found = CHECK_FOUND(INCONSISTENT_OFFSETS, e, slot->claim, e);
+    bool same_epoch = slot->epoch >= 0 && slot->epoch == e->rec.epoch;
+    if (same_epoch)
+        check_report(c, &found);
+    else
+        check_report_in(c, key, found);
+    if (key->unclean && e->rec.epoch > slot->epoch)
+        *slot = (struct slot){.offset = slot->offset, .value = value, .claim = e, .epoch = e->rec.epoch};
+}
+
+/* An acknowledgment or a poll says that a value stands at an offset. */
+static struct slot *claim(struct checker *c, struct key *key, const struct checker_event *e,
+                          struct value *value)
+{
+    struct slot *slot = check_slot(key, e->rec.offset);
+    if (!slot) {
+        slot = check_alloc(c, 1, sizeof(*slot));
+        if (!slot || !check_map_put(c, &key->slots, (uint64_t)e->rec.offset, slot))
+            return NULL;
+        *slot = (struct slot){.offset = e->rec.offset, .value = value, .claim = e, .epoch = e->rec.epoch};
+        key->slot_count++;
+    }
+    if (slot->value != value)
+        clash(c, key, slot, e, value);
+    if (slot->epoch < 0)
+        slot->epoch = e->rec.epoch;
+    return slot->value == value ? slot : NULL;
+}
+
+/* A value has one place, unless its producer is not idempotent. */
+static void place(struct checker *c, struct key *key, const struct checker_event *e, struct value *value)
+{
+    if (!value->place) {
+        value->place = e;
+        return;
+    }
+    bool may_repeat = value->invoke && (value->invoke->rec.flags & HISTORY_MAY_REPEAT);
+    if (value->key != key || value->place->rec.offset == e->rec.offset || value->repeated || may_repeat)
+        return;
+    value->repeated = true;
+    check_report_in(c, key, CHECK_FOUND(DUPLICATE, e, value->invoke, value->place, e));
+}
+
+static void index_ack(struct checker *c, const struct checker_event *e)
+{
+    struct value *value = check_value(c, &e->rec);
+    if (!e->invoke || !value || (value->invoke->rec.flags & HISTORY_MAY_BE_LOST))
+        return;
+    if (!value->key->acked)
+        value->key->acked = e;
+    if (e->rec.offset < 0)
+        return;
+    claim(c, value->key, e, value);
+    place(c, value->key, e, value);
+}
+
+static void mark_read(const struct checker_event **read, const struct checker_event **read_final,
+                      const struct checker_event *e)
+{
+    if (!*read)
+        *read = e;
+    if (!*read_final && (e->rec.flags & HISTORY_FINAL))
+        *read_final = e;
+}
+
+static void index_read(struct checker *c, const struct checker_event *e)
+{
+    struct key *key = check_key(c, &e->rec);
+    if (!key || e->rec.offset < 0) {
+        check_bad(c, e, NULL);
+        return;
+    }
+    struct value *value = read_value(c, e, key);
+    if (!value)
+        return;
+    if (value->key != key)
+        check_report(c, &CHECK_FOUND(WRONG_KEY, e, value->invoke, e));
+    c->stats.read += value->read == NULL;
+    mark_read(&value->read, &value->read_final, e);
+    struct slot *slot = claim(c, key, e, value);
+    if (slot)
+        mark_read(&slot->read, &slot->read_final, e);
+    place(c, key, e, value);
+    if (value->txn && !value->txn->seen && !(e->rec.flags & HISTORY_UNCOMMITTED))
+        value->txn->seen = e;
+    add_edge(c, e, value->txn);
+}
+
+void index_slots(struct checker *c)
+{
+    for (size_t i = 0; i < c->event_count && !c->no_memory; i++) {
+        const struct checker_event *e = &c->events[i];
+        if (e->rec.op == HISTORY_PRODUCE && e->rec.type == HISTORY_OK)
+            index_ack(c, e);
+        if (check_is_read(&e->rec))
+            index_read(c, e);
+        struct key *key =
+            e->rec.op == HISTORY_POLL && (e->rec.flags & HISTORY_FINAL) ? check_key(c, &e->rec) : NULL;
+        if (key && !key->final && e->rec.type == HISTORY_OK)
+            key->final = e;
+    }
+}
