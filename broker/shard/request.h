@@ -17,7 +17,7 @@
 struct connection;
 struct handler;
 
-#define REQUEST_SCRATCH_BYTES 4096
+#define REQUEST_SCRATCH_BYTES (16 * 1024) /* a few dozen partitions without a malloc */
 
 struct request {
     struct list link; /* connection->requests, oldest first */

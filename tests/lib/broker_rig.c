@@ -29,7 +29,9 @@ void rig_until(struct rig *rig, bool (*done)(void *ctx), void *ctx)
     env_timer_set(rig->env, &rig->deadline, env_now_us(rig->env) + DEADLINE_US);
     while (!done(ctx)) {
         ck_assert_msg(!rig->late, "the awaited condition did not come");
+        rig->turning = true;
         env_uv_main_turn(rig->env);
+        rig->turning = false;
     }
     env_timer_cancel(rig->env, &rig->deadline);
 }

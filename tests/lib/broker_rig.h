@@ -19,7 +19,7 @@ struct rig;
 struct rig_client {
     struct rig *rig;
     struct env_conn *conn;
-    uint8_t *in; /* RIG_INPUT_MAX bytes of room */
+    uint8_t *in;          /* RIG_INPUT_MAX bytes of room */
     size_t in_at, in_len; /* what has come and was not dropped */
     bool closed;
     bool deaf; /* does not read */
@@ -37,6 +37,7 @@ struct rig {
     char dir[64];
     struct env_timer deadline;
     bool late;
+    bool turning; /* the loop runs, not the test: for counting what the broker does */
     struct env_msg gone;
     bool control_gone;
     uint32_t idle_count;
