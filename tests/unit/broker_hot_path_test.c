@@ -18,7 +18,7 @@
 #define RECORD_BYTES    100
 #define INDEX_TABLES    2
 #define DOUBLINGS_MAX   3 /* of a table in ROUNDS, after WARM_ROUNDS */
-#define NEW_PEAKS_MAX   4 /* of buffers in flight, when two connections race */
+#define NEW_PEAKS_MAX   32 /* of buffers in flight, when two connections race */
 
 static struct rig rig;
 static __thread uint64_t allocations; /* of the shards' thread while its loop runs: not of the test itself,
