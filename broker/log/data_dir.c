@@ -119,6 +119,37 @@ enum err data_dir_set_cluster(struct data_dir *dir, struct uuid cluster_id)
     return write_meta(dir);
 }
 
+/* -- deleted directories -- */
+
+struct removal {
+    struct data_dir *dir;
+    char path[LOG_PATH_MAX];
+};
+
+static bool remove_file(void *ctx, const char *name, bool is_dir)
+{
+    const struct removal *removal = ctx;
+    char path[LOG_PATH_MAX];
+    if (!is_dir && log_path(path, removal->path, name) == OK)
+        env_unlink(removal->dir->env, path);
+    return true;
+}
+
+/* plog_delete() gave it this name: its topic is gone, only the process died before the last unlink. */
+static bool remove_deleted(void *ctx, const char *name, bool is_dir)
+{
+    static const char suffix[] = "-delete";
+    struct data_dir *dir = ctx;
+    struct removal removal = {.dir = dir};
+    size_t len = strlen(name);
+    if (!is_dir || len < sizeof(suffix) || strcmp(name + len - (sizeof(suffix) - 1), suffix) != 0 ||
+        strchr(name, '.') == NULL || log_path(removal.path, dir->path, name) != OK)
+        return true;
+    env_dir_list(dir->env, removal.path, remove_file, &removal);
+    env_rmdir(dir->env, removal.path);
+    return true;
+}
+
 /* -- open and close -- */
 
 static enum err lock(struct data_dir *dir, char *message)
@@ -162,7 +193,7 @@ static enum err open_all(struct data_dir *dir, struct uuid cluster_id, char *mes
     err = manifest_open(dir->env, dir->path, &dir->manifest, &dir->report);
     if (err)
         say(message, "%s/%s: %s", dir->path, MANIFEST_NAME, err_text(err));
-    return err;
+    return err ? err : env_dir_list(dir->env, dir->path, remove_deleted, dir);
 }
 
 enum err data_dir_open(struct env *env, const char *path, int32_t node_id, struct uuid cluster_id,

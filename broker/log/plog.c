@@ -101,11 +101,14 @@ static enum err reserve_state(struct plog *log, const uint8_t *batch)
     return producer_state_reserve(&log->producers, env_now_us(log->env));
 }
 
-static enum err roll_when_due(struct plog *log, uint32_t len, int64_t end)
+/* *ret_rolled: a segment ended, which is then synced whatever the topic's promise, so that the recovery point
+ * follows. */
+static enum err roll_when_due(struct plog *log, uint32_t len, int64_t end, bool *ret_rolled)
 {
     const struct plog_segment *seg = plog_active(log);
     bool full = (int64_t)seg->size + len > log->config.segment_bytes || end - seg->base_offset > INT32_MAX;
-    return full && seg->size > 0 ? plog_roll(log) : OK;
+    *ret_rolled = full && seg->size > 0;
+    return *ret_rolled ? plog_roll(log) : OK;
 }
 
 static void note_recent(struct plog *log, int64_t base_offset, uint32_t position)
@@ -136,6 +139,7 @@ enum err plog_append(struct plog *log, const uint8_t *batches, uint32_t len)
     struct iovec iov = {(void *)(uintptr_t)batches, len};
     uint32_t count;
     int64_t end;
+    bool rolled;
     if (log->failed)
         return log->failed;
     ASSERT(len >= BATCH_HEADER_BYTES && len <= PLOG_SEGMENT_BYTES_MAX);
@@ -144,7 +148,7 @@ enum err plog_append(struct plog *log, const uint8_t *batches, uint32_t len)
         err = reserve_state(log, batches);
     if (err)
         return err;
-    err = roll_when_due(log, len, end);
+    err = roll_when_due(log, len, end, &rolled);
     if (err == OK)
         err = plog_index_reserve(plog_active(log), count + 1);
     struct plog_segment *seg = plog_active(log);
@@ -161,7 +165,11 @@ enum err plog_append(struct plog *log, const uint8_t *batches, uint32_t len)
     seg->dirty = true;
     log->end = end;
     err = plog_index_flush(log, seg, false);
-    return err ? plog_fail(log, err) : OK;
+    if (err)
+        return plog_fail(log, err);
+    if (rolled)
+        plog_sync(log);
+    return OK;
 }
 
 enum err plog_assign_epoch(struct plog *log, int32_t epoch, int64_t start_offset)
@@ -201,11 +209,15 @@ static struct plog *new_log(const struct plog_setup *setup)
 
 static enum err set_dirs(struct plog *log, const struct plog_setup *setup)
 {
-    int len = snprintf(log->data_dir, sizeof(log->data_dir), "%s", setup->data_dir);
-    if (len < 0 || len >= (int)sizeof(log->data_dir))
+    size_t size = strlen(setup->data_dir) + strlen(setup->name) + 2;
+    if (size > PLOG_DIR_MAX)
         return ERR_TOO_LARGE;
-    len = snprintf(log->dir, sizeof(log->dir), "%s/%s", setup->data_dir, setup->name);
-    return len < 0 || len >= (int)sizeof(log->dir) ? ERR_TOO_LARGE : OK;
+    log->data_dir = setup->data_dir;
+    log->dir = malloc(size);
+    if (log->dir == NULL)
+        return ERR_NOMEM;
+    snprintf(log->dir, size, "%s/%s", setup->data_dir, setup->name);
+    return OK;
 }
 
 static bool list_segment(void *ctx, const char *name, bool is_dir)
@@ -318,6 +330,7 @@ void plog_free(struct plog *log)
     for (int32_t i = 0; i < log->segments_count; i++)
         plog_segment_close(&log->segments[i]);
     free(log->segments);
+    free(log->dir);
     epoch_cache_free(&log->epochs);
     producer_state_free(&log->producers);
     free(log->round);
@@ -401,17 +414,21 @@ static bool unlink_entry(void *ctx, const char *name, bool is_dir)
 
 void plog_delete(struct plog *log)
 {
-    char gone[PLOG_PATH_MAX];
-    uint64_t random;
+    size_t size = strlen(log->dir) + 32;
+    char *gone = malloc(size);
+    uint32_t random;
     env_random(log->env, &random, sizeof(random));
-    snprintf(gone, sizeof(gone), "%s.%08" PRIx32 "-delete", log->dir, (uint32_t)random);
     for (int32_t i = 0; i < log->segments_count; i++)
         plog_segment_close(&log->segments[i]);
     log->segments_count = 0;
-    if (env_rename(log->env, log->dir, gone) == OK) {
-        memcpy(log->dir, gone, MIN(sizeof(log->dir), strlen(gone) + 1));
+    if (gone && snprintf(gone, size, "%s.%08" PRIx32 "-delete", log->dir, random) > 0 &&
+        env_rename(log->env, log->dir, gone) == OK) {
+        free(log->dir);
+        log->dir = gone;
+        gone = NULL;
         env_dir_list(log->env, log->dir, unlink_entry, log);
         env_rmdir(log->env, log->dir);
     }
+    free(gone);
     plog_close(log);
 }

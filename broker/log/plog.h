@@ -34,7 +34,7 @@ struct plog_config {
 
 struct plog_setup {
     struct env *env;
-    const char *data_dir; /* exists */
+    const char *data_dir; /* exists; outlives the log */
     const char *name;     /* "<topic>-<n>", below data_dir */
     struct uuid topic_id;
     struct plog_config config;

@@ -78,8 +78,8 @@ struct plog {
     struct plog_config config;
     struct core_alloc alloc;
     struct uuid topic_id;
-    char dir[PLOG_DIR_MAX];
-    char data_dir[PLOG_DIR_MAX];
+    char *dir;                     /* path of ours */
+    const char *data_dir;          /* the setup's */
     struct plog_segment *segments; /* at least one; the last is active */
     int32_t segments_count, segments_cap;
     int64_t start, end, synced_end;

@@ -10,6 +10,8 @@
 #include "common/base/assert.h"
 #include "proto/kafka/error.h"
 
+#define INDEX_TEXT_MAX 13 /* "-2147483648" and the zero */
+
 /* -- effects -- */
 
 void partition_settle_soon(struct partition *p)
@@ -179,12 +181,12 @@ static void settle(struct env_task *task)
     for (int i = 0; i < READER_COUNT; i++)
         if (p->wake[i])
             wake_watches(p, i);
-    if (p->hook_due && p->hook)
+    bool hook_due = p->hook_due, failed_due = p->failed_due;
+    p->hook_due = p->failed_due = false;
+    if (hook_due && p->hook)
         p->hook(p->hook_ctx, p);
-    p->hook_due = false;
-    if (p->failed_due)
-        p->host->failed(p->host->ctx, p, p->failed_err);
-    p->failed_due = false;
+    if (failed_due)
+        p->host->failed(p->host->ctx, p, p->failed_err); /* last: the host may close p */
 }
 
 /* -- what survives -- */
@@ -238,8 +240,14 @@ static struct partition *new_partition(const struct partition_host *host, const 
     p->topic_id = topic->id;
     p->index = index;
     p->config = *config;
-    str_copy(topic->name, p->topic, sizeof(p->topic));
-    snprintf(p->name, sizeof(p->name), "%s-%" PRId32, p->topic, index);
+    p->topic_len = topic->name.len;
+    p->name = malloc((size_t)p->topic_len + INDEX_TEXT_MAX);
+    if (p->name == NULL) {
+        free(p);
+        return NULL;
+    }
+    snprintf(p->name, (size_t)p->topic_len + INDEX_TEXT_MAX, "%.*s-%" PRId32, p->topic_len, topic->name.p,
+             index);
     list_init(&p->waits_synced);
     list_init(&p->waits_high);
     list_init(&p->watches[READER_CONSUMER]);
@@ -286,6 +294,7 @@ static enum err open_log(struct partition *p, const struct manifest_entry *known
 static void report_open(struct partition *p, const struct plog_report *report)
 {
     p->cut_bytes = report->cut_bytes;
+    p->missing_synced = report->missing_from >= 0;
     if (report->missing_from >= 0)
         PARTITION_LOG(p, ERROR, "partition.synced_data_missing", F_I64("log_end", report->missing_from));
     if (report->cut_bytes > 0)
@@ -322,6 +331,7 @@ enum err partition_open(const struct partition_host *host, const struct image_to
         manifest_get(host->manifest, topic->id, index, &known);
     enum err err = open_log(p, &known, &report);
     if (err && err != ERR_CORRUPT) {
+        free(p->name);
         free(p);
         return err;
     }
@@ -347,6 +357,7 @@ static void free_partition(struct partition *p)
     env_timer_cancel(p->host->env, &p->trim);
     env_task_cancel(&p->settle);
     free(replica_give_members(&p->core, NULL, 0));
+    free(p->name);
     free(p);
 }
 
@@ -430,6 +441,8 @@ void partition_apply(struct partition *p, const struct image_partition *state,
     event.state.isr = state->isr;
     event.state.isr_count = state->isr_count;
     partition_step(p, &event);
+    if (config->sync_before_ack && p->core.synced_end < p->core.log_end)
+        p->want_sync = true; /* what was written without may have been appended under another promise */
     partition_settle_soon(p);
 }
 
@@ -448,7 +461,7 @@ struct uuid partition_topic_id(const struct partition *p)
 
 struct str partition_topic(const struct partition *p)
 {
-    return str_from(p->topic);
+    return (struct str){p->name, p->topic_len};
 }
 
 int32_t partition_index(const struct partition *p)
@@ -471,5 +484,7 @@ void partition_get(const struct partition *p, struct partition_view *ret_view)
                                         .high_watermark = core->high_watermark,
                                         .last_stable_offset = core->high_watermark,
                                         .isr_count = replica_isr_count(core),
-                                        .replicas_count = core->members_count};
+                                        .replicas_count = core->members_count,
+                                        .cut_bytes = p->cut_bytes,
+                                        .missing_synced = p->missing_synced};
 }

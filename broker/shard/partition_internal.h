@@ -18,8 +18,8 @@ enum partition_reader { READER_CONSUMER, READER_FOLLOWER, READER_COUNT };
 struct partition {
     const struct partition_host *host;
     struct uuid topic_id;
-    char topic[PARTITION_TOPIC_MAX];
-    char name[PARTITION_TOPIC_MAX + 12]; /* of the directory */
+    char *name; /* of the directory: "<topic>-<n>" */
+    int32_t topic_len;
     int32_t index;
     struct partition_config config;
     struct plog *log; /* NULL: could not be opened; the core is failed then */
@@ -36,7 +36,8 @@ struct partition {
     struct env_timer deadline; /* of the core; may fire early, never late */
     struct env_timer persist;
     struct env_timer trim; /* removes files below the log start, once that is surely durable */
-    int64_t cut_bytes;
+    int64_t cut_bytes;     /* of a torn tail, at opening */
+    bool missing_synced;   /* at opening the log ended below its recovery point */
     void (*hook)(void *ctx, struct partition *p);
     void *hook_ctx;
 };

@@ -468,16 +468,19 @@ static int by_path(const void *a, const void *b)
     return strcmp((*(struct name *const *)a)->path, (*(struct name *const *)b)->path);
 }
 
+/* each may remove what it is told of, so the names are copied first. */
 static enum err disk_dir_list(struct env *env, const char *path,
                               bool (*each)(void *ctx, const char *name, bool is_dir), void *ctx)
 {
-    struct names *names = &MEM(env)->disk.now;
-    qsort(names->list, (size_t)names->count, sizeof(names->list[0]), by_path);
-    for (int i = 0; i < names->count; i++) {
-        const struct name *name = names->list[i];
+    struct names *now = &MEM(env)->disk.now, copy;
+    qsort(now->list, (size_t)now->count, sizeof(now->list[0]), by_path);
+    names_copy(&copy, now);
+    for (int i = 0; i < copy.count; i++) {
+        const struct name *name = copy.list[i];
         if (parent_is(name->path, path) && !each(ctx, strrchr(name->path, '/') + 1, name->is_dir))
             break;
     }
+    names_clear(&copy);
     return OK;
 }
 

@@ -146,6 +146,27 @@ START_TEST(unknown_partition_directories_are_set_aside_never_deleted)
 }
 END_TEST
 
+START_TEST(what_a_crash_left_of_a_deleted_topic_goes_at_the_next_start)
+{
+    struct fixture f;
+    struct env_file *file;
+    bool is_dir;
+    start(&f);
+    ck_assert_int_eq(open_as(&f, 4, cluster), OK);
+    ck_assert_int_eq(env_mkdir(f.env, PATH "/orders-0.0a1b2c3d-delete"), OK);
+    ck_assert_int_eq(env_mkdir(f.env, PATH "/my-delete"), OK);
+    ck_assert_int_eq(
+        env_file_open(f.env, PATH "/orders-0.0a1b2c3d-delete/x.log", ENV_OPEN_WRITE | ENV_OPEN_CREATE, &file),
+        OK);
+    env_file_close(file);
+    data_dir_close(f.dir, true);
+    ck_assert_int_eq(open_as(&f, 4, cluster), OK);
+    ck_assert_int_eq(env_path_exists(f.env, PATH "/orders-0.0a1b2c3d-delete", &is_dir), ERR_NOT_FOUND);
+    ck_assert_int_eq(env_path_exists(f.env, PATH "/my-delete", &is_dir), OK);
+    stop(&f);
+}
+END_TEST
+
 START_TEST(only_names_of_partitions_are_taken_for_them)
 {
     static const struct {
@@ -179,6 +200,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, two_processes_cannot_share_a_directory);
     tcase_add_test(tcase, damaged_identity_is_refused);
     tcase_add_test(tcase, unknown_partition_directories_are_set_aside_never_deleted);
+    tcase_add_test(tcase, what_a_crash_left_of_a_deleted_topic_goes_at_the_next_start);
     tcase_add_test(tcase, only_names_of_partitions_are_taken_for_them);
 }
 
