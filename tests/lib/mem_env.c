@@ -472,14 +472,14 @@ static int by_path(const void *a, const void *b)
 static enum err disk_dir_list(struct env *env, const char *path,
                               bool (*each)(void *ctx, const char *name, bool is_dir), void *ctx)
 {
-    struct names *now = &MEM(env)->disk.now, copy;
+    struct names *now = &MEM(env)->disk.now, copy = {.count = 0};
     qsort(now->list, (size_t)now->count, sizeof(now->list[0]), by_path);
-    names_copy(&copy, now);
-    for (int i = 0; i < copy.count; i++) {
-        const struct name *name = copy.list[i];
-        if (parent_is(name->path, path) && !each(ctx, strrchr(name->path, '/') + 1, name->is_dir))
+    for (int i = 0; i < now->count; i++)
+        if (parent_is(now->list[i]->path, path))
+            names_add(&copy, now->list[i]->path, now->list[i]->is_dir, NULL);
+    for (int i = 0; i < copy.count; i++)
+        if (!each(ctx, strrchr(copy.list[i]->path, '/') + 1, copy.list[i]->is_dir))
             break;
-    }
     names_clear(&copy);
     return OK;
 }
