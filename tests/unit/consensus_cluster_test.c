@@ -26,7 +26,7 @@ struct node {
     struct env *env;
     struct storage *storage;
     struct consensus *consensus;
-    bool up, leads;
+    bool up, leads, sick; /* sick: its disk will fail, or has */
     uint64_t applied, hash, gained, lost, dropped, installs, snapshots, acked;
     uint64_t next_token;
     uint64_t source_left, source_applied, source_hash;
@@ -42,7 +42,7 @@ struct cluster {
     uint64_t history[HISTORY_MAX]; /* hash after each index */
     uint64_t history_last, acked_last;
     int32_t leader_of[TERMS_MAX]; /* by term: id + 1 */
-    uint64_t refused, pieces;
+    uint64_t refused, pieces, disk_failures;
 };
 
 /* A message under way. */
@@ -157,7 +157,10 @@ static void on_refused(void *ctx, int32_t from, enum err err, const char *why)
 
 static void on_failed(void *ctx, enum err err, const char *what)
 {
-    ((struct node *)ctx)->failed = err;
+    struct node *n = ctx;
+    n->failed = err;
+    n->leads = false;
+    n->cluster->disk_failures++;
 }
 
 static const struct consensus_handler handler = {.applied = on_applied,
@@ -192,7 +195,7 @@ static void node_start(struct node *n)
 static void node_crash(struct node *n, enum mem_crash kind)
 {
     mem_env_crash(n->m, kind);
-    n->up = n->leads = false;
+    n->up = n->leads = n->sick = false;
     consensus_free(n->consensus);
     storage_close(n->storage);
     mem_env_restart(n->m);
@@ -458,7 +461,7 @@ static void chaos(struct cluster *k)
     static const enum mem_crash kinds[3] = {MEM_KEEP, MEM_DROP, MEM_MIX};
     struct node *n = &k->nodes[prng_below(&k->prng, NODES)];
     int other = (int)prng_below(&k->prng, NODES);
-    switch (prng_below(&k->prng, 8)) {
+    switch (prng_below(&k->prng, 9)) {
     case 0:
     case 1:
         if (n->up)
@@ -471,6 +474,15 @@ static void chaos(struct cluster *k)
         break;
     case 4: k->cut[n->id][other] = true; break;
     case 5: memset(k->cut, 0, sizeof(k->cut)); break;
+    case 7:
+        if (!n->up)
+            break;
+        n->sick = true;
+        if (prng_below(&k->prng, 4) == 0)
+            mem_env_fail_sync_after(n->m, (uint32_t)prng_below(&k->prng, 30) + 1);
+        else if (prng_below(&k->prng, 4) == 0)
+            mem_env_fail_write_after(n->m, (uint32_t)prng_below(&k->prng, 30) + 1);
+        break;
     case 6: k->drop_percent = (uint32_t)prng_below(&k->prng, 10); break;
     default:
         if (n->up && n->applied > 20)
@@ -479,7 +491,7 @@ static void chaos(struct cluster *k)
     }
 }
 
-static void storm(uint64_t seed, uint64_t *ret_commits, uint64_t *ret_installs)
+static void storm(uint64_t seed, uint64_t *ret_commits, uint64_t *ret_installs, uint64_t *ret_failures)
 {
     struct cluster *k = cluster_new(seed);
     for (int i = 0; i < 300; i++) {
@@ -492,6 +504,8 @@ static void storm(uint64_t seed, uint64_t *ret_commits, uint64_t *ret_installs)
     memset(k->cut, 0, sizeof(k->cut));
     k->drop_percent = 0;
     for (int i = 0; i < NODES; i++) {
+        if (k->nodes[i].up && k->nodes[i].sick)
+            node_crash(&k->nodes[i], MEM_KEEP); /* a new disk controller, say */
         if (!k->nodes[i].up)
             node_start(&k->nodes[i]);
     }
@@ -501,6 +515,7 @@ static void storm(uint64_t seed, uint64_t *ret_commits, uint64_t *ret_installs)
     run(k, 100000);
     ck_assert(mem_world_run_until(k->world, 3000000, all_equal, k));
     *ret_commits += k->history_last;
+    *ret_failures += k->disk_failures;
     for (int i = 0; i < NODES; i++)
         *ret_installs += k->nodes[i].installs;
     cluster_free(k);
@@ -508,18 +523,18 @@ static void storm(uint64_t seed, uint64_t *ret_commits, uint64_t *ret_installs)
 
 START_TEST(random_crashes_partitions_and_losses_never_split_the_history)
 {
-    uint64_t commits = 0, installs = 0;
+    uint64_t commits = 0, installs = 0, failures = 0;
     uint64_t first = 1000, count = 25;
-    storm(1681, &commits,
-          &installs); /* an acknowledgment lost, then a snapshot: the leader asked below it for ever */
+    storm(1681, &commits, &installs, &failures);
     if (getenv("CONSENSUS_SEEDS") != NULL)
         sscanf(getenv("CONSENSUS_SEEDS"), "%llu,%llu", (unsigned long long *)&first,
                (unsigned long long *)&count);
     for (uint64_t seed = first; seed < first + count; seed++)
-        storm(seed, &commits, &installs);
+        storm(seed, &commits, &installs, &failures);
     /* The storm must have been one. */
     ck_assert_uint_gt(commits, count * 50);
     ck_assert_uint_gt(installs, count);
+    ck_assert_uint_gt(failures, count / 2);
 }
 END_TEST
 
