@@ -12,7 +12,7 @@
 
 #define RESTART_US     100000 /* of a process that ended by itself */
 #define RESTART_MAX_US 3000000
-#define FREE_US        2000 /* loops of a stopped process have ended by then */
+#define FREE_US        2000 /* between two looks at a process that ends */
 
 static const struct role_ops *const roles[ROLE_COUNT] = {[ROLE_CONTROLLER] = &role_controller,
                                                          [ROLE_BROKER] = &role_broker,
@@ -48,9 +48,9 @@ void node_start(struct node *node, uint64_t after_us)
         world_at(world, &node->restart, world_now_us(world) + after_us);
 }
 
-static bool node_is_server(const struct node *node)
+static bool node_has_lying_cache(const struct node *node)
 {
-    return node->role == ROLE_CONTROLLER || node->role == ROLE_BROKER;
+    return disk_failures(node->process, DISK_SYNC) > node->sync_errors_seen;
 }
 
 static void note_assertion(struct node *node, const char *why)
@@ -68,10 +68,11 @@ static void on_death(void *ctx, struct process *process, const char *why)
 {
     struct node *node = ctx;
     struct world *world = node->cluster->world;
-    (void)process;
     node->object = NULL;
     node->started = false;
     node->pending = 0;
+    if (!process_host_up(process))
+        node->sync_errors_seen = disk_failures(process, DISK_SYNC);
     world_cancel(world, &node->ending);
     if (strncmp(why, "assertion", 9) == 0)
         note_assertion(node, why);
@@ -89,11 +90,7 @@ void node_kill(struct node *node, enum world_death death, uint64_t down_us)
     if (!process_alive(node->process))
         return;
     node->restart_delay_us = down_us;
-    if (node->sync_lied)
-        death = DEATH_POWER;
-    if (death == DEATH_POWER)
-        node->sync_lied = false;
-    process_kill(node->process, death);
+    process_kill(node->process, node_has_lying_cache(node) ? DEATH_POWER : death);
 }
 
 /* -- graceful end -- */
@@ -102,14 +99,18 @@ static void call_free(void *arg)
 {
     struct node *node = arg;
     node->ops->free(node);
+    node->ending_step = 2;
 }
 
 static void on_ending(struct world_event *event)
 {
     struct node *node = CONTAINER_OF(event, struct node, ending);
     struct cluster *cluster = node->cluster;
-    if (node->ending_step++ == 0) {
+    if (node->ending_step == 0 && process_is_alone(node->process)) {
+        node->ending_step = 1;
         process_call(node->process, call_free, node);
+    }
+    if (node->ending_step < 2) {
         world_at(cluster->world, &node->ending, world_now_us(cluster->world) + FREE_US);
         return;
     }
@@ -148,10 +149,11 @@ void node_stop(struct node *node, uint64_t down_us)
 
 void node_failed(struct node *node, const char *why)
 {
-    snprintf(node->trouble, sizeof(node->trouble), "%s", why);
+    if (why != node->trouble)
+        snprintf(node->trouble, sizeof(node->trouble), "%s", why);
     world_trace(node->cluster->world, "%s: gives up: %s", process_name(node->process), node->trouble);
     node->start_failures++;
-    process_kill(node->process, node->sync_lied ? DEATH_POWER : DEATH_KILL);
+    process_kill(node->process, node_has_lying_cache(node) ? DEATH_POWER : DEATH_KILL);
 }
 
 /* -- the cluster -- */
@@ -237,22 +239,39 @@ void cluster_record(struct cluster *cluster, struct history_record record)
     sim_heap_enter(slot);
 }
 
+static const struct {
+    const char *name, *event;
+} reaches[REACH_COUNT] = {
+#define X(name, event) {#name, event},
+    REACH_TABLE(X)
+#undef X
+};
+
+const char *reach_name(enum reach reach)
+{
+    return reaches[reach].name;
+}
+
+static void note_reach(struct cluster *cluster, const char *line)
+{
+    for (int i = 0; i < REACH_COUNT; i++)
+        if (reaches[i].event != NULL && strstr(line, reaches[i].event) != NULL)
+            cluster->reached[i]++;
+}
+
 void node_log(void *ctx, const char *line, size_t len)
 {
     struct node *node = ctx;
-    if (strstr(line, "ERROR") != NULL)
+    char text[LOG_LINE_MAX];
+    snprintf(text, sizeof(text), "%.*s", (int)(len > 0 ? len - 1 : 0), line);
+    note_reach(node->cluster, text);
+    if (strstr(text, " ERROR ") != NULL)
         node->cluster->error_lines++;
-    world_trace(node->cluster->world, "%s| %.*s", process_name(node->process), (int)(len > 0 ? len - 1 : 0),
-                line);
+    world_trace(node->cluster->world, "%s| %s", process_name(node->process), text);
 }
 
 int64_t node_wall_ms(void *ctx)
 {
     const struct node *node = ctx;
     return env_wall_ms(process_env(node->process));
-}
-
-int node_log_level(const struct node *node)
-{
-    return world_is_traced(node->cluster->world) ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR;
 }

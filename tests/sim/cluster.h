@@ -20,6 +20,32 @@
 
 enum role { ROLE_CONTROLLER, ROLE_BROKER, ROLE_PRODUCER, ROLE_CONSUMER, ROLE_READER, ROLE_COUNT };
 
+/* What a run of seeds must have met, or it proves little: X(NAME, "log event that shows it"). NULL: noted by
+ * an observer. */
+#define REACH_TABLE(X)                                                                                       \
+    X(TRUNCATED, "partition.truncated")                                                                      \
+    X(TORN_TAIL_CUT, "partition.torn_tail_cut")                                                              \
+    X(ISR_CHANGE_REFUSED, "isr.change_refused")                                                              \
+    X(REGISTRATION_LOST, "broker.registration_lost")                                                         \
+    X(SNAPSHOT_WRITTEN, "snapshot.written")                                                                  \
+    X(SNAPSHOT_LOADED, "snapshot.loaded")                                                                    \
+    X(BROKER_SNAPSHOT_LOADED, "metadata.snapshot_loaded")                                                    \
+    X(LEADER_LOST, "replica.leader_lost")                                                                    \
+    X(CONTROLLER_RESIGNED, "controller.resigned")                                                            \
+    X(LOG_FAILED, "partition.failed")                                                                        \
+    X(ISR_SHRUNK, NULL)                                                                                      \
+    X(ISR_EXPANDED, NULL)                                                                                    \
+    X(LEADER_CHANGED, NULL)                                                                                  \
+    X(BROKER_FENCED, NULL)                                                                                   \
+    X(ELECTION, NULL)
+
+enum reach {
+#define X(name, event) REACH_##name,
+    REACH_TABLE(X)
+#undef X
+        REACH_COUNT
+};
+
 struct cluster_options {
     int controllers, brokers, shards;
     int topics, partitions, replicas, min_isr;
@@ -56,11 +82,11 @@ struct node {
     bool wanted;             /* it is to run: started again when it dies */
     bool stopping;           /* gracefully */
     bool started;
-    bool sync_lied; /* a sync has failed since the machine booted: what the page cache shows is not on disk */
-    uint64_t sync_errors_seen;
-    uint64_t pending;    /* of a producer: records without an answer */
-    uint32_t parts_left; /* of a reader: partitions not read to their end */
-    bool done;           /* of a reader */
+    uint64_t sync_errors_seen; /* before the machine booted: after a further one the page cache shows what is
+                                  not on disk */
+    uint64_t pending;          /* of a producer: records without an answer */
+    uint32_t parts_left;       /* of a reader: partitions not read to their end */
+    bool done;                 /* of a reader */
     struct world_event restart, ending;
     int ending_step;
     uint64_t restart_delay_us;
@@ -75,6 +101,7 @@ struct cluster {
     uint32_t next_client; /* process number of the next client's life */
     char first_assertion[CLUSTER_TEXT_MAX];
     uint64_t error_lines, graceful_stops, stop_leaks;
+    uint64_t reached[REACH_COUNT];
     bool draining;                                            /* producers send nothing new */
     int64_t ends[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; /* high watermarks that the final reads met */
 };
@@ -107,7 +134,6 @@ void cluster_record(struct cluster *cluster, struct history_record record);
 /* Sink of the loggers: error lines are counted, all go to the trace. */
 void node_log(void *ctx, const char *line, size_t len);
 int64_t node_wall_ms(void *ctx);
-int node_log_level(const struct node *node);
 
 /* "c1:9100,c2:9100,..." or with ids ("1@c1:9100,..."); brokers' addresses for clients. */
 char *cluster_controllers_text(const struct cluster *cluster, bool with_ids, char *out, size_t size);
@@ -117,6 +143,9 @@ static inline uint32_t cluster_key(int topic, int partition)
 {
     return (uint32_t)(topic * 1000 + partition + 1);
 }
+
+/* The name of a reach entry, lower case with dashes. */
+const char *reach_name(enum reach reach);
 
 extern const struct role_ops role_controller, role_broker, role_producer, role_consumer, role_reader;
 

@@ -1,61 +1,98 @@
-#include "tests/sim/cluster.h"
-#include "tests/sim/judge/verdict.h"
-#include "tests/sim/nodes.h"
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sluice-sim: whole clusters from seeds. Exit status 0: no violation; 1: violations, or too little happened;
+ * 2: wrong use. */
+#include <argp.h>
 #include <stdio.h>
 #include <stdlib.h>
-static bool reader_done(void *ctx)
+#include <string.h>
+
+#include "tests/sim/range.h"
+
+enum option_key {
+    KEY_SEEDS = 256,
+    KEY_JOBS,
+    KEY_MINUTES,
+    KEY_REPLAY,
+    KEY_SECONDS,
+    KEY_EACH,
+    KEY_KEEP,
+    KEY_FAULTS,
+    KEY_STOP,
+    KEY_REACH,
+    KEY_REPORT_ONLY
+};
+
+static const struct argp_option options_table[] = {
+    {"seed", 's', "N", 0, "Run this seed", 0},
+    {"seeds", KEY_SEEDS, "A..B", 0, "Run a range of seeds", 0},
+    {"jobs", KEY_JOBS, "J", 0, "So many seeds at a time (1)", 0},
+    {"minutes", KEY_MINUTES, "M", 0, "Run new seeds, from --seed on, for M minutes", 0},
+    {"seconds", KEY_SECONDS, "S", 0, "Virtual seconds under load and faults (60)", 0},
+    {"replay", KEY_REPLAY, 0, 0, "Print the whole trace of the seed", 0},
+    {"each", KEY_EACH, 0, 0, "Print a line for each seed", 0},
+    {"stop", KEY_STOP, 0, 0, "Start no new seed after the first violation", 0},
+    {"must-reach", KEY_REACH, 0, 0, "Fail unless everything on the list of events was met", 0},
+    {"faults", KEY_FAULTS, "NAME,...", 0, "Only these faults", 0},
+    {"report-only", KEY_REPORT_ONLY, 0, 0,
+     "A failed assertion kills its process and is no violation by itself", 0},
+    {"keep", KEY_KEEP, "DIR", 0, "Write the history of each seed there", 0},
+    {0}};
+
+static bool parse_range(const char *text, struct range_options *options)
 {
-    return ((struct node *)ctx)->done;
+    char *end;
+    options->first = strtoull(text, &end, 10);
+    if (end == text || strncmp(end, "..", 2) != 0)
+        return false;
+    const char *second = end + 2;
+    options->last = strtoull(second, &end, 10);
+    return end != second && *end == '\0' && options->last >= options->first;
 }
+
+static void parse_faults(char *text, struct run_options *run, struct argp_state *state)
+{
+    for (char *save, *name = strtok_r(text, ",", &save); name != NULL; name = strtok_r(NULL, ",", &save)) {
+        enum fault_kind kind = fault_by_name(name);
+        if (kind == FAULT_COUNT)
+            argp_error(state, "unknown fault '%s'", name);
+        run->only_faults |= 1ull << kind;
+    }
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct range_options *options = state->input;
+    switch (key) {
+    case 's': options->first = options->last = strtoull(arg, NULL, 10); break;
+    case KEY_SEEDS:
+        if (!parse_range(arg, options))
+            argp_error(state, "--seeds wants A..B");
+        break;
+    case KEY_JOBS: options->jobs = (uint32_t)strtoul(arg, NULL, 10); break;
+    case KEY_MINUTES: options->minutes = (uint32_t)strtoul(arg, NULL, 10); break;
+    case KEY_SECONDS: options->run.seconds = (uint32_t)strtoul(arg, NULL, 10); break;
+    case KEY_REPLAY: options->run.trace = stdout; break;
+    case KEY_EACH: options->each = true; break;
+    case KEY_STOP: options->stop_at_bad = true; break;
+    case KEY_REACH: options->must_reach = true; break;
+    case KEY_REPORT_ONLY: options->run.report_only = true; break;
+    case KEY_FAULTS: parse_faults(arg, &options->run, state); break;
+    case KEY_KEEP: options->run.keep_dir = arg; break;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
-    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
-    struct world_options wo = {.seed = seed,
-                               .latency_us = 150,
-                               .jitter_us = 200,
-                               .disk_sync_us = 500,
-                               .disk_read_us = 80,
-                               .bad_luck = true,
-                               .trace = argc > 2 ? stdout : NULL};
-    struct world *w = world_new(&wo);
-    struct cluster_options co = {.controllers = 3,
-                                 .brokers = 3,
-                                 .shards = 2,
-                                 .topics = 2,
-                                 .partitions = 3,
-                                 .replicas = 3,
-                                 .min_isr = 2,
-                                 .producers = 2,
-                                 .consumers = 1,
-                                 .send_interval_us = 10000,
-                                 .record_bytes_max = 200,
-                                 .session_us = 3000000,
-                                 .segment_bytes = 1 << 20,
-                                 .snapshot_entries = 200};
-    static struct cluster c;
-    cluster_init(&c, w, &co);
-    for (int i = 0; i < c.node_count; i++)
-        node_start(&c.nodes[i], 1000 * i);
-    world_run(w, 20000000);
-    c.draining = true;
-    world_run(w, 30000000);
-    struct node *reader = cluster_add(&c, ROLE_READER, 1);
-    node_start(reader, 0);
-    bool done = world_run_until(w, 20000000, reader_done, reader);
-    for (int i = 0; i < c.node_count; i++)
-        node_stop(&c.nodes[i], UINT64_MAX);
-    world_run(w, world_now_us(w) + 5000000);
-    struct check_options cho = {0};
-    static struct check_report r;
-    check_history(&c.history, &cho, &r);
-    check_report_print(&r, stdout);
-    printf("done=%d events=%llu hash=%016llx errors=%llu assertion=%s stops=%llu\n", done,
-           (unsigned long long)world_events(w), (unsigned long long)world_hash(w),
-           (unsigned long long)c.error_lines, c.first_assertion, (unsigned long long)c.graceful_stops);
-    for (int i = 0; i < c.node_count; i++)
-        if (c.nodes[i].trouble[0])
-            printf("%s: %s\n", process_name(c.nodes[i].process), c.nodes[i].trouble);
-    cluster_free(&c);
-    world_free(w);
-    return 0;
+    const struct argp argp = {.options = options_table,
+                              .parser = parse,
+                              .doc = "Runs simulated clusters under faults and judges them."};
+    struct range_options options = {.run.seconds = 60, .first = 1, .last = 1, .jobs = 1};
+    static struct range_totals totals;
+    if (argp_parse(&argp, argc, argv, 0, NULL, &options) != 0)
+        return 2;
+    options.each = options.each || (options.first == options.last && options.minutes == 0);
+    range_run(&options, &totals, stdout);
+    return range_report(&options, &totals, stdout) ? EXIT_SUCCESS : EXIT_FAILURE;
 }

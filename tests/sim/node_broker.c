@@ -72,7 +72,8 @@ static bool broker_begin(struct node *node, struct env *env)
     const char *problem = broker_config_problem(&object->config);
     ASSERT(problem == NULL);
     enum err err = broker_new(env, &options, &object->broker, message);
-    snprintf(node->trouble, sizeof(node->trouble), "%s", err != OK ? message : "");
+    snprintf(node->trouble, sizeof(node->trouble), "%.*s", (int)sizeof(node->trouble) - 1,
+             err != OK ? message : "");
     if (err == OK)
         broker_start(object->broker);
     return err == OK;

@@ -43,7 +43,7 @@ void node_set_number(struct node *node, struct config *settings, const char *nam
 
 void node_logger(struct node *node, struct logger *log)
 {
-    const struct logger_options options = {.level = (enum log_level)node_log_level(node),
+    const struct logger_options options = {.level = LOG_LEVEL_INFO,
                                            .format = LOG_FORMAT_TEXT,
                                            .wall_ms = node_wall_ms,
                                            .sink = node_log,
@@ -87,7 +87,8 @@ static bool controller_begin(struct node *node, struct env *env)
         err = controller_start(object->controller);
         snprintf(text, sizeof(text), "start: %s", err_text(err));
     }
-    snprintf(node->trouble, sizeof(node->trouble), "%s", err != OK ? text : "");
+    snprintf(node->trouble, sizeof(node->trouble), "%.*s", (int)sizeof(node->trouble) - 1,
+             err != OK ? text : "");
     return err == OK;
 }
 

@@ -128,12 +128,18 @@ enum err disk_meets(struct disk *disk, enum disk_act act, const char *path)
     if (--fault->times == 0)
         fault->nth = 0;
     (*counts[act])++;
+    disk->failures[act]++;
     world_trace(disk->process->world, "%s: %s fails on %s", disk->process->name,
                 act == DISK_READ    ? "read"
                 : act == DISK_WRITE ? "write"
                                     : "sync",
                 path);
     return fault->err;
+}
+
+uint64_t disk_failures(const struct process *process, enum disk_act act)
+{
+    return process->disk->failures[act];
 }
 
 void disk_stall(struct process *process, uint64_t for_us)

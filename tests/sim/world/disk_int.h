@@ -104,6 +104,7 @@ struct disk {
     bool die_after, die_now;
     enum world_death die_how;
     struct disk_fault faults[DISK_ACT_COUNT];
+    uint64_t failures[DISK_ACT_COUNT];
 };
 
 struct sim_file {

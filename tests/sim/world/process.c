@@ -58,6 +58,11 @@ const char *process_name(const struct process *process)
     return process->name;
 }
 
+bool process_host_up(const struct process *process)
+{
+    return process->host_up;
+}
+
 bool process_alive(const struct process *process)
 {
     return process->alive;
@@ -260,12 +265,32 @@ void process_kill(struct process *process, enum world_death death)
     process_dispose(process, death, "killed");
 }
 
+bool process_is_alone(const struct process *process)
+{
+    list_for_each (it, &process->loops) {
+        const struct loop *loop = CONTAINER_OF(it, struct loop, link);
+        if (loop != process->main && !loop->ended)
+            return false;
+    }
+    return true;
+}
+
 static void loops_free(struct process *process)
 {
     int slot = sim_heap_enter(process_heap_slot(process));
     list_for_each (it, &process->loops)
         env_base_free(&CONTAINER_OF(it, struct loop, link)->env);
     sim_heap_enter(slot);
+}
+
+static void trace_block(void *ctx, const void *p, size_t size)
+{
+    const struct process *process = ctx;
+    const uint8_t *bytes = p;
+    char text[33] = "";
+    for (size_t i = 0; i < MIN(size, sizeof(text) - 1); i++)
+        text[i] = bytes[i] >= 32 && bytes[i] < 127 ? (char)bytes[i] : '.';
+    world_trace(process->world, "%s: still holds %zu bytes at %p: %s", process->name, size, p, text);
 }
 
 size_t process_end(struct process *process)
@@ -275,6 +300,7 @@ size_t process_end(struct process *process)
         loop_drop_net(CONTAINER_OF(it, struct loop, link));
     loops_free(process);
     size_t left = sim_heap_blocks(process_heap_slot(process));
+    sim_heap_each(process_heap_slot(process), trace_block, process);
     process_dispose(process, DEATH_KILL, "ended");
     return left;
 }

@@ -33,4 +33,8 @@ void sim_heap_drop(int slot);
 size_t sim_heap_bytes(int slot);
 size_t sim_heap_blocks(int slot);
 
+/* Every block that the slot holds, in order of addresses (ordinary builds; with a sanitizer in no order).
+ * each must not allocate. */
+void sim_heap_each(int slot, void (*each)(void *ctx, const void *p, size_t size), void *ctx);
+
 #endif

@@ -159,6 +159,17 @@ static size_t block_room(const struct block *block)
     return class_bytes(block->class_index) - sizeof(*block);
 }
 
+void sim_heap_each(int slot, void (*each)(void *ctx, const void *p, size_t size), void *ctx)
+{
+    const struct arena *arena = &arenas[slot];
+    for (uint8_t *at = arena->base; at < arena->top;) {
+        const struct block *block = (const struct block *)at;
+        if (block->mark == BLOCK_LIVE)
+            each(ctx, block + 1, block->size);
+        at += class_bytes(block->class_index);
+    }
+}
+
 /* -- the C library's names -- */
 
 void *malloc(size_t size)

@@ -116,6 +116,12 @@ void sim_heap_drop(int slot)
     sim_heap_enter(before);
 }
 
+void sim_heap_each(int slot, void (*each)(void *ctx, const void *p, size_t size), void *ctx)
+{
+    for (uint32_t at = slot_first[slot]; at != 0; at = table[at - 1].next)
+        each(ctx, (const void *)(uintptr_t)table[at - 1].p, table[at - 1].size);
+}
+
 size_t sim_heap_bytes(int slot)
 {
     return slot_bytes[slot];

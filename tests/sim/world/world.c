@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "tests/sim/world/world_int.h"
 
@@ -47,6 +48,7 @@ struct world *world_new(const struct world_options *options)
     prng_seed(&world->prng, options->seed);
     list_init(&world->wires);
     links_init(world);
+    tzset(); /* the C library reads its time zone once, and keeps it: not in the memory of a process */
     return world;
 }
 

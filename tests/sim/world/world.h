@@ -94,7 +94,11 @@ void process_kill(struct process *process, enum world_death death);
  * blocks. Outside only. */
 size_t process_end(struct process *process);
 
+/* All its loops but the main one have ended. */
+bool process_is_alone(const struct process *process);
+
 /* Whether it runs now, and how often it was started. */
+bool process_host_up(const struct process *process); /* its machine has power */
 bool process_alive(const struct process *process);
 uint32_t process_starts(const struct process *process);
 

@@ -17,6 +17,8 @@ enum disk_act { DISK_READ, DISK_WRITE, DISK_SYNC, DISK_ACT_COUNT };
  * files whose path holds it; NULL: any. Stands until it has bitten or disk_mend(). */
 void disk_fail(struct process *process, enum disk_act act, uint32_t nth, uint32_t times, enum err err,
                const char *path_part);
+/* How often an act failed on this disk because of disk_fail(). */
+uint64_t disk_failures(const struct process *process, enum disk_act act);
 void disk_mend(struct process *process); /* no fault stands any more; capacity as given */
 
 void disk_stall(struct process *process, uint64_t for_us); /* whatever waits for the disk waits longer */

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/sim/observe.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/assert.h"
+#include "proto/cluster/image.h"
+#include "tests/sim/nodes.h"
+#include "tests/sim/world/sim_heap.h"
+
+#define LOOK_US 20000
+
+/* "t<number>" -> number; -1 for other topics. */
+static int topic_number(struct str name)
+{
+    if (name.len != 2 || name.p[0] != 't' || name.p[1] < '0' || name.p[1] >= '0' + CLUSTER_TOPICS_MAX)
+        return -1;
+    return name.p[1] - '0';
+}
+
+static struct image *newest_image(struct cluster *cluster, struct node **ret_node)
+{
+    struct image *newest = NULL;
+    for (int i = 0; i < cluster_count(cluster, ROLE_CONTROLLER); i++) {
+        struct node *node = cluster_node(cluster, ROLE_CONTROLLER, i);
+        struct controller *controller = node_controller(node);
+        struct image *image = controller != NULL ? controller_image(controller) : NULL;
+        if (image == NULL)
+            continue;
+        bool leads = controller_status(controller).leads; /* of equal ones, that of the leader */
+        if (newest != NULL && image_index(image) + leads <= image_index(newest))
+            continue;
+        newest = image;
+        *ret_node = node;
+    }
+    return newest;
+}
+
+/* -- partitions of an image -- */
+
+static uint64_t bits_of(const int32_t *ids, int32_t count)
+{
+    uint64_t bits = 0;
+    for (int32_t i = 0; i < count; i++)
+        bits |= 1ull << (ids[i] % 64);
+    return bits;
+}
+
+static void note_change(struct observer *observer, struct seen_partition *seen, int topic,
+                        const struct image_partition *p)
+{
+    struct cluster *cluster = observer->cluster;
+    uint32_t key = cluster_key(topic, p->index);
+    cluster_record(cluster, (struct history_record){.type = HIST_OK,
+                                                    .op = HIST_ISR,
+                                                    .key = key,
+                                                    .epoch = p->leader_epoch,
+                                                    .offset = p->partition_epoch,
+                                                    .value = bits_of(p->isr, p->isr_count) |
+                                                             bits_of(p->elr, p->elr_count),
+                                                    .aux = bits_of(p->replicas, p->replicas_count)});
+    if (p->leader >= 0)
+        cluster_record(
+            cluster,
+            (struct history_record){
+                .type = HIST_OK, .op = HIST_LEADER, .key = key, .epoch = p->leader_epoch, .node = p->leader});
+    cluster->reached[REACH_ISR_SHRUNK] += p->isr_count < seen->isr_count;
+    cluster->reached[REACH_ISR_EXPANDED] += seen->isr_count > 0 && p->isr_count > seen->isr_count;
+    cluster->reached[REACH_LEADER_CHANGED] += p->leader_epoch > seen->leader_epoch;
+    *seen = (struct seen_partition){
+        .epoch = p->partition_epoch + 1, .leader_epoch = p->leader_epoch, .isr_count = p->isr_count};
+}
+
+struct topic_look {
+    struct observer *observer;
+    const struct image *image;
+};
+
+static bool look_at_topic(void *ctx, const struct image_topic *topic)
+{
+    struct topic_look *look = ctx;
+    int number = topic_number(topic->name);
+    for (int32_t i = 0; number >= 0 && i < MIN(topic->partitions_count, CLUSTER_PARTITIONS_MAX); i++) {
+        const struct image_partition *p = image_partition(look->image, topic, i);
+        struct seen_partition *seen = &look->observer->partitions[number][i];
+        if (p != NULL && p->partition_epoch >= seen->epoch)
+            note_change(look->observer, seen, number, p);
+    }
+    return true;
+}
+
+static bool look_at_broker(void *ctx, const struct image_broker *broker)
+{
+    struct observer *observer = ctx;
+    uint64_t bit = 1ull << (broker->id % 64);
+    if (broker->fenced && !(observer->fenced & bit))
+        observer->cluster->reached[REACH_BROKER_FENCED]++;
+    observer->fenced = broker->fenced ? observer->fenced | bit : observer->fenced & ~bit;
+    return true;
+}
+
+/* -- controllers -- */
+
+static void look_at_controller(struct observer *observer, struct node *node)
+{
+    struct controller *controller = node_controller(node);
+    int i = (int)(node - observer->cluster->nodes);
+    if (controller == NULL)
+        return;
+    struct consensus_status status = controller_status(controller);
+    if (status.leads && status.term != observer->term_seen[i]) {
+        observer->term_seen[i] = status.term;
+        observer->cluster->reached[REACH_ELECTION]++;
+        cluster_record(
+            observer->cluster,
+            (struct history_record){.type = HIST_OK, .op = HIST_TERM, .aux = status.term, .node = node->id});
+    }
+    const struct image *image = controller_image(controller);
+    if (image == NULL || image_index(image) == observer->image_seen[i])
+        return;
+    observer->image_seen[i] = image_index(image);
+    cluster_record(observer->cluster, (struct history_record){.type = HIST_OK,
+                                                              .op = HIST_IMAGE,
+                                                              .aux = image_index(image),
+                                                              .value = image_hash(image),
+                                                              .node = node->id});
+}
+
+static void look(struct observer *observer)
+{
+    struct cluster *cluster = observer->cluster;
+    struct node *node;
+    for (int i = 0; i < cluster_count(cluster, ROLE_CONTROLLER); i++)
+        look_at_controller(observer, cluster_node(cluster, ROLE_CONTROLLER, i));
+    const struct image *newest = newest_image(cluster, &node);
+    if (newest == NULL || image_index(newest) <= observer->newest_index)
+        return;
+    observer->newest_index = image_index(newest);
+    struct topic_look topic_look = {.observer = observer, .image = newest};
+    image_each_topic(newest, look_at_topic, &topic_look);
+    image_each_broker(newest, look_at_broker, observer);
+}
+
+static void on_tick(struct world_event *event)
+{
+    struct observer *observer = CONTAINER_OF(event, struct observer, tick);
+    observer->looks++;
+    look(observer);
+    world_at(observer->cluster->world, event, world_now_us(observer->cluster->world) + LOOK_US);
+}
+
+void observer_start(struct observer *observer, struct cluster *cluster)
+{
+    *observer = (struct observer){.cluster = cluster, .tick.fn = on_tick};
+    world_at(cluster->world, &observer->tick, world_now_us(cluster->world) + LOOK_US);
+}
+
+void observer_end(struct observer *observer)
+{
+    world_cancel(observer->cluster->world, &observer->tick);
+}
+
+/* -- is it whole? -- */
+
+static const struct image_partition *partition_of(const struct image *image, int topic, int partition)
+{
+    char name[16];
+    snprintf(name, sizeof(name), "t%d", topic);
+    const struct image_topic *found = image_topic_by_name(image, str_from(name));
+    return found != NULL && partition < found->partitions_count ? image_partition(image, found, partition)
+                                                                : NULL;
+}
+
+static bool parts_are_whole(const struct cluster *cluster, const struct image *image, char *why, size_t size)
+{
+    for (int t = 0; t < cluster->options.topics; t++) {
+        for (int i = 0; i < cluster->options.partitions; i++) {
+            const struct image_partition *p = partition_of(image, t, i);
+            if (p != NULL && p->leader >= 0 && p->isr_count == p->replicas_count)
+                continue;
+            snprintf(why, size, "t%d-%d: leader %d, %d of %d replicas in sync", t, i,
+                     p != NULL ? p->leader : -1, p != NULL ? p->isr_count : 0,
+                     p != NULL ? p->replicas_count : 0);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool cluster_is_whole(struct cluster *cluster, char *why, size_t size)
+{
+    struct node *node = NULL;
+    for (int i = 0; i < cluster->node_count; i++) {
+        const struct node *each = &cluster->nodes[i];
+        if (each->wanted && !each->started) {
+            snprintf(why, size, "%s does not run: %s", process_name(each->process), each->trouble);
+            return false;
+        }
+        if (each->pending > 0) {
+            snprintf(why, size, "%s waits for %llu answers", process_name(each->process),
+                     (unsigned long long)each->pending);
+            return false;
+        }
+    }
+    const struct image *image = newest_image(cluster, &node);
+    if (image == NULL || !controller_status(node_controller(node)).leads) {
+        snprintf(why, size, "no active controller has the newest metadata");
+        return false;
+    }
+    return parts_are_whole(cluster, image, why, size);
+}
+
+uint64_t cluster_replicas(struct cluster *cluster, int topic, int partition)
+{
+    struct node *node;
+    const struct image *image = newest_image(cluster, &node);
+    const struct image_partition *p = image != NULL ? partition_of(image, topic, partition) : NULL;
+    uint64_t bits = 0;
+    for (int32_t i = 0; p != NULL && i < p->replicas_count; i++)
+        bits |= 1ull << (p->replicas[i] - 101);
+    return bits;
+}

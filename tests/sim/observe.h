@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Looks into controllers and brokers from outside, at short intervals of virtual time, and writes down what
+ * the judge wants to know: leaders of terms and epochs, in-sync sets, images, watermarks. Never changes
+ * anything. */
+#ifndef SLUICE_SIM_OBSERVE_H
+#define SLUICE_SIM_OBSERVE_H
+
+#include "tests/sim/cluster.h"
+
+struct observer {
+    struct cluster *cluster;
+    struct world_event tick;
+    uint64_t image_seen[CLUSTER_NODES_MAX]; /* index of the last image written down, by node */
+    uint64_t term_seen[CLUSTER_NODES_MAX];
+    uint64_t newest_index; /* of any image */
+    uint64_t looks;
+    struct seen_partition {
+        int32_t epoch, leader_epoch, isr_count;
+    } partitions[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
+    uint64_t fenced;
+};
+
+void observer_start(struct observer *observer, struct cluster *cluster);
+void observer_end(struct observer *observer);
+
+/* Every partition of the plan exists, has a leader, and all its replicas in sync, as the active controller
+ * sees it. If not, why gets a line. */
+bool cluster_is_whole(struct cluster *cluster, char *why, size_t size);
+
+/* Sets bits (node id - 101) of the brokers that hold a replica, as the newest controller image says. */
+uint64_t cluster_replicas(struct cluster *cluster, int topic, int partition);
+
+#endif

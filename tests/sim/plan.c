@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/sim/plan.h"
+
+#include <string.h>
+
+#include "common/base/assert.h"
+
+#define QUIET_ONE_IN 20 /* seeds without any fault: a healthy cluster must be right, too */
+
+static const char *const names[FAULT_COUNT] = {
+#define X(id, name) name,
+    FAULT_TABLE(X)
+#undef X
+};
+
+const char *fault_name(enum fault_kind kind)
+{
+    return names[kind];
+}
+
+enum fault_kind fault_by_name(const char *name)
+{
+    int kind = 0;
+    while (kind < FAULT_COUNT && strcmp(names[kind], name) != 0)
+        kind++;
+    return (enum fault_kind)kind;
+}
+
+static uint64_t between(struct prng *prng, uint64_t low, uint64_t high)
+{
+    return low + prng_below(prng, high - low + 1);
+}
+
+static uint64_t one_of(struct prng *prng, const uint64_t *values, size_t count)
+{
+    return values[prng_below(prng, count)];
+}
+
+static void plan_cluster(struct plan *plan, struct prng *prng)
+{
+    static const uint64_t segments[] = {4096, 65536, 1 << 20, 1 << 20};
+    static const uint64_t snapshots[] = {10, 50, 200, 1000};
+    struct cluster_options *o = &plan->cluster;
+    o->controllers = prng_below(prng, 4) == 0 ? 5 : 3;
+    o->brokers = (int)between(prng, 3, 5);
+    o->shards = (int)between(prng, 1, 3);
+    o->topics = (int)between(prng, 1, 3);
+    o->partitions = (int)between(prng, 1, 4);
+    o->replicas = 3;
+    o->min_isr = 2;
+    o->producers = (int)between(prng, 1, 3);
+    o->consumers = (int)between(prng, 1, 2);
+    o->send_interval_us = (uint32_t)between(prng, 4000, 20000);
+    o->record_bytes_max = (uint32_t)(prng_below(prng, 4) == 0 ? 4000 : 150);
+    o->session_us = 3000000;
+    o->segment_bytes = (uint32_t)one_of(prng, segments, ARRAY_LEN(segments));
+    o->snapshot_entries = (uint32_t)one_of(prng, snapshots, ARRAY_LEN(snapshots));
+}
+
+static void plan_world(struct plan *plan, struct prng *prng)
+{
+    static const uint64_t latencies[] = {30, 150, 150, 1000, 5000};
+    static const uint64_t syncs[] = {60, 300, 1000, 5000};
+    struct world_options *o = &plan->world;
+    o->seed = prng_next(prng);
+    o->latency_us = (uint32_t)one_of(prng, latencies, ARRAY_LEN(latencies));
+    o->jitter_us = (uint32_t)prng_below(prng, 2ull * o->latency_us + 1);
+    o->disk_sync_us = (uint32_t)one_of(prng, syncs, ARRAY_LEN(syncs));
+    o->disk_read_us = (uint32_t)between(prng, 20, 300);
+    o->window_bytes = (uint32_t)(prng_below(prng, 3) == 0 ? 8192 : 256 << 10);
+    o->bad_luck = prng_below(prng, 4) != 0;
+}
+
+static void plan_faults(struct plan *plan, struct prng *prng)
+{
+    static const uint64_t intervals[] = {300000, 1000000, 2000000, 4000000};
+    static const uint64_t downs[] = {200000, 2000000, 8000000};
+    bool quiet = prng_below(prng, QUIET_ONE_IN) == 0;
+    plan->fault_interval_us = quiet ? 0 : one_of(prng, intervals, ARRAY_LEN(intervals));
+    plan->down_max_us = one_of(prng, downs, ARRAY_LEN(downs));
+    for (int kind = 0; kind < FAULT_COUNT; kind++)
+        plan->weights[kind] = prng_below(prng, 3) == 0 ? (uint32_t)between(prng, 1, 10) : 0;
+    plan->weights[prng_below(prng, FAULT_COUNT)] += 5;
+    plan->weights[FAULT_KILL_BROKER] += 1; /* never only pinpricks */
+    plan->weights[FAULT_POWER_ALL] = MIN(plan->weights[FAULT_POWER_ALL], 1u);
+}
+
+struct plan plan_of(uint64_t seed, uint32_t seconds)
+{
+    struct plan plan = {.seed = seed, .run_us = (uint64_t)seconds * 1000000};
+    struct prng prng;
+    prng_seed(&prng, seed);
+    plan_cluster(&plan, &prng);
+    plan_world(&plan, &prng);
+    plan_faults(&plan, &prng);
+    return plan;
+}
+
+void plan_print(const struct plan *plan, FILE *out)
+{
+    const struct cluster_options *o = &plan->cluster;
+    fprintf(
+        out,
+        "seed %llu: %d controllers, %d brokers of %d shards, %d topics of %d partitions, %d producers each "
+        "%u us, %d consumers, segments of %u, snapshots every %u\n",
+        (unsigned long long)plan->seed, o->controllers, o->brokers, o->shards, o->topics, o->partitions,
+        o->producers, o->send_interval_us, o->consumers, o->segment_bytes, o->snapshot_entries);
+    fprintf(out,
+            "latency %u+%u us, sync %u us, window %u, %s; a fault every %llu us:", plan->world.latency_us,
+            plan->world.jitter_us, plan->world.disk_sync_us, plan->world.window_bytes,
+            plan->world.bad_luck ? "bad luck" : "no bad luck", (unsigned long long)plan->fault_interval_us);
+    for (int kind = 0; kind < FAULT_COUNT; kind++)
+        if (plan->weights[kind] > 0)
+            fprintf(out, " %s*%u", names[kind], plan->weights[kind]);
+    fputc('\n', out);
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/sim/range.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/base/assert.h"
+
+#define JOBS_MAX     64
+#define SEED_LIMIT_S 300 /* of real time: a run that hangs is a finding */
+
+struct job {
+    pid_t pid;
+    int fd;
+    uint64_t seed;
+};
+
+struct range {
+    const struct range_options *options;
+    struct range_totals *totals;
+    FILE *out;
+    struct job jobs[JOBS_MAX];
+    uint32_t running;
+    uint64_t next;
+    time_t end;
+};
+
+static time_t now_s(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return ts.tv_sec;
+}
+
+/* -- one child for each seed -- */
+
+static void write_all(int fd, const void *p, size_t len)
+{
+    const uint8_t *from = p;
+    while (len > 0) {
+        ssize_t n = write(fd, from, len);
+        if (n <= 0)
+            _exit(3);
+        from += n;
+        len -= (size_t)n;
+    }
+}
+
+static void child(const struct range_options *options, uint64_t seed, int fd)
+{
+    static struct run_result result;
+    alarm(SEED_LIMIT_S);
+    run_seed(seed, &options->run, &result);
+    fflush(NULL); /* the trace */
+    write_all(fd, &result, sizeof(result));
+    _exit(0);
+}
+
+static void job_start(struct range *range)
+{
+    int fds[2];
+    struct job *job = &range->jobs[range->running];
+    fflush(NULL);
+    int rc = pipe(fds);
+    ASSERT(rc == 0);
+    *job = (struct job){.seed = range->next++, .fd = fds[0], .pid = fork()};
+    ASSERT(job->pid >= 0);
+    if (job->pid == 0) {
+        close(fds[0]);
+        child(range->options, job->seed, fds[1]);
+    }
+    close(fds[1]);
+    range->running++;
+}
+
+/* -- adding up -- */
+
+static void add(struct range *range, const struct run_result *result)
+{
+    struct range_totals *t = range->totals;
+    t->seeds++;
+    t->is_void += result->is_void;
+    t->virtual_us += result->virtual_us;
+    t->events += result->events;
+    t->operations += result->operations;
+    t->kills += result->bites.kills;
+    t->power_cuts += result->bites.power_cuts;
+    t->partitions += result->partitions_cut;
+    t->disk_faults += result->bites.write_errors + result->bites.sync_errors + result->bites.read_errors +
+                      result->bites.no_space + result->bites.stalls + result->bites.bits_flipped;
+    for (int i = 0; i < FAULT_COUNT; i++) {
+        t->asked += result->asked[i];
+        t->bitten += result->bitten[i];
+        t->asked_of[i] += result->asked[i];
+        t->bitten_of[i] += result->bitten[i];
+    }
+    for (int i = 0; i < REACH_COUNT; i++)
+        t->reached[i] += result->reached[i];
+    for (int i = 0; i < VIOLATION_COUNT; i++)
+        t->violations[i] += result->violations[i];
+    if (result->bad && t->bad++ == 0) {
+        t->first_bad_seed = result->seed;
+        t->seeds_before_bad = t->seeds;
+    }
+}
+
+static void say(struct range *range, const struct run_result *result)
+{
+    if (!result->bad && !range->options->each)
+        return;
+    fprintf(range->out, "seed=%llu hash=%016llx events=%llu operations=%llu gap_ms=%llu %s%s%s\n",
+            (unsigned long long)result->seed, (unsigned long long)result->hash,
+            (unsigned long long)result->events, (unsigned long long)result->operations,
+            (unsigned long long)(result->gap_us / 1000),
+            result->bad       ? "VIOLATION "
+            : result->is_void ? "void "
+                              : "ok",
+            result->text, "");
+    fflush(range->out);
+}
+
+static bool read_result(int fd, struct run_result *result)
+{
+    size_t got = 0;
+    while (got < sizeof(*result)) {
+        ssize_t n = read(fd, (uint8_t *)result + got, sizeof(*result) - got);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        got += (size_t)n;
+    }
+    return true;
+}
+
+static void job_end(struct range *range, uint32_t at, int status)
+{
+    static struct run_result result;
+    struct job job = range->jobs[at];
+    range->jobs[at] = range->jobs[--range->running];
+    if (!read_result(job.fd, &result)) {
+        memset(&result, 0, sizeof(result));
+        result.seed = job.seed;
+        result.bad = true;
+        result.violations[VIOLATION_UNHEALTHY] = 1;
+        snprintf(result.text, sizeof(result.text), "the simulator ended with signal %d, status %d",
+                 WIFSIGNALED(status) ? WTERMSIG(status) : 0, WIFEXITED(status) ? WEXITSTATUS(status) : 0);
+    }
+    close(job.fd);
+    add(range, &result);
+    say(range, &result);
+}
+
+static bool wants_more(const struct range *range)
+{
+    if (range->options->stop_at_bad && range->totals->bad > 0)
+        return false;
+    return range->options->minutes > 0 ? now_s() < range->end : range->next <= range->options->last;
+}
+
+/* A result is larger than what a pipe holds without a reader? Then the child would wait: it must not be. */
+STATIC_ASSERT(sizeof(struct run_result) < 60000, "a result fits into a pipe");
+
+void range_run(const struct range_options *options, struct range_totals *ret_totals, FILE *out)
+{
+    struct range range = {.options = options,
+                          .totals = ret_totals,
+                          .out = out,
+                          .next = options->first,
+                          .end = now_s() + (time_t)options->minutes * 60};
+    uint32_t jobs = MIN(MAX(options->jobs, 1u), (uint32_t)JOBS_MAX);
+    *ret_totals = (struct range_totals){.seeds = 0};
+    while (range.running > 0 || wants_more(&range)) {
+        while (range.running < jobs && wants_more(&range))
+            job_start(&range);
+        int status;
+        pid_t pid = waitpid(-1, &status, 0);
+        for (uint32_t i = 0; i < range.running; i++) {
+            if (range.jobs[i].pid != pid)
+                continue;
+            job_end(&range, i, status);
+            break;
+        }
+    }
+}
+
+bool range_report(const struct range_options *options, const struct range_totals *t, FILE *out)
+{
+    bool good = t->bad == 0 && t->is_void * 20 <= t->seeds;
+    for (int i = 0; i < FAULT_COUNT; i++)
+        if (t->asked_of[i] > 0)
+            fprintf(out, "fault %s: asked %llu, bit %llu\n", fault_name((enum fault_kind)i),
+                    (unsigned long long)t->asked_of[i], (unsigned long long)t->bitten_of[i]);
+    for (int i = 0; i < REACH_COUNT; i++) {
+        fprintf(out, "reached %s: %llu\n", reach_name((enum reach)i), (unsigned long long)t->reached[i]);
+        good = good && (!options->must_reach || t->reached[i] > 0);
+    }
+    for (int i = 0; i < VIOLATION_COUNT; i++)
+        if (t->violations[i] > 0)
+            fprintf(out, "violation %s: %llu\n", violation_name((enum violation)i),
+                    (unsigned long long)t->violations[i]);
+    uint64_t virtual_minutes = t->virtual_us / 60000000;
+    fprintf(out,
+            "seeds=%llu virtual_hours=%.2f events=%llu operations=%llu crashes=%llu partitions=%llu "
+            "disk_faults=%llu faults_asked=%llu faults_bitten=%llu void=%llu operations_per_minute=%llu "
+            "violations=%llu\n",
+            (unsigned long long)t->seeds, (double)t->virtual_us / 3.6e9, (unsigned long long)t->events,
+            (unsigned long long)t->operations, (unsigned long long)(t->kills + t->power_cuts),
+            (unsigned long long)t->partitions, (unsigned long long)t->disk_faults,
+            (unsigned long long)t->asked, (unsigned long long)t->bitten, (unsigned long long)t->is_void,
+            (unsigned long long)(virtual_minutes > 0 ? t->operations / virtual_minutes : 0),
+            (unsigned long long)t->bad);
+    return good;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Many seeds: each in a process of its own (a crash of one is a result like others), several at a time, added
+ * up. */
+#ifndef SLUICE_SIM_RANGE_H
+#define SLUICE_SIM_RANGE_H
+
+#include "tests/sim/run.h"
+
+struct range_options {
+    struct run_options run;
+    uint64_t first, last; /* seeds, both included */
+    uint32_t jobs;
+    uint32_t minutes; /* > 0: new seeds until so much real time has passed; last does not count */
+    bool each;        /* a line for each seed */
+    bool stop_at_bad; /* no new seeds after the first violation */
+    bool must_reach;  /* fail unless everything on the list was met */
+};
+
+struct range_totals {
+    uint64_t seeds, bad, is_void, virtual_us, events, operations;
+    uint64_t kills, power_cuts, partitions, disk_faults, asked, bitten;
+    uint64_t reached[REACH_COUNT];
+    uint64_t violations[VIOLATION_COUNT];
+    uint64_t asked_of[FAULT_COUNT], bitten_of[FAULT_COUNT];
+    uint64_t first_bad_seed, seeds_before_bad;
+};
+
+/* Runs them, prints bad ones (and each, when asked) to out. */
+void range_run(const struct range_options *options, struct range_totals *ret_totals, FILE *out);
+
+/* The summary line, after lines about faults and about what was not reached. True: all is well. */
+bool range_report(const struct range_options *options, const struct range_totals *totals, FILE *out);
+
+#endif

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/sim/run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/assert.h"
+#include "tests/sim/faults.h"
+#include "tests/sim/observe.h"
+#include "tests/sim/run_int.h"
+
+#define WARM_UP_US          30000000u /* until every partition has taken a record */
+#define RECOVER_US          90000000u /* until everything is whole again */
+#define READ_US             60000000u /* of the final reading */
+#define STOP_US             40000000u
+#define STEP_US             50000u
+#define UNHEALTHY_NOT_WHOLE 3
+#define UNHEALTHY_NOT_READ  4
+#define UNHEALTHY_NOT_ENDED 5
+
+struct run {
+    const struct run_options *options;
+    struct plan plan;
+    struct world *world;
+    struct cluster *cluster;
+    struct faults faults;
+    struct observer observer;
+    char why[CLUSTER_TEXT_MAX];
+};
+
+static void unhealthy(struct run *run, uint64_t code)
+{
+    cluster_record(run->cluster, (struct history_record){.type = HIST_OK, .op = HIST_HEALTH, .value = code});
+    world_trace(run->world, "unhealthy %llu: %s", (unsigned long long)code, run->why);
+}
+
+/* Looks every STEP_US until it holds; false after limit_us. */
+static bool wait_for(struct run *run, uint64_t limit_us, bool (*holds)(struct run *run))
+{
+    uint64_t until_us = world_now_us(run->world) + limit_us;
+    while (!holds(run)) {
+        if (world_now_us(run->world) >= until_us)
+            return false;
+        world_run(run->world, world_now_us(run->world) + STEP_US);
+    }
+    return true;
+}
+
+static bool is_warm(struct run *run)
+{
+    const struct history *history = &run->cluster->history;
+    for (size_t i = 0; i < history->count; i++)
+        if (history->records[i].op == HIST_SEND && history->records[i].type == HIST_OK)
+            return true;
+    return false;
+}
+
+static bool is_whole(struct run *run)
+{
+    return cluster_is_whole(run->cluster, run->why, sizeof(run->why));
+}
+
+static bool is_read(struct run *run)
+{
+    const struct node *reader = cluster_node(run->cluster, ROLE_READER, 0);
+    snprintf(run->why, sizeof(run->why), "%u partitions not read to their end", reader->parts_left);
+    return reader->done;
+}
+
+static bool has_ended(struct run *run)
+{
+    for (int i = 0; i < run->cluster->node_count; i++) {
+        if (!process_alive(run->cluster->nodes[i].process))
+            continue;
+        snprintf(run->why, sizeof(run->why), "%s does not end", process_name(run->cluster->nodes[i].process));
+        return false;
+    }
+    return true;
+}
+
+/* -- phases -- */
+
+static void phase_load(struct run *run)
+{
+    struct cluster *cluster = run->cluster;
+    for (int i = 0; i < cluster->node_count; i++)
+        node_start(&cluster->nodes[i], prng_below(world_prng(run->world), 20000));
+    observer_start(&run->observer, cluster);
+    if (!wait_for(run, WARM_UP_US, is_warm))
+        unhealthy(run, UNHEALTHY_NOT_WHOLE);
+    faults_start(&run->faults, cluster, &run->plan, 500000);
+    world_run(run->world, world_now_us(run->world) + run->plan.run_us);
+    faults_end(&run->faults);
+}
+
+static bool phase_recover(struct run *run)
+{
+    world_trace(run->world, "healed: all must be whole again");
+    world_run(run->world, world_now_us(run->world) + 1000000); /* the load goes on for a moment */
+    run->cluster->draining = true;
+    if (wait_for(run, RECOVER_US, is_whole))
+        return true;
+    unhealthy(run, UNHEALTHY_NOT_WHOLE);
+    return false;
+}
+
+static void phase_read(struct run *run)
+{
+    struct cluster *cluster = run->cluster;
+    node_start(cluster_add(cluster, ROLE_READER, 1), 0);
+    if (!wait_for(run, READ_US, is_read)) {
+        unhealthy(run, UNHEALTHY_NOT_READ);
+        return;
+    }
+    for (int t = 0; t < cluster->options.topics; t++)
+        for (int p = 0; p < cluster->options.partitions; p++)
+            replicas_dump(cluster, t, p, cluster_replicas(cluster, t, p));
+}
+
+static void phase_end(struct run *run)
+{
+    observer_end(&run->observer);
+    static const enum role order[] = {ROLE_READER, ROLE_CONSUMER, ROLE_PRODUCER, ROLE_BROKER,
+                                      ROLE_CONTROLLER};
+    for (size_t r = 0; r < ARRAY_LEN(order); r++) {
+        struct node *node;
+        for (int i = 0; (node = cluster_node(run->cluster, order[r], i)) != NULL; i++)
+            node_stop(node, UINT64_MAX);
+        world_run(run->world, world_now_us(run->world) + 500000);
+    }
+    if (!wait_for(run, STOP_US, has_ended))
+        unhealthy(run, UNHEALTHY_NOT_ENDED);
+}
+
+/* -- verdict -- */
+
+static void describe_first(const struct check_report *report, char *out, size_t size)
+{
+    for (int i = 0; i < VIOLATION_COUNT; i++) {
+        if (report->counts[i] == 0)
+            continue;
+        snprintf(out, size, "%s: %s", violation_name((enum violation)i), report->examples[i]);
+        return;
+    }
+}
+
+static void judge(struct run *run, struct run_result *result)
+{
+    static struct check_report report;
+    const struct check_options options = {.staleness_max_us = 0};
+    result->bad = !check_history(&run->cluster->history, &options, &report);
+    for (int i = 0; i < VIOLATION_COUNT; i++)
+        result->violations[i] = report.counts[i];
+    result->operations = report.sends_ok + report.sends_fail + report.sends_info + report.records_polled;
+    result->gap_us = report.gap_us;
+    result->staleness_us = report.staleness_us;
+    if (!result->bad)
+        return;
+    describe_first(&report, result->text, sizeof(result->text));
+    size_t len = strlen(result->text);
+    if (report.counts[VIOLATION_UNHEALTHY] > 0)
+        snprintf(result->text + len, sizeof(result->text) - len, " (%s)",
+                 run->cluster->first_assertion[0] != '\0' ? run->cluster->first_assertion : run->why);
+}
+
+static void weigh(const struct run *run, struct run_result *result)
+{
+    uint64_t minutes_x60 = run->plan.run_us / 1000000;
+    uint64_t bitten = faults_bitten(&run->faults);
+    if (result->operations * 60 < 2000 * minutes_x60) {
+        result->is_void = true;
+        snprintf(result->text, sizeof(result->text), "only %llu operations",
+                 (unsigned long long)result->operations);
+    } else if (run->plan.fault_interval_us > 0 && bitten == 0) {
+        result->is_void = true;
+        snprintf(result->text, sizeof(result->text), "no fault bit");
+    }
+}
+
+static void collect(struct run *run, struct run_result *result)
+{
+    static const enum fault_kind cuts[] = {FAULT_CUT, FAULT_CUT_ONE_WAY, FAULT_ISOLATE, FAULT_SPLIT,
+                                           FAULT_BRIDGE};
+    result->seed = run->plan.seed;
+    result->hash = world_hash(run->world);
+    result->events = world_events(run->world);
+    result->virtual_us = world_now_us(run->world);
+    result->bites = *world_bites(run->world);
+    result->error_lines = run->cluster->error_lines;
+    for (int i = 0; i < FAULT_COUNT; i++) {
+        result->asked[i] = run->faults.asked[i];
+        result->bitten[i] = run->faults.bitten[i];
+    }
+    for (size_t i = 0; i < ARRAY_LEN(cuts); i++)
+        result->partitions_cut += run->faults.bitten[cuts[i]];
+    for (int i = 0; i < REACH_COUNT; i++)
+        result->reached[i] = run->cluster->reached[i];
+}
+
+static void plan_restrict(struct plan *plan, uint64_t only)
+{
+    for (int kind = 0; only != 0 && kind < FAULT_COUNT; kind++)
+        plan->weights[kind] = only & 1ull << kind ? MAX(1u, plan->weights[kind]) : 0;
+}
+
+void run_seed(uint64_t seed, const struct run_options *options, struct run_result *ret_result)
+{
+    struct run *run = calloc(1, sizeof(*run));
+    ASSERT(run != NULL);
+    *ret_result = (struct run_result){.seed = seed};
+    run->options = options;
+    run->plan = plan_of(seed, options->seconds);
+    run->plan.world.trace = options->trace;
+    run->plan.cluster.report_only = options->report_only;
+    plan_restrict(&run->plan, options->only_faults);
+    if (options->trace != NULL)
+        plan_print(&run->plan, options->trace);
+    run->world = world_new(&run->plan.world);
+    run->cluster = calloc(1, sizeof(*run->cluster));
+    ASSERT(run->cluster != NULL);
+    cluster_init(run->cluster, run->world, &run->plan.cluster);
+    phase_load(run);
+    if (phase_recover(run))
+        phase_read(run);
+    phase_end(run);
+    judge(run, ret_result);
+    collect(run, ret_result);
+    if (!ret_result->bad)
+        weigh(run, ret_result);
+    if (options->keep_dir != NULL) {
+        char path[1024];
+        snprintf(path, sizeof(path), "%s/seed-%llu.hist", options->keep_dir, (unsigned long long)seed);
+        history_save(&run->cluster->history, 0, run->cluster->history.count, 0, path);
+    }
+    cluster_free(run->cluster);
+    world_free(run->world);
+    free(run->cluster);
+    free(run);
+}

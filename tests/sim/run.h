@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One seed from beginning to verdict: load and faults, then healing (everything must come back in time), then
+ * a final reading, the replicas' logs, an orderly end, and the judge. */
+#ifndef SLUICE_SIM_RUN_H
+#define SLUICE_SIM_RUN_H
+
+#include "tests/sim/judge/verdict.h"
+#include "tests/sim/plan.h"
+
+#define RUN_TEXT_MAX 768
+
+struct run_options {
+    uint32_t seconds;     /* of load */
+    FILE *trace;          /* NULL: none */
+    const char *keep_dir; /* where the history goes; NULL: nowhere */
+    bool report_only;     /* assertions are deaths like others */
+    uint64_t only_faults; /* bits by kind; 0: as planned */
+};
+
+/* Plain data, to be sent through a pipe. */
+struct run_result {
+    uint64_t seed, hash, events, virtual_us, operations;
+    struct world_bites bites;
+    uint64_t asked[FAULT_COUNT], bitten[FAULT_COUNT];
+    uint64_t reached[REACH_COUNT];
+    uint64_t violations[VIOLATION_COUNT];
+    uint64_t error_lines, gap_us, staleness_us;
+    uint64_t partitions_cut; /* faults that cut the network */
+    bool bad;                /* a promise was broken */
+    bool is_void;            /* too little happened to prove anything */
+    char text[RUN_TEXT_MAX]; /* the first violation, or why it is void */
+};
+
+void run_seed(uint64_t seed, const struct run_options *options, struct run_result *ret_result);
+
+#endif

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared by the files of one run. */
+#ifndef SLUICE_SIM_RUN_INT_H
+#define SLUICE_SIM_RUN_INT_H
+
+#include "tests/sim/cluster.h"
+
+/* Writes down what the brokers of the bit set hold of a partition below cluster->ends. */
+void replicas_dump(struct cluster *cluster, int topic, int partition, uint64_t brokers);
+
+#endif
