@@ -71,7 +71,7 @@ static uint64_t score(const struct client *client, const struct client_peer *pee
     case CLIENT_PEER_IDLE: break;
     }
     if (peer->retry_at_us <= client->now_us)
-        return base + SCORE_IDLE;
+        return base + SCORE_IDLE + MIN(peer->failures, 100u);
     return base + SCORE_BACKOFF + (peer->retry_at_us - client->now_us);
 }
 
@@ -95,11 +95,12 @@ struct client_peer *client_peer_any(struct client *client)
         if (peer->role != CLIENT_PEER_COMMON || (peer->node >= 0 && !client_node(client, peer->node)))
             continue;
         uint64_t now = score(client, peer);
+        if (now > best_score)
+            continue;
         ties = now == best_score ? ties + 1 : 1;
-        if (now < best_score || (now == best_score && prng_below(&client->prng, ties) == 0)) {
+        if (prng_below(&client->prng, ties) == 0)
             best = peer;
-            best_score = now;
-        }
+        best_score = now;
     }
     return best;
 }

@@ -403,8 +403,10 @@ static void expire(struct client *client, struct client_partition *partition)
         }
         if (batch->sent)
             continue;
-        enum err err = batch->in_doubt ? ERR_UNKNOWN_OUTCOME : ERR_TIMED_OUT;
-        client_batch_settle(client, batch, client_failure_of(err, batch->last.kafka_error), -1);
+        struct client_failure failure = client_failure_of(ERR_TIMED_OUT, batch->last.kafka_error);
+        if (batch->in_doubt)
+            failure.err = ERR_UNKNOWN_OUTCOME;
+        client_batch_settle(client, batch, failure, -1);
     }
 }
 
@@ -418,6 +420,7 @@ void client_producer_turn(struct client *client)
         struct client_partition *partition = CONTAINER_OF(it, struct client_partition, out.active);
         expire(client, partition);
         client_out_reset(client, partition);
+        client_peer_of(client, partition->leader, CLIENT_PEER_COMMON); /* made when it is new */
     }
     if (client->config.producer.idempotent && client->producer_id < 0)
         return;

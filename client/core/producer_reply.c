@@ -77,6 +77,10 @@ void client_produce_answer(struct client *client, struct client_batch *batch, in
         client_batch_retry(client, batch, failure, verdict_of(kafka_error) == VERDICT_DOUBT);
         client_refresh(client);
         return;
-    case VERDICT_FAIL: client_batch_settle(client, batch, failure, -1); return;
+    case VERDICT_FAIL:
+        if (batch->in_doubt)
+            failure.err = ERR_UNKNOWN_OUTCOME; /* an earlier attempt may have been accepted */
+        client_batch_settle(client, batch, failure, -1);
+        return;
     }
 }
