@@ -51,9 +51,7 @@ struct broker {
     bool failed;
 };
 
-/* -- steps on shards
- * ------------------------------------------------------------------------------------------------------------
- */
+/* -- steps on shards -- */
 
 static void on_slot_back(struct env_msg *msg)
 {
@@ -100,9 +98,7 @@ static void each_slot(struct broker *broker, void (*step)(struct slot *slot), bo
         after(broker);
 }
 
-/* -- stopping
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* -- stopping -- */
 
 /* Whether every replica assigned here was opened in this run, so that its clean end says something. Otherwise
  * the directory stays what it was. */
@@ -204,9 +200,7 @@ void broker_stop(struct broker *broker)
     control_begin_shutdown(broker->shared.control);
 }
 
-/* -- starting
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* -- starting -- */
 
 static void fail(struct broker *broker, const char *why)
 {
@@ -414,9 +408,7 @@ bool broker_ready(const struct broker *broker, char *reason, size_t size)
     return broker->ready && heard && !broker->stopping;
 }
 
-/* -- making
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* -- making -- */
 
 static enum err fill_address(const struct endpoint *endpoint, const char *default_host, struct env_addr *ret)
 {

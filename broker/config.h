@@ -47,6 +47,7 @@ struct broker_config {
     int64_t log_retention_ms, log_retention_bytes;
 };
 
+/* The table, for config_add() with a struct broker_config. */
 const struct setting_table *broker_settings(void);
 
 /* What the table cannot say: relations between settings. Returns NULL, or the line for people that names

@@ -35,9 +35,7 @@ static const struct image *image_of(const struct describe_op *op)
     return op->rq->shard->image;
 }
 
-/* -- values
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* -- values -- */
 
 static void layer_add(struct layers *layers, const char *name, struct str value, int8_t source)
 {
@@ -114,9 +112,7 @@ static bool make_room(struct describe_op *op, struct kafka_describe_configs_resp
     return result->configs != NULL;
 }
 
-/* -- topics
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* -- topics -- */
 
 static void topic_row(struct describe_op *op, struct str topic, const struct topic_config *config,
                       struct kafka_describe_configs_response_result *result)
@@ -150,9 +146,7 @@ static void describe_topic(struct describe_op *op,
             topic_row(op, resource->resource_name, &topic_configs[i], result);
 }
 
-/* -- brokers
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* -- brokers -- */
 
 /* Defaults of topics that are no setting of the broker's own file: dynamic only. */
 static bool is_dynamic_only(const struct describe_op *op, const struct topic_config *config)

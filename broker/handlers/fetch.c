@@ -38,9 +38,7 @@ struct fetch_op {
 
 static void read_round(struct fetch_op *op);
 
-/* -- answering
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* -- answering -- */
 
 static void part_records(struct fetch_op *op, struct fetch_part *part)
 {
@@ -108,9 +106,7 @@ static void fetch_answer(struct fetch_op *op)
     request_reply_end(rq);
 }
 
-/* -- rounds
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* -- rounds -- */
 
 static bool all_home(const struct fetch_op *op)
 {
@@ -198,9 +194,7 @@ static void on_deadline(struct env_timer *timer)
     fetch_hurry(CONTAINER_OF(timer, struct fetch_op, timer)->rq);
 }
 
-/* -- setting up
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* -- setting up -- */
 
 static struct fetch_sub *sub_for(struct fetch_op *op, unsigned shard)
 {

@@ -4,9 +4,7 @@
 #include "common/base/assert.h"
 #include "proto/kafka/error.h"
 
-/* -- on the owner
- * ----------------------------------------------------------------------------------------------------------------
- */
+/* -- on the owner -- */
 
 static void part_missing(struct fetch_part *part)
 {
@@ -164,9 +162,7 @@ static void cancel_run(struct env_msg *msg)
     env_post(sub->home->env, msg);
 }
 
-/* -- at home
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* -- at home -- */
 
 void fetch_sub_send(struct fetch_sub *sub, enum fetch_task task)
 {

@@ -21,9 +21,7 @@ struct building {
     const struct kafka_metadata_request *request;
 };
 
-/* -- brokers
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* -- brokers -- */
 
 static bool add_broker(void *ctx, const struct image_broker *broker, const struct meta_endpoint *endpoint)
 {
@@ -49,9 +47,7 @@ static void add_brokers(struct building *b)
         endpoints_each(b->rq, false, add_broker, b);
 }
 
-/* -- topics
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* -- topics -- */
 
 static bool broker_live(const struct shard *shard, int32_t id)
 {

@@ -30,9 +30,7 @@ static struct produce_op *op_of(struct scatter *scatter)
     return CONTAINER_OF(scatter, struct produce_op, scatter);
 }
 
-/* -- answering
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* -- answering -- */
 
 static bool any_error(const struct kafka_produce_response *response)
 {
@@ -56,9 +54,7 @@ static void produce_finish(struct scatter *scatter)
         request_drop(rq);
 }
 
-/* -- on the owner
- * ----------------------------------------------------------------------------------------------------------------
- */
+/* -- on the owner -- */
 
 static void part_done(struct partition_wait *wait, int16_t error)
 {
@@ -144,9 +140,7 @@ static bool part_append(struct shard *owner, struct scatter_part *scatter_part, 
     return result.waits;
 }
 
-/* -- at home
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* -- at home -- */
 
 /* Places one part, or answers it with an error at once. */
 static void part_place(struct produce_op *op, struct produce_part *part,

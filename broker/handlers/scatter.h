@@ -39,6 +39,7 @@ struct scatter {
     uint32_t waiting;
 };
 
+/* Ready for scatter_add(): no parts yet. */
 void scatter_init(struct scatter *scatter, struct request *rq,
                   bool (*run)(struct shard *owner, struct scatter_part *part, struct partition *p),
                   void (*finish)(struct scatter *scatter));

@@ -17,9 +17,7 @@
 STATIC_ASSERT(PRE_AUTH_FRAME_BYTES <= FRAME_FIRST_BYTES, "a frame before authentication is never grown");
 STATIC_ASSERT(SHARD_RX_BYTES >= FRAME_BYTES_MIN, "a head fits the receive buffer");
 
-/* -- frames
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* -- frames -- */
 
 static uint32_t frame_bytes_max(const struct connection *c)
 {
@@ -95,9 +93,7 @@ static void frame_forget(struct connection *c)
     c->head_len = 0;
 }
 
-/* -- requests
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* -- requests -- */
 
 void connection_hurry(struct connection *c)
 {
@@ -153,9 +149,7 @@ static void timer_start(struct connection *c, struct env_timer *timer, int32_t d
     env_timer_set(c->shard->env, timer, env_now_us(c->shard->env) + (uint64_t)delay_ms * 1000);
 }
 
-/* -- bytes
- * -----------------------------------------------------------------------------------------------------------------------
- */
+/* -- bytes -- */
 
 /* The head (size, key, version) is complete: checks it and asks for memory. False: closed, or waiting for the
  * budget. */
@@ -306,9 +300,7 @@ void connection_admit_waiting(struct shard *shard)
     }
 }
 
-/* -- what the env tells
- * ----------------------------------------------------------------------------------------------------------
- */
+/* -- what the env tells -- */
 
 static void on_alloc(void *ctx, void **ret_buf, size_t *ret_len)
 {

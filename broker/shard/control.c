@@ -12,9 +12,7 @@
 #include "common/obs/log.h"
 #include "proto/kafka/error.h"
 
-/* -- links
- * -----------------------------------------------------------------------------------------------------------------------
- */
+/* -- links -- */
 
 static int link_of_node(const struct control *control, int32_t node_id)
 {
@@ -168,9 +166,7 @@ static void links_open(struct control *control)
     }
 }
 
-/* -- life
- * ------------------------------------------------------------------------------------------------------------------------
- */
+/* -- life -- */
 
 /* The new loop may run before env_spawn() has returned, when control->env is not known yet. */
 static void on_spawned(struct env_msg *msg)
@@ -294,9 +290,7 @@ void control_free(struct control *control)
     free(control);
 }
 
-/* -- notes from shards
- * --------------------------------------------------------------------------------------------------------------
- */
+/* -- notes from shards -- */
 
 static void on_applied(struct env_msg *msg)
 {

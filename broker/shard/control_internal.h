@@ -93,9 +93,7 @@ struct control {
     struct arena arena; /* of one message */
 };
 
-/* -- links (control.c)
- * -------------------------------------------------------------------------------------------------------------
- */
+/* -- links (control.c) -- */
 
 /* The active controller's link when it is up, else NULL (and the retry timer runs). */
 struct control_link *control_active(struct control *control);
@@ -129,24 +127,29 @@ bool control_ask_send(struct control *control, struct control_ask *ask, uint16_t
 /* Common start of every answer: the ask is over. The link it went to. */
 unsigned control_ask_over(struct control_ask *ask);
 
-/* -- registration and heartbeats (control_register.c)
- * ------------------------------------------------------------------------------ */
+/* -- registration and heartbeats (control_register.c) -- */
 
+/* Prepares the mail to the broker object. */
 void control_notes_init(struct control *control);
+/* Asks to be registered, unless that is under way. */
 void control_register(struct control *control);
 void control_reject(struct control *control, int16_t error); /* for good: nothing is asked any more */
 void control_may_stop(struct control *control);              /* tells the broker object, once */
+/* A heartbeat at once, or right after the one under way. */
 void control_heartbeat_now(struct control *control);
+
+/* The interval is over. */
 void control_on_heartbeat_timer(struct env_timer *timer);
+
+/* The index of metadata that every shard has applied. */
 uint64_t control_applied_min(const struct control *control);
 
-/* -- metadata (control_tail.c)
- * ----------------------------------------------------------------------------------------------------- */
+/* -- metadata (control_tail.c) -- */
 
+/* Asks for what comes after our image (or for the snapshot that is due), unless that is under way. */
 void control_tail(struct control *control);
 
-/* -- calls of shards (control_calls.c)
- * --------------------------------------------------------------------------------------------- */
+/* -- calls of shards (control_calls.c) -- */
 
 /* Sends what waits, answers what is past its deadline. */
 void control_calls_drive(struct control *control);

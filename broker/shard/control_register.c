@@ -9,8 +9,7 @@
 #define REGISTER_TIMEOUT_US  (5 * 1000000ull)
 #define SHUTDOWN_INTERVAL_US 50000
 
-/* -- telling the broker object (on its own loop)
- * ----------------------------------------------------------------------------------- */
+/* -- telling the broker object (on its own loop) -- */
 
 static void post_ready(struct control *control, bool ready)
 {
@@ -73,9 +72,7 @@ static void learn_cluster(struct control *control, struct uuid cluster_id)
     env_post(control->parent, &control->cluster_msg);
 }
 
-/* -- registration
- * ----------------------------------------------------------------------------------------------------------------
- */
+/* -- registration -- */
 
 static int32_t fill_endpoints(const struct broker_shared *broker, struct meta_endpoint *endpoints)
 {
@@ -174,9 +171,7 @@ void control_register(struct control *control)
                          on_registered);
 }
 
-/* -- heartbeats
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* -- heartbeats -- */
 
 uint64_t control_applied_min(const struct control *control)
 {

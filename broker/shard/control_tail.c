@@ -14,9 +14,7 @@
 #define PIECE_BYTES_MAX  (1u * 1024 * 1024)
 #define RECORD_BYTES_MAX (8u * 1024 * 1024) /* the longest record that may be cut between two pieces */
 
-/* -- placement
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* -- placement -- */
 
 struct placing {
     struct control *control;
@@ -99,9 +97,7 @@ static void publish(struct control *control, struct image *image, bool configs_c
     control->image = image;
 }
 
-/* -- entries
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* -- entries -- */
 
 /* Applies all records of a run of bytes; whole records only. *ret_configs is set when one is a setting. */
 static enum err apply_records(struct control *control, struct image_edit *edit, struct reader *r,
@@ -193,9 +189,7 @@ static void on_tail(struct rpc_call *call, enum err err, uint16_t type, const ui
         control_not_leader(control, link, -1);
 }
 
-/* -- snapshots
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* -- snapshots -- */
 
 static void snapshot_drop(struct snapshot_read *snapshot)
 {

@@ -15,9 +15,7 @@
 #define REPLY_SLACK_BYTES  (8u * 1024 * 1024) /* headers, and one batch above the limits (KIP-74) */
 #define LINK_ARENA_BYTES   (64u * 1024 * 1024)
 
-/* -- connections
- * -----------------------------------------------------------------------------------------------------------------
- */
+/* -- connections -- */
 
 static void schedule_reconnect(struct leader_link *link)
 {
@@ -228,9 +226,7 @@ static struct leader_link *link_to(struct replica_fetchers *fetchers, int32_t br
     return link_new(fetchers, broker_id);
 }
 
-/* -- partitions
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* -- partitions -- */
 
 static void follow_detach(struct follow *follow)
 {

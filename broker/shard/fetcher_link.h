@@ -13,6 +13,7 @@
 #define LINK_INFLIGHT_MAX                                                                                    \
     32 /* fetches on the wire: one that reads, the rest reports; the leader hurries the first when many wait \
           behind it */
+/* The slots are a ring. */
 STATIC_ASSERT((LINK_INFLIGHT_MAX & (LINK_INFLIGHT_MAX - 1)) == 0, "a ring of slots");
 
 /* A partition of this shard, as far as fetching goes. */

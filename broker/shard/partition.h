@@ -82,7 +82,8 @@ struct partition_view {
     int64_t log_start, log_end, synced_end, high_watermark, last_stable_offset;
     int32_t isr_count, replicas_count;
     int64_t cut_bytes;   /* of a torn tail, removed when the log was opened */
-    bool missing_synced; /* when it was opened, offsets that had been synced were gone: must not lead before it has caught up */
+    bool missing_synced; /* when it was opened, offsets that had been synced were gone: must not lead before
+                            it has caught up */
 };
 void partition_get(const struct partition *p, struct partition_view *ret_view);
 

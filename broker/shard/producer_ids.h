@@ -13,6 +13,7 @@ struct producer_id_wait {
     void (*done)(struct producer_id_wait *wait, int16_t error, int64_t id);
 };
 
+/* Gives the next id, from a new block if need be. */
 void producer_id_take(struct shard *shard, struct producer_id_wait *wait);
 
 #endif

@@ -23,6 +23,7 @@ struct route_table {
     uint32_t count;
 };
 
+/* An empty table takes no memory. */
 void route_table_init(struct route_table *table);
 void route_table_free(struct route_table *table); /* partitions must have been closed */
 

@@ -21,9 +21,7 @@ struct partition *shard_partition(struct shard *shard, struct uuid topic_id, int
     return route ? route->partition : NULL;
 }
 
-/* -- gauges
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* -- gauges -- */
 
 enum gauge_bit {
 #define X(name, help) GAUGE_##name,
@@ -56,8 +54,7 @@ void shard_recount(struct shard *shard, struct route *route)
     route->counted = now;
 }
 
-/* -- what partitions ask of their shard
- * -------------------------------------------------------------------------------------------- */
+/* -- what partitions ask of their shard -- */
 
 static int64_t host_broker_epoch(void *ctx, int32_t broker_id)
 {
@@ -102,9 +99,7 @@ static void host_init(struct shard *shard)
     };
 }
 
-/* -- life
- * ------------------------------------------------------------------------------------------------------------------------
- */
+/* -- life -- */
 
 static void on_admission(struct env_timer *timer)
 {
@@ -200,9 +195,7 @@ void shard_free(struct shard *shard)
     free(shard->rx);
 }
 
-/* -- listening
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* -- listening -- */
 
 static void on_accepted(void *ctx, struct env_conn *conn, const struct env_addr *peer)
 {

@@ -60,9 +60,7 @@ bool shard_post_image(struct shard *shard, struct image_step *step)
     return true;
 }
 
-/* -- partitions
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* -- partitions -- */
 
 static bool has_replica(const struct image_partition *state, int32_t broker_id)
 {

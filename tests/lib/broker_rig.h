@@ -61,7 +61,10 @@ void rig_until_closed(struct rig_client *client);
 /* Turns the loop a few times: what was sent has been looked at. */
 void rig_settle(struct rig *rig);
 
+/* A client of the PLAINTEXT listener; it is closed by rig_stop(). */
 struct rig_client *rig_connect(struct rig *rig);
+
+/* Sends a copy of the bytes. */
 void rig_send(struct rig_client *client, const void *p, size_t len);
 
 /* Begins a request in w: size (patched by rig_request_end) and header. */

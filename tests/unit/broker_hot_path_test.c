@@ -17,7 +17,7 @@
 #define ROUNDS          2000
 #define RECORD_BYTES    100
 #define INDEX_TABLES    2
-#define DOUBLINGS_MAX   3 /* of a table in ROUNDS, after WARM_ROUNDS */
+#define DOUBLINGS_MAX   3  /* of a table in ROUNDS, after WARM_ROUNDS */
 #define NEW_PEAKS_MAX   32 /* of buffers in flight, when two connections race */
 
 static struct rig rig;
