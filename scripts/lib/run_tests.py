@@ -251,15 +251,19 @@ def run_suite(suite, options, names, scripts, budgets):
     return count
 
 
-def run_also(also, budgets):
-    """Runs one suite of another build folder, given as LABEL=SUITE:BUILD. Returns the count."""
+def run_also(also, options, budgets):
+    """Runs one suite with the programs of another build folder, given as LABEL=SUITE:BUILD. Returns the count."""
     label, place = also.split('=', 1)
     suite, build = place.split(':', 1)
     started = time.monotonic()
     names = meson_suites(build).get(suite, [])
-    count = run_meson(build, suite, names)
-    if not names:
-        count.fail(f'{label}: {build} has no tests of suite {suite}')
+    count = run_meson(build, suite, names) if names else Count()
+    for path in script_suites().get(suite, []):
+        say = directives(path)
+        if wanted(say['mode'], options.mode):
+            count.add(run_script(path, build, 3 * float(say['budget'])))
+    if not count.total():
+        count.fail(f'{label}: no tests of suite {suite}')
     report(label, count, time.monotonic() - started, budgets.get(label, (60, 'full'))[0])
     return count
 
@@ -286,7 +290,7 @@ def main():
     parser.add_argument('--build', help='the build folder whose meson tests run')
     parser.add_argument('--release', help='the release build folder')
     parser.add_argument('--suite', action='append', default=[], help='only this suite; may be repeated')
-    parser.add_argument('--also', action='append', default=[], metavar='LABEL=SUITE:BUILD', help='a suite of another build folder')
+    parser.add_argument('--also', action='append', default=[], metavar='LABEL=SUITE:BUILD', help='a suite with the programs of another build folder')
     parser.add_argument('--extra', action='append', default=[], metavar='SUITE/NAME:STATUS:REASON',
                         help='a result that the caller found itself (a build is a test too)')
     parser.add_argument('--needs-release', action='store_true', help='exit 0 when this mode needs the release build')
@@ -302,7 +306,7 @@ def main():
             continue
         total.add(run_suite(suite, options, meson.get(suite, []), scripts.get(suite, []), budgets))
     for also in options.also:
-        total.add(run_also(also, budgets))
+        total.add(run_also(also, options, budgets))
     for extra in options.extra:
         name, status, reason = extra.split(':', 2)
         one = count_program(name, reason, int(status), detail=reason)

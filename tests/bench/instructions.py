@@ -4,15 +4,11 @@ import glob
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'cluster'))
 from cluster_lib import BUILD, run  # noqa: E402
-
-# A test that is ended from outside removes its cluster like one that fails.
-signal.signal(signal.SIGTERM, lambda *_: sys.exit('ended by SIGTERM'))
 
 ALLOCATORS = ('malloc', 'calloc', 'realloc', 'posix_memalign', 'aligned_alloc', 'memalign')
 NAME = re.compile(r'^c?fn=\((\d+)\)(?: (\S+))?')

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -15,6 +16,9 @@ import urllib.request
 ROOT = os.environ.get('SLUICE_ROOT') or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get('SLUICE_BUILD') or os.path.join(ROOT, 'build')
 SKIP_STATUS = 77
+
+# A test that is ended from outside removes its cluster like one that fails.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit('ended by SIGTERM'))
 
 
 def run(*command, check=True, input=None, timeout=60):
@@ -37,13 +41,13 @@ def wait_for(what, condition, seconds=30):
 
 
 class Cluster:
-    """A running cluster; use it as a context. Everything is ended and removed at the end; logs of a failure are shown."""
+    """A running cluster, brokers with two shards unless told; use it as a context. Everything is ended and removed at the end; logs of a failure are shown."""
 
     def __init__(self, controllers=1, brokers=1, **settings):
         self.dir = tempfile.mkdtemp(prefix='sluice-cluster-')
         self.size = ['--controllers', str(controllers), '--brokers', str(brokers)]
         self.settings = []
-        for key, value in settings.items():
+        for key, value in {'num_shards': 2, **settings}.items():
             self.settings += ['--set', f'{key.replace("_", ".")}={value}']
 
     def command(self, *words, check=True):

@@ -14,9 +14,6 @@ from cluster_lib import BUILD, Cluster, Tap, wait_for  # noqa: E402,F401
 
 from confluent_kafka import Consumer, Producer, TopicPartition  # noqa: E402
 
-# A test that is ended from outside removes its cluster like one that fails.
-signal.signal(signal.SIGTERM, lambda *_: sys.exit('ended by SIGTERM'))
-
 PARTITIONS = 6
 RATE_PER_S = 1200  # over all partitions, so that each expects an answer every 5 ms
 
