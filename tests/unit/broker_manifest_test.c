@@ -164,6 +164,31 @@ START_TEST(doubt_lasts_until_the_controllers_have_heard_of_it)
 }
 END_TEST
 
+START_TEST(doubt_stays_until_the_controllers_have_heard_of_it)
+{
+    struct fixture f;
+    start(&f);
+    open_it(&f);
+    run(&f);
+    mem_env_crash(f.mem, MEM_DROP);
+    manifest_close(f.m, false);
+    mem_env_restart(f.mem);
+    for (int again = 0; again < 3; again++) { /* opened, never registered, stopped as cleanly as can be */
+        open_it(&f);
+        ck_assert(!f.report.clean_stop && !f.report.same_boot);
+        manifest_close(f.m, again == 1);
+        run(&f);
+    }
+    open_it(&f);
+    manifest_trust(f.m);
+    manifest_close(f.m, false);
+    run(&f);
+    open_it(&f);
+    ck_assert(f.report.same_boot);
+    stop(&f);
+}
+END_TEST
+
 START_TEST(a_moved_log_start_survives_a_power_cut)
 {
     struct fixture f;
@@ -345,6 +370,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, only_the_mark_of_a_clean_stop_makes_entries_clean);
     tcase_add_test(tcase, a_reboot_is_noticed);
     tcase_add_test(tcase, doubt_lasts_until_the_controllers_have_heard_of_it);
+    tcase_add_test(tcase, doubt_stays_until_the_controllers_have_heard_of_it);
     tcase_add_test(tcase, a_moved_log_start_survives_a_power_cut);
     tcase_add_test(tcase, it_is_rewritten_when_it_has_grown_and_loses_nothing);
     tcase_add_loop_test(tcase, a_death_at_any_moment_leaves_a_good_journal, 0, 21);
