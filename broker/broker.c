@@ -13,6 +13,7 @@
 #include "broker/log/data_dir.h"
 #include "broker/shard/control.h"
 #include "broker/shard/shard.h"
+#include "broker/sweep.h"
 #include "common/base/assert.h"
 #include "common/obs/log.h"
 #include "proto/kafka/error.h"
@@ -49,6 +50,9 @@ struct broker {
     bool ending;   /* past the handing over */
     bool starting; /* steps of the start are under way: the stop waits for them */
     bool failed;
+    bool swept; /* once per run */
+    struct directory_sweep sweep;
+    struct control_image_ask image_ask;
 };
 
 /* -- steps on shards -- */
@@ -250,6 +254,31 @@ static void on_may_stop(void *ctx)
     end(ctx);
 }
 
+static void on_image(struct control_image_ask *ask)
+{
+    struct broker *broker = CONTAINER_OF(ask, struct broker, image_ask);
+
+    if (ask->image && !broker->ending)
+        sweep_finish(&broker->sweep, broker->dir, ask->image, broker->shared.broker_id, broker->options.log);
+    image_unref(ask->image);
+    sweep_free(&broker->sweep);
+}
+
+/* Once, when the metadata has reached our own registration. */
+static void sweep_directories(struct broker *broker)
+{
+    if (broker->swept || !broker->ready)
+        return;
+    broker->swept = true;
+    enum err err = sweep_look(&broker->sweep, broker->dir);
+    if (err != OK) {
+        LOG(broker->options.log, ERROR, "data_dir.sweep_failed", F_ERR("error", err));
+        return;
+    }
+    broker->image_ask.done = on_image;
+    control_ask_image(broker->shared.control, &broker->image_ask);
+}
+
 static void on_ready(void *ctx, bool ready)
 {
     struct broker *broker = ctx;
@@ -257,6 +286,7 @@ static void on_ready(void *ctx, bool ready)
     broker->ready = ready && !broker->ending;
     if (ready)
         manifest_trust(broker->shared.manifest); /* the controllers know how our last run ended */
+    sweep_directories(broker);
 }
 
 static void log_listeners(const struct broker *broker)
@@ -510,6 +540,7 @@ void broker_free(struct broker *broker)
         data_dir_close(broker->dir, broker->dir->report.clean_stop);
     if (broker->shared.control)
         control_free(broker->shared.control);
+    sweep_free(&broker->sweep);
     free(broker->slots);
     free(broker);
 }

@@ -290,6 +290,32 @@ void control_free(struct control *control)
     free(control);
 }
 
+/* -- the image, for the broker object -- */
+
+static void on_image_told(struct env_msg *msg)
+{
+    struct control_image_ask *ask = CONTAINER_OF(msg, struct control_image_ask, msg);
+
+    ask->done(ask);
+}
+
+static void on_image_asked(struct env_msg *msg)
+{
+    struct control_image_ask *ask = CONTAINER_OF(msg, struct control_image_ask, msg);
+    struct control *control = ask->control;
+
+    ask->image = control->stopping ? NULL : image_ref(control->image);
+    ask->msg.fn = on_image_told;
+    env_post(control->parent, &ask->msg);
+}
+
+void control_ask_image(struct control *control, struct control_image_ask *ask)
+{
+    ask->control = control;
+    ask->msg.fn = on_image_asked;
+    env_post(control->env, &ask->msg);
+}
+
 /* -- notes from shards -- */
 
 static void on_applied(struct env_msg *msg)

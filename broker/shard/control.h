@@ -12,6 +12,7 @@
 #include "proto/cluster/rpc_messages.h"
 
 struct control;
+struct image;
 struct partition;
 
 struct control_options {
@@ -40,6 +41,17 @@ void control_begin_shutdown(struct control *control);
  * of the process). */
 void control_stop(struct control *control, struct env_msg *done);
 void control_free(struct control *control);
+
+/* Asks for the newest image, from the loop that called control_start(). done comes there, with a reference
+ * that is the caller's, or with NULL when the control loop is ending (then perhaps never). Caller's memory.
+ */
+struct control_image_ask {
+    struct env_msg msg;
+    struct control *control;
+    struct image *image;
+    void (*done)(struct control_image_ask *ask);
+};
+void control_ask_image(struct control *control, struct control_image_ask *ask);
 
 /* One question from a shard. The caller's memory until done. */
 struct control_call {
