@@ -155,8 +155,8 @@ static bool remove_deleted(void *ctx, const char *name, bool is_dir)
 static enum err lock(struct data_dir *dir, char *message)
 {
     char path[LOG_PATH_MAX];
-    enum err err = env_mkdir(dir->env, dir->path);
-    if (err && err != ERR_EXISTS) {
+    enum err err = log_dir_make_wait(dir->env, dir->path);
+    if (err) {
         say(message, "data directory %s cannot be made: %s; check the path and its permissions", dir->path,
             err_text(err));
         return err;

@@ -357,24 +357,13 @@ static enum err sync_small(struct plog *log, enum err (*write)(struct plog *, st
     return err;
 }
 
-static enum err sync_active_index(struct plog *log)
-{
-    struct plog_segment *seg = plog_active(log);
-    bool flushed = seg->index.offsets_flushed == seg->index.offsets_count && seg->index.offset_file == NULL;
-    if (flushed && seg->size == 0)
-        return OK;
-    enum err err = plog_index_flush(log, seg, true);
-    if (err == OK)
-        err = env_file_sync_wait(seg->index.offset_file);
-    return err ? err : env_file_sync_wait(seg->index.time_file);
-}
-
-enum err plog_close_clean(struct plog *log)
+/* Everything that cannot be derived again. */
+static enum err sync_all(struct plog *log)
 {
     struct env_file *file;
-    enum err err = log->failed;
+    enum err err = OK;
     if (log->round) /* what it covers is not durable yet: do it again */
-        log->meta_dirty = log->epochs_dirty = true;
+        log->meta_dirty = log->epochs_dirty = log->dir_dirty = true;
     for (int32_t i = 0; i < log->segments_count && err == OK; i++) {
         if (!log->segments[i].dirty && (!log->round || plog_segment_end(log, i) <= log->synced_end))
             continue;
@@ -383,16 +372,28 @@ enum err plog_close_clean(struct plog *log)
             err = env_file_sync_wait(file);
         log->segments[i].dirty = err != OK;
     }
-    if (err == OK)
-        err = sync_active_index(log);
-    if (err == OK)
-        err = sync_small(log, plog_snapshot_write);
     if (err == OK && log->epochs_dirty)
         err = sync_small(log, plog_epochs_write);
     if (err == OK && log->meta_dirty)
         err = sync_small(log, plog_meta_write);
-    if (err == OK)
-        err = env_dir_sync_wait(log->env, log->dir);
+    if (err == OK && log->meta_dirty)
+        err = env_dir_sync_wait(log->env, log->data_dir);
+    return err || !log->dir_dirty ? err : env_dir_sync_wait(log->env, log->dir);
+}
+
+/* An empty log promises nothing; of the others, indexes and snapshot are written, but only checked when they
+ * are read again. */
+enum err plog_close_clean(struct plog *log)
+{
+    const struct plog_segment *active = plog_active(log);
+    bool empty = log->segments_count == 1 && active->size == 0 && !active->dirty;
+    enum err err = log->failed;
+    if (err == OK && !empty)
+        err = sync_all(log);
+    if (err == OK && !empty)
+        err = plog_index_flush(log, plog_active(log), true);
+    if (err == OK && !empty)
+        err = plog_snapshot_write(log, NULL);
     if (err)
         return plog_fail(log, err);
     log->synced_end = log->end;

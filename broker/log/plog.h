@@ -63,7 +63,8 @@ struct plog_report {
  * ret_report->damage. Else errors of the disk, ERR_NOMEM. Blocking reads and writes. */
 enum err plog_open(const struct plog_setup *setup, struct plog **ret_log, struct plog_report *ret_report);
 
-/* Flushes derived files and blocks until all is durable; afterwards the log may be opened as clean. */
+/* Writes derived files and blocks until all that cannot be derived again is durable; afterwards the log may
+ * be opened as clean. */
 enum err plog_close_clean(struct plog *log);
 
 /* Frees without writing. A sync in flight is waited for in the background: `synced` is not called again. */

@@ -45,7 +45,6 @@ enum err plog_segment_add(struct plog *log, int64_t base_offset)
                                  .max_timestamp = -1,
                                  .max_timestamp_offset = base_offset,
                                  .times_known = true,
-                                 .dirty = true,
                                  .index = {.in_memory = true, .trusted = true}};
     log->dir_dirty = true;
     log->recent_count = 0;
