@@ -75,7 +75,7 @@ static void on_committed(struct groups *g, const struct member_key *m, const str
     const struct commit *last = m->acked;
     while (last && last->event->rec.time_us >= e->invoke->rec.time_us)
         last = last->before;
-    if (last && last->event->invoke->rec.offset > e->rec.offset && !explained(m, last->event->invoke, e))
+    if (last && last->event->invoke->rec.offset > e->rec.offset && !explained(m, last->event, e))
         check_report(g->c, &CHECK_FOUND(LOST_COMMIT, e, last->event->invoke, last->event, e->invoke, e));
 }
 

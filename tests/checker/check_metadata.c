@@ -11,6 +11,7 @@ struct metadata {
     struct checker *c;
     struct map leaders; /* key number, epoch -> struct said */
     struct map images;  /* offset -> event */
+    struct map entries; /* the same */
 };
 
 static void on_leader(struct metadata *m, const struct checker_event *e)
@@ -27,13 +28,18 @@ static void on_leader(struct metadata *m, const struct checker_event *e)
         check_report(m->c, &CHECK_FOUND(TWO_LEADERS, e, said->first, e));
 }
 
-static void on_image(struct metadata *m, const struct checker_event *e)
+/* Whoever is at this offset is there with the same content. */
+static void on_content(struct metadata *m, struct map *at, enum checker_kind kind,
+                       const struct checker_event *e)
 {
-    const struct checker_event *same = map_get(&m->images, (uint64_t)e->rec.offset);
-    if (!same)
-        check_map_put(m->c, &m->images, (uint64_t)e->rec.offset, (void *)e);
-    else if (same->rec.arg != e->rec.arg)
-        check_report(m->c, &CHECK_FOUND(IMAGE_DIVERGENCE, e, same, e));
+    const struct checker_event *same = map_get(at, (uint64_t)e->rec.offset);
+    if (!same) {
+        check_map_put(m->c, at, (uint64_t)e->rec.offset, (void *)e);
+    } else if (same->rec.arg != e->rec.arg || same->rec.epoch != e->rec.epoch) {
+        struct checker_violation found = CHECK_FOUND(IMAGE_DIVERGENCE, e, same, e);
+        found.kind = kind;
+        check_report(m->c, &found);
+    }
 }
 
 static void on_metadata(struct metadata *m, const struct checker_event *e)
@@ -51,12 +57,16 @@ void check_metadata(struct checker *c)
     struct metadata m = {.c = c};
     map_init(&m.leaders);
     map_init(&m.images);
+    map_init(&m.entries);
     for (size_t i = 0; i < c->event_count && !c->no_memory; i++) {
         if (c->events[i].rec.op == HISTORY_METADATA)
             on_metadata(&m, &c->events[i]);
         if (c->events[i].rec.op == HISTORY_IMAGE)
-            on_image(&m, &c->events[i]);
+            on_content(&m, &m.images, CHECKER_IMAGE_DIVERGENCE, &c->events[i]);
+        if (c->events[i].rec.op == HISTORY_ENTRY)
+            on_content(&m, &m.entries, CHECKER_ENTRY_DIVERGENCE, &c->events[i]);
     }
     map_free(&m.leaders);
     map_free(&m.images);
+    map_free(&m.entries);
 }

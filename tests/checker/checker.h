@@ -50,12 +50,15 @@
     X(UNDECIDED, "undecided", "I15",                                                                         \
       "too many operations at once on this register to decide: make the workload smaller")                   \
     X(DIVERGENCE, "divergence", "I16", "replicas differ below the high watermark")                           \
+    X(HEALTH, "health", "I17", "something that never may happen did, or there was more of it than allowed")  \
     X(AUTHZ, "authz", "I18", "an operation that must be refused was allowed")                                \
     X(REALTIME_LAG, "realtime-lag", "I19",                                                                   \
       "a poll missed a record that was acknowledged longer ago than allowed")                                \
     X(GAP, "gap", "I20", "a partition answered no write for longer than allowed")                            \
     X(TWO_LEADERS, "two-leaders", "-", "one leader epoch of a partition has two leaders")                    \
     X(IMAGE_DIVERGENCE, "image-divergence", "-", "metadata images differ at the same offset")                \
+    X(ENTRY_DIVERGENCE, "entry-divergence", "-",                                                             \
+      "two nodes applied different entries at one index of the quorum's log")                                \
     X(ISR_FOREIGN, "isr-foreign", "-", "a broker that is no replica is in the ISR")                          \
     X(ISR_BEHIND, "isr-behind", "-", "a replica behind the high watermark joined the ISR")                   \
     X(PHANTOM_READ, "phantom-read", "-", "a record was read that nobody ever wrote")                         \

@@ -176,7 +176,7 @@ static inline bool check_is_read(const struct history_record *rec)
 }
 
 /* First the tables (in this order), then the checks (in any). */
-void index_calls(struct checker *c); /* calls, keys, values, transactions; bad-history, authz */
+void index_calls(struct checker *c); /* calls, keys, values, transactions; bad-history */
 void index_slots(
     struct checker *c); /* what stands where: inconsistent-offsets, duplicate, phantom-read, wrong-key */
 void index_orders(struct checker *c);    /* outcomes of transactions, version orders */
@@ -189,7 +189,9 @@ void check_samples(struct checker *c);   /* regress, early-delete */
 void check_groups(struct checker *c);    /* lost-commit, double-owner */
 void check_registers(struct checker *c); /* not-linearizable */
 void check_replicas(struct checker *c);  /* divergence */
-void check_metadata(struct checker *c);  /* two-leaders, image-divergence, isr-foreign, isr-behind */
-void check_gaps(struct checker *c);      /* gap */
+void check_metadata(
+    struct checker *c); /* two-leaders, image-divergence, entry-divergence, isr-foreign, isr-behind */
+void check_health(struct checker *c); /* health, authz */
+void check_gaps(struct checker *c);   /* gap */
 
 #endif

@@ -60,6 +60,8 @@
     X(METADATA, "metadata", false)                                                                           \
     X(REPLICA, "replica", false)                                                                             \
     X(IMAGE, "image", false)                                                                                 \
+    X(ENTRY, "entry", false)                                                                                 \
+    X(HEALTH, "health", false)                                                                               \
     X(FAULT, "fault", false)
 
 /* X(name, text): what a SAMPLE, ADMIN, METADATA or REPLICA is about. */

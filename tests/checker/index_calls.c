@@ -167,8 +167,6 @@ static void complete(struct checker *c, struct checker_event *e)
     if (!to->done)
         to->done = e;
     c->stats.acked += e->rec.op == HISTORY_PRODUCE && e->rec.type == HISTORY_OK;
-    if (e->rec.type == HISTORY_OK && (to->rec.flags & HISTORY_DENIED))
-        check_report(c, &CHECK_FOUND(AUTHZ, e, to, e));
 }
 
 /* What was seen without a call. */
