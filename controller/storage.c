@@ -49,29 +49,10 @@ struct storage {
 
 /* -- the directory and its lock -- */
 
-/* Creates dir and what is missing above it. */
-static enum err make_dirs(struct env *env, const char *dir)
-{
-    char path[LOG_PATH_MAX];
-    bool is_dir = false;
-    if (env_path_exists(env, dir, &is_dir) == OK)
-        return is_dir ? OK : ERR_EXISTS;
-    snprintf(path, sizeof(path), "%s", dir);
-    for (char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-        *slash = 0;
-        enum err err = env_mkdir(env, path);
-        *slash = '/';
-        if (err != OK && err != ERR_EXISTS)
-            return err;
-    }
-    enum err err = env_mkdir(env, path);
-    return err == ERR_EXISTS ? OK : err;
-}
-
 static enum err take_lock(struct storage *s, char *text)
 {
     char path[LOG_PATH_MAX];
-    enum err err = make_dirs(s->env, s->dir);
+    enum err err = log_dir_make_wait(s->env, s->dir);
     if (err == OK)
         err = log_path(path, s->dir, LOCK_NAME);
     if (err == OK)
