@@ -78,7 +78,7 @@ static bool apply(const struct checker_event *invoke, int64_t value, int64_t *re
     case HISTORY_SET: *ret_value = invoke->rec.arg; return true;
     case HISTORY_CREATE: *ret_value = invoke->rec.arg; return value == 0;
     case HISTORY_DELETE: *ret_value = 0; return value != 0;
-    default: return false;
+    default: return false; /* reported as bad-history */
     }
 }
 

@@ -96,10 +96,10 @@ static void invoke_produce(struct checker *c, const struct checker_event *e)
 {
     struct key *key = check_key(c, &e->rec);
     struct value *value = check_value(c, &e->rec);
-    if (!key || e->rec.value == 0 || value) {
+    if (e->rec.value == 0 || value)
         check_bad(c, e, value ? value->invoke : NULL);
+    if (!key || e->rec.value == 0 || value)
         return;
-    }
     value = check_add_value(c, e, key);
     if (!value)
         return;
@@ -169,18 +169,49 @@ static void complete(struct checker *c, struct checker_event *e)
     c->stats.acked += e->rec.op == HISTORY_PRODUCE && e->rec.type == HISTORY_OK;
 }
 
+/* What the records of each op must say besides their op: a key, one of these whats (bits), a group. What is
+ * missing would be passed over by a check, and that would look like a pass. */
+static const struct {
+    uint32_t whats;
+    bool keyed, grouped;
+} shapes[HISTORY_OP_COUNT] = {
+#define BIT(what) (1u << HISTORY_##what)
+    [HISTORY_PRODUCE] = {.keyed = true},
+    [HISTORY_SAMPLE] = {.keyed = true,
+                        .whats = BIT(LATEST) | BIT(HIGH_WATERMARK) | BIT(LAST_STABLE) | BIT(LOG_START)},
+    [HISTORY_COMMIT] = {.keyed = true, .grouped = true},
+    [HISTORY_COMMITTED] = {.keyed = true, .grouped = true},
+    [HISTORY_ADMIN] = {.keyed = true, .whats = BIT(SET) | BIT(GET) | BIT(CREATE) | BIT(DELETE)},
+    [HISTORY_TRIM] = {.keyed = true},
+    [HISTORY_METADATA] = {.keyed = true, .whats = BIT(LEADER) | BIT(ISR) | BIT(JOINED)},
+    [HISTORY_REPLICA] = {.keyed = true, .whats = BIT(BATCH) | BIT(HIGH_WATERMARK) | BIT(LOG_START)},
+#undef BIT
+};
+
+STATIC_ASSERT(HISTORY_WHAT_COUNT <= 32, "the whats of an op are bits of 32");
+
+static bool well_formed(const struct history_record *rec)
+{
+    bool keyed = rec->topic != 0 && rec->partition >= 0;
+    uint32_t whats = shapes[rec->op].whats;
+    if (shapes[rec->op].keyed && !keyed)
+        return false;
+    if (shapes[rec->op].grouped && rec->group == 0)
+        return false;
+    if (rec->op == HISTORY_POLL && rec->type == HISTORY_OK && (rec->value != 0 || rec->offset >= 0))
+        return keyed && rec->value != 0 && rec->offset >= 0;
+    return whats == 0 ? rec->what == HISTORY_WHAT_NONE : (whats >> rec->what & 1) != 0;
+}
+
 /* What was seen without a call. */
 static void observe(struct checker *c, const struct checker_event *e)
 {
     struct key *key = check_key(c, &e->rec);
-    bool keyed = e->rec.op == HISTORY_TRIM || e->rec.op == HISTORY_METADATA || e->rec.op == HISTORY_REPLICA;
-    if (e->rec.type != HISTORY_OK || (keyed && !key)) {
+    if (e->rec.type != HISTORY_OK)
         check_bad(c, e, NULL);
-        return;
-    }
-    if (e->rec.op == HISTORY_TRIM)
+    if (e->rec.op == HISTORY_TRIM && key)
         key->trim = MAX(key->trim, e->rec.offset);
-    if (e->rec.op == HISTORY_METADATA && (e->rec.flags & HISTORY_UNCLEAN) && !key->unclean)
+    if (e->rec.op == HISTORY_METADATA && (e->rec.flags & HISTORY_UNCLEAN) && key && !key->unclean)
         key->unclean = e;
 }
 
@@ -188,6 +219,8 @@ void index_calls(struct checker *c)
 {
     for (size_t i = 0; i < c->event_count && !c->no_memory; i++) {
         struct checker_event *e = &c->events[i];
+        if (!well_formed(&e->rec))
+            check_bad(c, e, NULL);
         check_key(c, &e->rec);
         if (!history_op_is_call(e->rec.op))
             observe(c, e);

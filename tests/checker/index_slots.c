@@ -103,11 +103,7 @@ static void mark_read(const struct checker_event **read, const struct checker_ev
 static void index_read(struct checker *c, const struct checker_event *e)
 {
     struct key *key = check_key(c, &e->rec);
-    if (!key || e->rec.offset < 0) {
-        check_bad(c, e, NULL);
-        return;
-    }
-    struct value *value = read_value(c, e, key);
+    struct value *value = key && e->rec.offset >= 0 ? read_value(c, e, key) : NULL;
     if (!value)
         return;
     if (value->key != key)
