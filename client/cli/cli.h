@@ -84,6 +84,10 @@ int64_t cli_number(const struct argp_state *state, const char *option, const cha
 int cli_fail(const struct cli *cli, struct client_failure failure, const struct client_trouble *trouble,
              const char *what, ...) __attribute__((format(printf, 4, 5)));
 
+/* A broker's error with the words it said about it (null or empty: our own). */
+int cli_fail_said(const struct cli *cli, int16_t kafka_error, struct str said, const char *what, ...)
+    __attribute__((format(printf, 4, 5)));
+
 /* The same with a cause and a next step in words (next may be NULL). Returns code. */
 int cli_fail_words(const struct cli *cli, int code, const char *cause, const char *next, const char *what,
                    ...) __attribute__((format(printf, 5, 6)));

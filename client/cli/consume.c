@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `sluice consume`: prints records of one topic until told to stop. */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "client/cli/consume_format.h"
 #include "client/cli/json.h"
@@ -14,6 +16,7 @@
 #define PARTITIONS_MAX  1024 /* that may be named */
 #define PLAIN_BYTES_MAX (256u * 1024 * 1024)
 #define END_WAIT_MS     20 /* how long a broker may wait for more when we want to leave at the end */
+#define READER_CHECK_US 250000
 #define OUTPUT_BYTES    (256 * 1024)
 #define DEFAULT_FORMAT  "%v\\n"
 
@@ -47,6 +50,7 @@ struct consume_run {
         *ends; /* by partition: where the log ended when we came, -1 unknown, -2 reached or not consumed */
     int32_t ends_count, left;
     uint64_t records, bytes;
+    struct env_timer reader; /* looks whether anybody still reads what we print */
     bool done;
     int code;
 };
@@ -241,6 +245,15 @@ static void check_output(struct consume_run *run)
            gone ? EXIT_OK : cli_fail_words(run->cli, EXIT_LOCAL_IO, strerror(errno), NULL, "cannot write"));
 }
 
+static void on_reader(struct env_timer *timer)
+{
+    struct consume_run *run = CONTAINER_OF(timer, struct consume_run, reader);
+    struct pollfd out = {.fd = STDOUT_FILENO};
+    if (poll(&out, 1, 0) > 0 && (out.revents & (POLLERR | POLLHUP)))
+        finish(run, EXIT_OK);
+    env_timer_set(run->s.env, timer, env_now_us(run->s.env) + READER_CHECK_US);
+}
+
 static void reached(struct consume_run *run, int32_t partition)
 {
     run->ends[partition] = -2;
@@ -314,7 +327,10 @@ static void run_all(struct consume_run *run)
     client_topic_open(run->s.client, client_driver_now_us(run->s.driver), str_from(run->options.topic));
     client_driver_kick(run->s.driver);
     run->done = run->options.has_count && run->options.count == 0;
+    env_timer_init(&run->reader, on_reader);
+    env_timer_set(run->s.env, &run->reader, env_now_us(run->s.env) + READER_CHECK_US);
     session_run(&run->s, &run->done);
+    env_timer_cancel(run->s.env, &run->reader);
     if (!run->cli->quiet && run->cli->output == CLI_TEXT)
         fprintf(stderr, "%llu records, %llu bytes\n", (unsigned long long)run->records,
                 (unsigned long long)run->bytes);

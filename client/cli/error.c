@@ -125,3 +125,21 @@ int cli_fail(const struct cli *cli, struct client_failure failure, const struct 
     report(cli, text, cli_failure_name(failure), cause, advice ? advice->next : NULL);
     return advice ? advice->code : EXIT_FAILED;
 }
+
+int cli_fail_said(const struct cli *cli, int16_t kafka_error, struct str said, const char *what, ...)
+{
+    char text[512], cause[512];
+    struct client_failure failure = {ERR_REJECTED, kafka_error};
+    const struct advice *advice = advice_for(failure);
+    va_list args;
+    va_start(args, what);
+    vsnprintf(text, sizeof(text), what, args);
+    va_end(args);
+    if (said.len > 0)
+        snprintf(cause, sizeof(cause), "%.*s (%s)", said.len, said.p, kafka_error_name(kafka_error));
+    else
+        snprintf(cause, sizeof(cause), "%s (%s)", kafka_error_text(kafka_error),
+                 kafka_error_name(kafka_error));
+    report(cli, text, kafka_error_name(kafka_error), cause, advice ? advice->next : NULL);
+    return advice ? advice->code : EXIT_FAILED;
+}

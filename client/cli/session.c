@@ -3,7 +3,10 @@
 
 #include <signal.h>
 
+#include "common/base/assert.h"
+
 #define TOPIC_WAIT_US 3000000
+#define REACH_US      5000000 /* how long to look for any broker at all */
 
 /* What a synchronous helper waits for. */
 struct waiting {
@@ -17,6 +20,12 @@ static void on_signal(void *ctx, int signo)
 {
     struct session *s = ctx;
     s->interrupted = true;
+}
+
+static void on_reach(struct env_timer *timer)
+{
+    struct session *s = CONTAINER_OF(timer, struct session, reach);
+    s->unreachable = !client_met_broker(s->client);
 }
 
 int session_config(const struct cli *cli, struct client_config *config)
@@ -41,6 +50,8 @@ int session_open(struct session *s, struct cli *cli, const struct client_config 
     if (!s->driver)
         return cli_fail_words(cli, EXIT_LOCAL_IO, "out of memory", NULL, "cannot start");
     s->client = client_driver_client(s->driver);
+    env_timer_init(&s->reach, on_reach);
+    env_timer_set(s->env, &s->reach, env_now_us(s->env) + REACH_US);
     return EXIT_OK;
 }
 
@@ -78,8 +89,16 @@ int session_open_plain(struct session *s, struct cli *cli)
 
 void session_run(struct session *s, const bool *done)
 {
-    while (!*done && !s->interrupted)
+    while (!*done && !s->interrupted && !s->unreachable)
         s->cli->world->env_turn(s->env);
+}
+
+static int gave_up(const struct session *s, const char *what)
+{
+    if (!s->unreachable)
+        return EXIT_INTERRUPTED;
+    return cli_fail(s->cli, (struct client_failure){.err = ERR_UNREACHABLE}, client_trouble(s->client), "%s",
+                    what);
 }
 
 int session_call(struct session *s, const struct session_call *call)
@@ -97,7 +116,7 @@ int session_call(struct session *s, const struct session_call *call)
         return cli_fail(s->cli, (struct client_failure){.err = err}, NULL, "%s", call->what);
     client_driver_kick(s->driver);
     session_run(s, &w.done);
-    return w.done ? w.code : EXIT_INTERRUPTED;
+    return w.done ? w.code : gave_up(s, call->what);
 }
 
 int session_topic(struct session *s, const char *name, struct client_topic **ret_topic)
@@ -111,7 +130,7 @@ int session_topic(struct session *s, const char *name, struct client_topic **ret
     s->topic_failure = (struct client_failure){.err = OK};
     session_run(s, &s->topic_done);
     if (!s->topic_done)
-        return EXIT_INTERRUPTED;
+        return gave_up(s, "cannot look up the topic");
     if (s->topic_failure.err == OK)
         return EXIT_OK;
     return cli_fail(s->cli, s->topic_failure, client_trouble(s->client), "topic '%s'", name);
@@ -127,6 +146,8 @@ void session_close(struct session *s)
     bool closed = false;
     if (!s->env || s->interrupted)
         return;
+    if (s->client)
+        env_timer_cancel(s->env, &s->reach);
     if (s->driver) {
         client_driver_close(s->driver, on_driver_closed, &closed);
         while (!closed)

@@ -12,7 +12,9 @@ struct session {
     struct client_driver *driver;
     struct client *client;
     bool interrupted; /* SIGINT or SIGTERM came */
-    bool topic_done;  /* of session_topic() */
+    bool unreachable; /* no broker has answered in the first seconds */
+    struct env_timer reach;
+    bool topic_done; /* of session_topic() */
     struct client_failure topic_failure;
 };
 
@@ -26,7 +28,7 @@ int session_open(struct session *s, struct cli *cli, const struct client_config 
 /* The same with the defaults, for verbs that only make calls. */
 int session_open_plain(struct session *s, struct cli *cli);
 
-/* Turns until *done or an interrupt. */
+/* Turns until *done, an interrupt, or the certainty that nobody is there. */
 void session_run(struct session *s, const bool *done);
 
 /* Sends one request (any broker, the command line's time-out) and gives the answer to on_reply, which returns

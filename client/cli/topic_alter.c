@@ -54,9 +54,7 @@ static int judge(struct alter *alter, int16_t error, struct str message)
 {
     if (error == KAFKA_NONE)
         return EXIT_OK;
-    return cli_fail(alter->cli, (struct client_failure){ERR_REJECTED, error}, NULL,
-                    "cannot alter topic '%s'%s%.*s", alter->name, message.len > 0 ? ": " : "",
-                    MAX(message.len, 0), message.p ? message.p : "");
+    return cli_fail_said(alter->cli, error, message, "cannot alter topic '%s'", alter->name);
 }
 
 static int on_partitions(void *ctx, const struct client_reply *reply)

@@ -96,10 +96,8 @@ static int on_reply(void *ctx, const struct client_reply *reply)
         if (topic->error_code == KAFKA_NONE || existed)
             print_one(create, &j, topic);
         else
-            code = cli_fail(create->cli, (struct client_failure){ERR_REJECTED, topic->error_code}, NULL,
-                            "cannot create topic '%.*s'%s%.*s", topic->name.len, topic->name.p,
-                            topic->error_message.len > 0 ? ": " : "", MAX(topic->error_message.len, 0),
-                            topic->error_message.p ? topic->error_message.p : "");
+            code = cli_fail_said(create->cli, topic->error_code, topic->error_message,
+                                 "cannot create topic '%.*s'", topic->name.len, topic->name.p);
     }
     if (create->cli->output == CLI_JSON) {
         json_array_end(&j);
