@@ -50,7 +50,7 @@ void node_start(struct node *node, uint64_t after_us)
 
 static bool node_has_lying_cache(const struct node *node)
 {
-    return disk_failures(node->process, DISK_SYNC) > node->sync_errors_seen;
+    return *disk_failures(node->process, DISK_SYNC) > node->sync_errors_seen;
 }
 
 static void note_assertion(struct node *node, const char *why)
@@ -72,7 +72,7 @@ static void on_death(void *ctx, struct process *process, const char *why)
     node->started = false;
     node->pending = 0;
     if (!process_host_up(process))
-        node->sync_errors_seen = disk_failures(process, DISK_SYNC);
+        node->sync_errors_seen = *disk_failures(process, DISK_SYNC);
     world_cancel(world, &node->ending);
     if (strncmp(why, "assertion", 9) == 0)
         note_assertion(node, why);

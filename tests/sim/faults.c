@@ -80,6 +80,15 @@ static void isolate(struct active_fault *fault, bool cut)
     }
 }
 
+/* A log that met an error is offline until its broker starts again: somebody replaces the cable and reboots.
+ */
+static void disk_repaired(struct active_fault *fault)
+{
+    disk_mend(fault->a->process);
+    if (*fault->counter > fault->before)
+        node_kill(fault->a, DEATH_POWER, down_us(fault->faults));
+}
+
 static void heal_now(struct active_fault *fault)
 {
     struct faults *faults = fault->faults;
@@ -92,13 +101,14 @@ static void heal_now(struct active_fault *fault)
     case FAULT_BRIDGE: each_pair(fault, false); break;
     case FAULT_SLOW_LINK: world_slow(world, fault->a->process, fault->b->process, 0, 0); break;
     case FAULT_SLOW_DISK: disk_slow(fault->a->process, 1); break;
-    case FAULT_DISK_FULL: disk_set_capacity(fault->a->process, UINT64_MAX); break;
+    case FAULT_DISK_FULL:
+        disk_set_capacity(fault->a->process, UINT64_MAX);
+        disk_repaired(fault);
+        break;
     case FAULT_WALL_FREEZE: process_wall_freeze(fault->a->process, false); break;
     case FAULT_SYNC_ERROR:
-    case FAULT_WRITE_ERROR: /* somebody replaces the cable and reboots */
-        if (*fault->counter > fault->before)
-            node_kill(fault->a, DEATH_POWER, down_us(faults));
-        break;
+    case FAULT_WRITE_ERROR:
+    case FAULT_READ_ERROR: disk_repaired(fault); break;
     default: break;
     }
     if (fault->counter == NULL || *fault->counter > fault->before)
@@ -296,15 +306,14 @@ static void inject_slow_disk(struct faults *faults)
 
 static void inject_disk_error(struct faults *faults, enum fault_kind kind)
 {
-    struct world_bites *bites = world_bites(world_of(faults));
     enum disk_act act = kind == FAULT_SYNC_ERROR    ? DISK_SYNC
                         : kind == FAULT_WRITE_ERROR ? DISK_WRITE
                                                     : DISK_READ;
-    const uint64_t *const counters[] = {&bites->read_errors, &bites->write_errors, &bites->sync_errors};
-    struct active_fault *fault = stand(faults, kind, counters[act], 4 * SECOND_US);
+    struct node *node = any_server(faults);
+    struct active_fault *fault = stand(faults, kind, disk_failures(node->process, act), 4 * SECOND_US);
     if (fault == NULL)
         return;
-    fault->a = any_server(faults);
+    fault->a = node;
     disk_fail(fault->a->process, act, 1 + (uint32_t)below(faults, 20), 1, ERR_IO, NULL);
 }
 

@@ -51,6 +51,11 @@ static void on_delivered(void *ctx, const struct client_delivery *delivery)
     struct producer *producer = ctx;
     uint32_t key = cluster_key(client_node_topic(&producer->client, delivery->topic), delivery->partition);
     enum hist_type outcome = outcome_of(delivery->failure);
+    if (outcome != HIST_OK)
+        world_trace(producer->client.node->cluster->world, "%s: %d records to key %u from %llx on: %s %d",
+                    process_name(producer->client.node->process), delivery->count, key,
+                    (unsigned long long)value_of(producer, delivery->tags[0]),
+                    err_name(delivery->failure.err), delivery->failure.kafka_error);
     for (int32_t i = 0; i < delivery->count; i++) {
         int64_t offset = delivery->base_offset >= 0 ? delivery->base_offset + i : -1;
         record_end(producer, delivery->tags[i], outcome, key, outcome == HIST_OK ? offset : -1);

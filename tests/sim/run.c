@@ -26,11 +26,13 @@ struct run {
     struct cluster *cluster;
     struct faults faults;
     struct observer observer;
-    char why[CLUSTER_TEXT_MAX];
+    char why[CLUSTER_TEXT_MAX], first_why[CLUSTER_TEXT_MAX];
 };
 
 static void unhealthy(struct run *run, uint64_t code)
 {
+    if (run->first_why[0] == '\0')
+        memcpy(run->first_why, run->why, sizeof(run->why));
     cluster_record(run->cluster, (struct history_record){.type = HIST_OK, .op = HIST_HEALTH, .value = code});
     world_trace(run->world, "unhealthy %llu: %s", (unsigned long long)code, run->why);
 }
@@ -161,7 +163,7 @@ static void judge(struct run *run, struct run_result *result)
     size_t len = strlen(result->text);
     if (report.counts[VIOLATION_UNHEALTHY] > 0)
         snprintf(result->text + len, sizeof(result->text) - len, " (%s)",
-                 run->cluster->first_assertion[0] != '\0' ? run->cluster->first_assertion : run->why);
+                 run->cluster->first_assertion[0] != '\0' ? run->cluster->first_assertion : run->first_why);
 }
 
 static void weigh(const struct run *run, struct run_result *result)

@@ -83,7 +83,7 @@ static void see_image(struct observed *observed, const struct history_record *re
 
 static void see_isr(struct observed *observed, const struct history_record *record)
 {
-    if ((record->value & ~record->aux) != 0 || record->value == 0)
+    if ((record->value & ~record->aux) != 0)
         check_violates(observed->check, VIOLATION_ISR_STRANGER, record, "in sync %llx, replicas %llx",
                        (unsigned long long)record->value, (unsigned long long)record->aux);
 }

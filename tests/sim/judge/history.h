@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What clients and observers of a cluster saw, as fixed-size records: one file per client, judged by verdict.h.
+/* What clients and observers of a cluster saw, as fixed-size records: one file per client, judged by
+ * verdict.h.
  *
  * A file is a header of one record's size (magic "SLUICEH1", record size, client) followed by records, all
- * little-endian. Times are of one clock for all files of a run. Every call of a client is an INVOKE and then one
- * of OK (it happened), FAIL (it certainly did not), INFO (nobody knows); both carry the same op_id. A client that
- * was killed goes on as a new process. */
+ * little-endian. Times are of one clock for all files of a run. Every call of a client is an INVOKE and then
+ * one of OK (it happened), FAIL (it certainly did not), INFO (nobody knows); both carry the same op_id. A
+ * client that was killed goes on as a new process. */
 #ifndef SLUICE_SIM_JUDGE_HISTORY_H
 #define SLUICE_SIM_JUDGE_HISTORY_H
 
@@ -19,16 +20,16 @@ enum hist_type { HIST_INVOKE = 1, HIST_OK, HIST_FAIL, HIST_INFO };
 /* Fields that an op does not name are zero. key: topic and partition, or another object; value: unique in the
  * run unless said otherwise. */
 enum hist_op {
-    HIST_SEND = 1,     /* key value txn; OK: offset epoch node */
-    HIST_POLL,         /* OK, one for each record that a poll (op_id) gave: key offset value epoch txn. With
-                          HIST_F_EMPTY: it gave nothing at offset */
-    HIST_ASSIGN,       /* OK: the process reads key from another position from now on */
-    HIST_SAMPLE,       /* OK: key node epoch; offset = log start, value = high watermark, aux = last stable */
-    HIST_LEADER,       /* OK: node led key in epoch */
-    HIST_TERM,         /* OK: node led the quorum key in term aux */
-    HIST_ISR,          /* OK: key epoch; value = in-sync replicas, aux = replicas (bit = node id modulo 64) */
-    HIST_ISR_ADD,      /* OK: node joined the in-sync replicas of key, log end offset, high watermark value */
-    HIST_REPLICA,      /* OK: after the end, replica node of key holds value at offset, of epoch, checksum aux */
+    HIST_SEND = 1, /* key value txn; OK: offset epoch node */
+    HIST_POLL,     /* OK, one for each record that a poll (op_id) gave: key offset value epoch txn. With
+                      HIST_F_EMPTY: it gave nothing at offset */
+    HIST_ASSIGN,   /* OK: the process reads key from another position from now on */
+    HIST_SAMPLE,   /* OK: key node epoch; offset = log start, value = high watermark, aux = last stable */
+    HIST_LEADER,   /* OK: node led key in epoch */
+    HIST_TERM,     /* OK: node led the quorum key in term aux */
+    HIST_ISR,      /* OK: key epoch; value = in-sync replicas, aux = replicas (bit = node id modulo 64) */
+    HIST_ISR_ADD,  /* OK: node joined the in-sync replicas of key, log end offset, high watermark value */
+    HIST_REPLICA,  /* OK: after the end, replica node of key holds value at offset, of epoch, checksum aux */
     HIST_REPLICA_SPAN, /* OK: after the end, replica node of key holds offset up to value, not included */
     HIST_IMAGE,        /* OK: node's image at metadata offset aux has hash value */
     HIST_ENTRY,        /* OK: node applied entry offset of the quorum key, of term aux, with checksum value */
@@ -83,8 +84,8 @@ void history_free(struct history *history);
 void history_add(struct history *history,
                  const struct history_record *record); /* aborts when memory is out */
 
-/* Appends the records of one file. ERR_NOT_FOUND, ERR_IO, ERR_MALFORMED (not such a file, or another version),
- * ERR_TRUNCATED. */
+/* Appends the records of one file. ERR_NOT_FOUND, ERR_IO, ERR_MALFORMED (not such a file, or another
+ * version), ERR_TRUNCATED. */
 enum err history_load(struct history *history, const char *path);
 
 /* Writes the records [from, to) as a file of the client. */

@@ -39,7 +39,7 @@
     X(TWO_TERM_LEADERS, "two-term-leaders", "-", "two Raft leaders in one term")                             \
     X(ENTRY_DIVERGENCE, "entry-divergence", "-", "two nodes applied different entries at one Raft index")    \
     X(IMAGE_DIVERGENCE, "image-divergence", "-", "two metadata images at one offset differ")                 \
-    X(ISR_STRANGER, "isr-stranger", "-", "an in-sync replica is no replica, or there is none in sync")       \
+    X(ISR_STRANGER, "isr-stranger", "-", "an in-sync replica is no replica")                                 \
     X(ISR_TOO_EARLY, "isr-too-early", "-",                                                                   \
       "a replica behind the high watermark joined the in-sync replicas")                                     \
     X(UNHEALTHY, "unhealthy", "I17", "something happened that never may")                                    \

@@ -137,9 +137,20 @@ enum err disk_meets(struct disk *disk, enum disk_act act, const char *path)
     return fault->err;
 }
 
-uint64_t disk_failures(const struct process *process, enum disk_act act)
+const uint64_t *disk_failures(const struct process *process, enum disk_act act)
 {
-    return process->disk->failures[act];
+    return &process->disk->failures[act];
+}
+
+const uint64_t *disk_refusals(const struct process *process)
+{
+    return &process->disk->refusals;
+}
+
+void disk_refuse(struct disk *disk)
+{
+    disk->refusals++;
+    disk->process->world->bites.no_space++;
 }
 
 void disk_stall(struct process *process, uint64_t for_us)

@@ -104,7 +104,7 @@ struct disk {
     bool die_after, die_now;
     enum world_death die_how;
     struct disk_fault faults[DISK_ACT_COUNT];
-    uint64_t failures[DISK_ACT_COUNT];
+    uint64_t failures[DISK_ACT_COUNT], refusals;
 };
 
 struct sim_file {
@@ -175,6 +175,7 @@ void disk_change_end(struct disk *disk);
 /* How long an act of typically base_us takes that starts at at_us. */
 uint64_t disk_takes_us(struct disk *disk, uint64_t at_us, uint32_t base_us);
 struct disk *disk_of(struct env *env);
+void disk_refuse(struct disk *disk); /* counts a write that found it full */
 
 /* -- file.c -- */
 enum err sim_file_open(struct env *env, const char *path, int flags, struct env_file **ret_file);

@@ -31,7 +31,7 @@ static enum err open_inode(struct disk *disk, const char *path, int flags, struc
     if (!(flags & ENV_OPEN_CREATE) || dir == NULL)
         return ERR_NOT_FOUND;
     if (disk->capacity != UINT64_MAX && disk_used(disk->process) >= disk->capacity) {
-        disk->process->world->bites.no_space++;
+        disk_refuse(disk);
         return ERR_NO_SPACE;
     }
     disk_change_begin(disk);
@@ -151,7 +151,7 @@ static enum err file_write(struct env_file *base, uint64_t offset, const struct 
         return write_fails(file, offset, iov, iov_count, err);
     err = write_pieces(file, offset, iov, iov_count);
     if (err == ERR_NO_SPACE)
-        disk->process->world->bites.no_space++;
+        disk_refuse(disk);
     loop_spend(file->loop, 2);
     if (world_unlucky(disk->process->world, 50))
         inode_write_back(file->inode);
@@ -181,7 +181,7 @@ static enum err file_allocate(struct env_file *base, uint64_t offset, uint64_t l
     if (!file->writable)
         return ERR_PERMISSION;
     if (disk->capacity != UINT64_MAX && disk_used(disk->process) + len > disk->capacity) {
-        disk->process->world->bites.no_space++;
+        disk_refuse(disk);
         return ERR_NO_SPACE;
     }
     disk_change_begin(disk);

@@ -17,8 +17,10 @@ enum disk_act { DISK_READ, DISK_WRITE, DISK_SYNC, DISK_ACT_COUNT };
  * files whose path holds it; NULL: any. Stands until it has bitten or disk_mend(). */
 void disk_fail(struct process *process, enum disk_act act, uint32_t nth, uint32_t times, enum err err,
                const char *path_part);
-/* How often an act failed on this disk because of disk_fail(). */
-uint64_t disk_failures(const struct process *process, enum disk_act act);
+/* Counters, for the life of the disk: acts that failed because of disk_fail(), and writes that found it full.
+ */
+const uint64_t *disk_failures(const struct process *process, enum disk_act act);
+const uint64_t *disk_refusals(const struct process *process);
 void disk_mend(struct process *process); /* no fault stands any more; capacity as given */
 
 void disk_stall(struct process *process, uint64_t for_us); /* whatever waits for the disk waits longer */
