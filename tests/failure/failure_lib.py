@@ -3,18 +3,23 @@
 import glob
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'cluster'))
+for folder in ('cluster', 'checker'):
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', folder))
 from cluster_lib import BUILD, Cluster, Tap, wait_for  # noqa: E402,F401
+from history import History  # noqa: E402
 
 from confluent_kafka import Consumer, Producer, TopicPartition  # noqa: E402
 
 PARTITIONS = 6
+TOPIC, PRODUCER, READER = 1, 1, 2  # the one topic of a history, and its processes
 RATE_PER_S = 1200  # over all partitions, so that each expects an answer every 5 ms
 
 # librdkafka waits and looks for new leaders as these say; the gap that it sees includes them. The rest is as shipped.
@@ -67,12 +72,17 @@ class Load(threading.Thread):
         self.gaps = Gaps()
         self.sent = 0
         self.ending = False
+        self.folder = tempfile.mkdtemp(prefix='sluice-history-')
+        self.history = History(os.path.join(self.folder, 'producer'), PRODUCER)
 
     def delivered(self, error, message):
-        """Delivery report."""
+        """Delivery report. Of a send that failed nobody knows whether it reached the log."""
+        what = {'key': (TOPIC, message.partition()), 'value': (PRODUCER, int(message.value()))}
         if error:
             self.doubtful[message.value()] = str(error)
+            self.history.info('produce', PRODUCER, error=error.code(), **what)
             return
+        self.history.ok('produce', PRODUCER, offset=message.offset(), **what)
         self.gaps.seen(message.partition())
         self.at[message.partition(), message.offset()] = message.value()
         self.newest[message.partition()] = int(message.value())
@@ -88,12 +98,15 @@ class Load(threading.Thread):
 
     def send_one(self):
         """One more record; waits for room when the producer's queue is full."""
-        value = b'%d' % self.sent
-        try:
-            self.producer.produce(self.topic, value, value, self.sent % PARTITIONS, on_delivery=self.delivered)
-            self.sent += 1
-        except BufferError:
-            self.producer.poll(0.01)
+        value, partition = b'%d' % self.sent, self.sent % PARTITIONS
+        self.history.invoke('produce', PRODUCER, key=(TOPIC, partition), value=(PRODUCER, self.sent))
+        while True:
+            try:
+                self.producer.produce(self.topic, value, value, partition, on_delivery=self.delivered)
+                break
+            except BufferError:
+                self.producer.poll(0.01)
+        self.sent += 1
 
     def flows(self, seconds=30):
         """Waits until every partition has acknowledged something that was sent from now on."""
@@ -125,26 +138,38 @@ def read_all(bootstrap, topic, seconds=60):
     return found
 
 
-def lost(acknowledged, found):
-    """What was acknowledged at a place where something else, or nothing, is now."""
-    return [(place, value, found.get(place)) for place, value in acknowledged.items() if found.get(place) != value]
-
-
 def twice(found):
     """Values that stand at more than one place."""
     seen = set()
     return [value for value in found.values() if value in seen or seen.add(value)]
 
 
+def record_final_read(load, found):
+    """What the reader at the end found, from offset 0 to the end of every partition."""
+    with History(os.path.join(load.folder, 'reader'), READER) as history:
+        for partition in range(PARTITIONS):
+            history.ok('seek', READER, key=(TOPIC, partition), offset=0)
+        history.invoke('poll', READER)
+        for partition in range(PARTITIONS):
+            history.ok('poll', READER, key=(TOPIC, partition), flags=('final',))
+        for (partition, offset), value in found.items():
+            history.ok('poll', READER, key=(TOPIC, partition), value=(PRODUCER, int(value)), offset=offset, flags=('final',))
+
+
 def judge(load, found):
-    """Nothing acknowledged is missing or changed; nothing is there twice; nothing is there that nobody sent."""
-    missing = lost(load.at, found)
-    assert not missing, f'{len(missing)} acknowledged records are lost, as {missing[:3]} (place, acknowledged, found)'
-    assert not twice(found), f'{len(twice(found))} records are there twice, as {twice(found)[:3]}'
-    alien = [value for value in found.values() if int(value) >= load.sent]
-    assert not alien, f'records that nobody sent: {alien[:3]}'
+    """The checker finds nothing wrong with what was sent, acknowledged and read at the end; every send was answered. The history
+    of a failure is kept."""
     unanswered = load.sent - len(load.at) - len(load.doubtful)
     assert unanswered == 0, f'{unanswered} records were neither acknowledged nor refused'
+    record_final_read(load, found)
+    load.history.close()
+    files = [os.path.join(load.folder, name) for name in ('producer', 'reader')]
+    done = subprocess.run([os.path.join(BUILD, 'tests', 'checker', 'sluice-check'), '--explain', *files], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+    verdict = done.stdout.splitlines()
+    assert done.returncode == 0, '\n'.join(verdict[:24] + verdict[-1:])
+    print(f'# checker: {verdict[-1]}', flush=True)
+    shutil.rmtree(load.folder)
 
 
 def replica_bytes(cluster, broker, topic, partition):
