@@ -88,10 +88,14 @@ static void produce_one(struct producer *producer)
                                                        .value = value_of(producer, counter)});
     enum err err = client_produce(client_driver_client(client->driver), client_driver_now_us(client->driver),
                                   client->topics[topic], partition, &record, counter);
-    if (err == OK)
+    if (err == OK) {
         client->node->pending++;
-    else
-        record_end(producer, counter, HIST_FAIL, key, -1);
+        return;
+    }
+    world_trace(client->node->cluster->world, "%s: record %llx to key %u not taken: %s",
+                process_name(client->node->process), (unsigned long long)value_of(producer, counter), key,
+                err_name(err));
+    record_end(producer, counter, HIST_FAIL, key, -1);
 }
 
 static void on_tick(struct env_timer *timer)

@@ -211,6 +211,32 @@ START_TEST(delivery_timeout_tells_what_is_certain)
 }
 END_TEST
 
+static int16_t written_then_leadership_lost(struct crig *rig, int32_t partition, const uint8_t *batch,
+                                            bool *append)
+{
+    int *left = rig->ctx;
+    *append = true;
+    return (*left)-- > 0 ? KAFKA_NOT_LEADER_OR_FOLLOWER : KAFKA_NONE;
+}
+
+/* Found by simulation: the records were reported as not written, and were read. */
+START_TEST(leadership_lost_after_the_append_leaves_the_outcome_open)
+{
+    struct client_config config;
+    crig_config(&config);
+    config.producer.delivery_timeout_us = 2 * SECOND;
+    struct crig *rig = crig_new(&config, 1);
+    struct client_topic *topic = crig_topic(rig);
+    int left = INT32_MAX;
+    rig->ctx = &left;
+    rig->on_produce = written_then_leadership_lost;
+    produce_range(rig, topic, 0, 0, 1);
+    crig_run(rig, 4 * SECOND);
+    ck_assert_int_eq(rig->fate[0].err, ERR_UNKNOWN_OUTCOME);
+    crig_free(rig);
+}
+END_TEST
+
 /* The broker forgot the producer, as after its state expired or a log was lost. */
 START_TEST(forgotten_sequence_starts_over_with_a_new_epoch)
 {
@@ -467,6 +493,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, record_that_is_too_large_or_out_of_range_is_refused);
     tcase_add_loop_test(tcase, batches_can_be_compressed, CODEC_NONE, CODEC_COUNT);
     tcase_add_test(tcase, key_hash_is_kafkas);
+    tcase_add_test(tcase, leadership_lost_after_the_append_leaves_the_outcome_open);
     tcase_add_test(tcase, same_key_goes_to_the_same_partition);
     tcase_add_test(tcase, records_without_key_fill_batches_and_visit_all_partitions);
     tcase_add_loop_test(tcase, any_mixture_of_trouble_keeps_each_record_once_and_in_order, 1, 40);
