@@ -15,7 +15,7 @@
 #define REPLY_SLACK   (64u * 1024 * 1024) /* one batch above the limits (KIP-74) */
 #define MAX_WAIT_MS   100
 
-enum { OPTION_SECONDS = 0x1000, OPTION_FETCH_SIZE, OPTION_SERVER_PID, OPTION_TOPIC };
+enum { OPTION_SECONDS = 0x1000, OPTION_FETCH_SIZE, OPTION_SERVER_PID };
 
 struct consume_bench {
     struct cli *cli;
@@ -30,7 +30,7 @@ struct consume_bench {
 };
 
 static const struct argp_option options[] = {
-    {"topic", OPTION_TOPIC, "NAME", 0, "With records in it (default sluice-bench-produce)", 0},
+    BENCH_TOPIC_OPTIONS,
     {"connections", 'c', "N", 0, "Default: one for each partition", 0},
     {"fetch-size", OPTION_FETCH_SIZE, "SIZE", 0, "Bytes asked for at a time (default 4MiB)", 0},
     {"seconds", OPTION_SECONDS, "S", 0, "How long (default 5)", 0},
@@ -41,8 +41,9 @@ static const struct argp_option options[] = {
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct consume_bench *b = state->input;
+    if (bench_topic_option(key, arg, state, &b->topic))
+        return 0;
     switch (key) {
-    case OPTION_TOPIC: b->topic.name = arg; return 0;
     case 'c': b->connections = (int32_t)cli_number(state, "connections", arg, 1, FLOW_LINKS_MAX); return 0;
     case OPTION_FETCH_SIZE:
         b->fetch_bytes = MIN(MAX(cli_size(state, "fetch-size", arg), 1024), 512 << 20);

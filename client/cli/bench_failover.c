@@ -12,7 +12,7 @@
 #define GAP_WORTH_A_LINE_US 100000
 #define LAST_WAIT_US        30000000
 
-enum { OPTION_RATE = 0x1000, OPTION_SECONDS, OPTION_TOPIC };
+enum { OPTION_RATE = 0x1000, OPTION_SECONDS };
 
 struct lane {
     uint64_t sent, acknowledged;
@@ -39,9 +39,7 @@ struct failover {
 };
 
 static const struct argp_option options[] = {
-    {"topic", OPTION_TOPIC, "NAME", 0, "Made when missing (default sluice-bench-failover)", 0},
-    {"partitions", 'p', "N", 0, "Of a topic that is made (default 6)", 0},
-    {"replication-factor", 'r', "N", 0, "Of a topic that is made (default 3)", 0},
+    BENCH_TOPIC_OPTIONS,
     {"rate", OPTION_RATE, "N", 0, "Records each second (default 2000)", 0},
     {"record-size", 's', "SIZE", 0, "Bytes of a record's value (default 100)", 0},
     {"seconds", OPTION_SECONDS, "S", 0, "How long (default 10)", 0},
@@ -51,14 +49,9 @@ static const struct argp_option options[] = {
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct failover *f = state->input;
+    if (bench_topic_option(key, arg, state, &f->topic))
+        return 0;
     switch (key) {
-    case OPTION_TOPIC: f->topic.name = arg; return 0;
-    case 'p':
-        f->topic.partitions = (int32_t)cli_number(state, "partitions", arg, 1, BENCH_PARTITIONS_MAX);
-        return 0;
-    case 'r':
-        f->topic.replication_factor = (int16_t)cli_number(state, "replication-factor", arg, 1, INT16_MAX);
-        return 0;
     case OPTION_RATE: f->rate = cli_number(state, "rate", arg, 1, 10000000); return 0;
     case 's': f->record_bytes = (uint32_t)MIN(cli_size(state, "record-size", arg), 1 << 20); return 0;
     case OPTION_SECONDS:

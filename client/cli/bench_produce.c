@@ -11,14 +11,7 @@
 
 #define REPLY_BYTES_MAX (1024 * 1024)
 
-enum {
-    OPTION_ACKS = 0x1000,
-    OPTION_SECONDS,
-    OPTION_BATCH_SIZE,
-    OPTION_IN_FLIGHT,
-    OPTION_SERVER_PID,
-    OPTION_TOPIC
-};
+enum { OPTION_ACKS = 0x1000, OPTION_SECONDS, OPTION_BATCH_SIZE, OPTION_IN_FLIGHT, OPTION_SERVER_PID };
 
 struct produce_bench {
     struct cli *cli;
@@ -33,9 +26,7 @@ struct produce_bench {
 };
 
 static const struct argp_option options[] = {
-    {"topic", OPTION_TOPIC, "NAME", 0, "Made when missing (default sluice-bench-produce)", 0},
-    {"partitions", 'p', "N", 0, "Of a topic that is made (default 6)", 0},
-    {"replication-factor", 'r', "N", 0, "Of a topic that is made (default: the cluster's)", 0},
+    BENCH_TOPIC_OPTIONS,
     {"acks", OPTION_ACKS, "0|1|all", 0, "Default all", 0},
     {"record-size", 's', "SIZE", 0, "Bytes of a record's value (default 1KiB)", 0},
     {"batch-size", OPTION_BATCH_SIZE, "SIZE", 0,
@@ -69,16 +60,11 @@ static bool parse_load(int key, char *arg, const struct argp_state *state, struc
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct produce_bench *b = state->input;
+    if (bench_topic_option(key, arg, state, &b->topic))
+        return 0;
     if (parse_load(key, arg, state, b))
         return 0;
     switch (key) {
-    case OPTION_TOPIC: b->topic.name = arg; return 0;
-    case 'p':
-        b->topic.partitions = (int32_t)cli_number(state, "partitions", arg, 1, BENCH_PARTITIONS_MAX);
-        return 0;
-    case 'r':
-        b->topic.replication_factor = (int16_t)cli_number(state, "replication-factor", arg, 1, INT16_MAX);
-        return 0;
     case 'c': b->connections = (int32_t)cli_number(state, "connections", arg, 1, FLOW_LINKS_MAX); return 0;
     case OPTION_IN_FLIGHT:
         b->in_flight = (uint32_t)cli_number(state, "in-flight", arg, 1, FLOW_IN_FLIGHT_MAX);

@@ -24,6 +24,21 @@
 
 /* -- the topic -- */
 
+bool bench_topic_option(int key, char *arg, const struct argp_state *state, struct bench_topic *topic)
+{
+    switch (key) {
+    case BENCH_OPTION_TOPIC: topic->name = arg; return true;
+    case BENCH_OPTION_CONFIG: settings_add(&topic->configs, state, "config", arg, true); return true;
+    case 'p':
+        topic->partitions = (int32_t)cli_number(state, "partitions", arg, 1, BENCH_PARTITIONS_MAX);
+        return true;
+    case 'r':
+        topic->replication_factor = (int16_t)cli_number(state, "replication-factor", arg, 1, INT16_MAX);
+        return true;
+    default: return false;
+    }
+}
+
 static int on_created(void *ctx, const struct client_reply *reply)
 {
     const struct kafka_create_topics_response *response = reply->message;
@@ -38,6 +53,7 @@ static int create_topic(struct session *s, const struct bench_topic *topic)
 {
     struct kafka_create_topics_request request;
     struct kafka_create_topics_request_topic one;
+    struct kafka_create_topics_request_config configs[SETTINGS_MAX];
     struct session_call call = {.api_key = KAFKA_API_CREATE_TOPICS,
                                 .message = &request,
                                 .repeatable = true,
@@ -49,6 +65,11 @@ static int create_topic(struct session *s, const struct bench_topic *topic)
     one.name = str_from(topic->name);
     one.num_partitions = topic->partitions;
     one.replication_factor = topic->replication_factor;
+    for (int32_t i = 0; i < topic->configs.count; i++)
+        configs[i] = (struct kafka_create_topics_request_config){.name = topic->configs.items[i].name,
+                                                                 .value = topic->configs.items[i].value};
+    one.configs = configs;
+    one.configs_count = topic->configs.count;
     request.topics = &one;
     request.topics_count = 1;
     request.timeout_ms = TIMEOUT_MS;

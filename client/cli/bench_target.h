@@ -5,6 +5,7 @@
 
 #include "client/cli/json.h"
 #include "client/cli/session.h"
+#include "client/cli/settings.h"
 #include "common/base/hist.h"
 
 #define BENCH_PARTITIONS_MAX 256
@@ -15,12 +16,24 @@ struct bench_topic {
     const char *name;
     int32_t partitions;
     int16_t replication_factor;
-    int32_t count; /* of leaders */
+    struct settings configs; /* of a topic that is made */
+    int32_t count;           /* of leaders */
     struct {
         int32_t node;
         struct client_address address;
     } leaders[BENCH_PARTITIONS_MAX]; /* by partition */
 };
+
+/* The options of the topic, to stand first in a verb's table; true when `key` was one of them. */
+enum { BENCH_OPTION_TOPIC = 0x2000, BENCH_OPTION_CONFIG };
+#define BENCH_TOPIC_OPTIONS                                                                                  \
+    {"topic", BENCH_OPTION_TOPIC, "NAME", 0, "Made when it is missing (default sluice-bench-...)", 0},       \
+        {"partitions", 'p', "N", 0, "Of a topic that is made", 0},                                           \
+        {"replication-factor", 'r', "N", 0, "Of a topic that is made (default: the cluster's)", 0},          \
+    {                                                                                                        \
+        "config", BENCH_OPTION_CONFIG, "NAME=VALUE", 0, "Of a topic that is made; may be repeated", 0        \
+    }
+bool bench_topic_option(int key, char *arg, const struct argp_state *state, struct bench_topic *topic);
 
 /* Makes the topic unless it exists, and waits until each partition has a leader. An enum cli_exit. */
 int bench_topic_open(struct cli *cli, struct bench_topic *topic);
