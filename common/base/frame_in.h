@@ -18,6 +18,7 @@ struct frame_in {
     uint32_t max_bytes; /* of one frame */
 };
 
+/* max_bytes: of one frame, without its size field. pool may be NULL. Allocates nothing yet. */
 void frame_in_init(struct frame_in *in, struct iobuf_pool *pool, uint32_t max_bytes);
 
 /* Forgets a partial frame; ready for another stream. */
