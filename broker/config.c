@@ -33,8 +33,6 @@ static const struct setting settings[] = {
 
     SETTING_SIZE("memory.budget.bytes", C, memory_budget_bytes, "512MiB", 16 << 20, INT64_MAX, 0,
                  "Memory for requests, replies and caches together; beyond it connections wait."),
-    SETTING_SIZE("memory.buffer.pool.bytes", C, buffer_pool_bytes, "16MiB", 1 << 20, INT64_MAX, 0,
-                 "Freed buffers that each shard keeps for reuse."),
     SETTING_INT("max.connections", C, max_connections, "100000", 1, INT32_MAX, 0,
                 "Client connections; further ones are closed."),
     SETTING_SIZE("socket.request.max.bytes", C, socket_request_max_bytes, "104857600", 1024, INT32_MAX, 0,

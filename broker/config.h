@@ -19,7 +19,6 @@ struct broker_config {
     int32_t num_shards; /* 0: one per CPU that the process may use */
 
     int64_t memory_budget_bytes;
-    int64_t buffer_pool_bytes; /* kept for reuse, per shard */
     int32_t max_connections;
     int32_t socket_request_max_bytes;
     int32_t socket_request_timeout_ms;

@@ -12,7 +12,9 @@
 #include "broker/shard/request.h"
 #include "common/base/assert.h"
 
-#define ADMISSION_RETRY_US 2000
+#define ADMISSION_RETRY_US     2000
+#define ADMISSION_FAILURES_MAX 64           /* tries of one turn that found no memory */
+#define SMALL_BOUND_BYTES      (256 * 1024) /* of a small request, with its handling */
 
 STATIC_ASSERT(PRE_AUTH_FRAME_BYTES <= FRAME_FIRST_BYTES, "a frame before authentication is never grown");
 STATIC_ASSERT(SHARD_RX_BYTES >= FRAME_BYTES_MIN, "a head fits the receive buffer");
@@ -31,6 +33,15 @@ static size_t frame_bound(uint32_t size, const struct handler *h)
     return size + handler_memory_bound(h, size);
 }
 
+/* Large requests leave the last quarter of the budget to small ones: a few peers that announce much and send
+ * little cannot keep everybody out. */
+static uint64_t budget_for(const struct connection *c, size_t bound)
+{
+    uint64_t limit = c->shard->broker->budget.limit_bytes;
+
+    return bound > SMALL_BOUND_BYTES ? limit / 4 * 3 : limit;
+}
+
 /* What is wrong with the head that has come, or NULL. */
 static const char *head_problem(const struct connection *c, const struct handler *h)
 {
@@ -42,7 +53,8 @@ static const char *head_problem(const struct connection *c, const struct handler
         return "frame size is over socket.request.max.bytes";
     if (!h)
         return "unknown api key";
-    if (frame_bound((uint32_t)size, h) > c->shard->broker->budget.limit_bytes)
+    size_t bound = frame_bound((uint32_t)size, h);
+    if (bound > budget_for(c, bound))
         return "a request of this size never fits memory.budget.bytes";
     if (!c->authenticated && h->right != RIGHT_NONE)
         return "request before authentication";
@@ -54,9 +66,11 @@ static const char *head_problem(const struct connection *c, const struct handler
 /* C1: memory for the whole frame and its handling, before the body is read. */
 static bool frame_admit(struct connection *c, uint32_t size, const struct handler *h)
 {
+    struct budget *budget = &c->shard->broker->budget;
     size_t bound = frame_bound(size, h);
+    uint64_t used = atomic_load_explicit(&budget->used_bytes, memory_order_relaxed);
 
-    if (!budget_take(&c->shard->broker->budget, BUDGET_REQUESTS, bound))
+    if (used + bound > budget_for(c, bound) || !budget_take(budget, BUDGET_REQUESTS, bound))
         return false;
     c->frame_size = size;
     c->frame_admitted = bound;
@@ -287,17 +301,21 @@ void connection_read_on(struct connection *c)
 
 void connection_admit_waiting(struct shard *shard)
 {
-    while (!list_empty(&shard->admission_queue)) {
-        struct connection *c = CONTAINER_OF(shard->admission_queue.next, struct connection, admission_link);
+    struct list waiting;
+    uint32_t failures = 0;
+
+    list_init(&waiting);
+    list_splice_back(&waiting, &shard->admission_queue);
+    while (!list_empty(&waiting) && failures < ADMISSION_FAILURES_MAX) {
+        struct connection *c = CONTAINER_OF(waiting.next, struct connection, admission_link);
         list_remove(&c->admission_link);
-        feed_again(c);
-        if (!list_empty(&c->admission_link)) { /* still no memory: it keeps its place at the head */
-            list_remove(&c->admission_link);
-            list_push_front(&shard->admission_queue, &c->admission_link);
-            return;
-        }
-        connection_read_on(c);
+        feed_again(c); /* without memory it queues again, behind those that were before it */
+        if (list_empty(&c->admission_link))
+            connection_read_on(c);
+        else
+            failures++;
     }
+    list_splice_back(&shard->admission_queue, &waiting);
 }
 
 /* -- what the env tells -- */

@@ -3,7 +3,8 @@
  *
  * Bounds (DESIGN, Bounds; fault catalogue X3-X5):
  *  C1 A frame's memory is taken from the budget before its body is read; without budget the connection waits
- *     in the shard's admission queue, not reading.
+ *     in the shard's admission queue, not reading. Large requests leave a quarter to small ones, which pass
+ *     them.
  *  C2 What is allocated for a frame is at most FRAME_FIRST_BYTES or four times what has arrived, whichever is
  *     more.
  *  C3 Before authentication only small ApiVersions and SASL frames are taken.

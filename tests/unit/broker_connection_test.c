@@ -455,6 +455,34 @@ START_TEST(without_budget_a_request_waits_and_goes_on_when_memory_is_back)
 }
 END_TEST
 
+static bool large_is_admitted(void *ctx)
+{
+    return rig.shared.budget.by_owner[BUDGET_REQUESTS] > 4 << 20;
+}
+
+START_TEST(large_requests_leave_room_for_small_ones_which_pass_them)
+{
+    struct rig_client *large, *small;
+    size_t hold = 10 << 20;
+
+    start((const char *const[]){"memory.budget.bytes=16MiB", NULL});
+    ck_assert(budget_take(&rig.shared.budget, BUDGET_CACHE, hold));
+    large = rig_connect(&rig);
+    send_head(large, 2 << 20, KAFKA_API_PRODUCE, 9);
+    rig_settle(&rig);
+    ck_assert_uint_eq(rig.shards[0].counters.admission_waits, 1);
+    small = rig_connect(&rig);
+    send_versions(small, 1);
+    expect_versions(small, 1);
+    ck_assert_uint_eq(rig.shared.budget.by_owner[BUDGET_REQUESTS], 0); /* the large one waits on */
+    budget_give(&rig.shared.budget, BUDGET_CACHE, hold);
+    send_versions(small, 2);
+    expect_versions(small, 2);
+    rig_until(&rig, large_is_admitted, NULL);
+    rig_stop(&rig);
+}
+END_TEST
+
 START_TEST(a_connection_may_break_while_it_waits_for_the_budget)
 {
     struct rig_client *client;
@@ -514,6 +542,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_reader_that_does_not_read_stops_being_read);
     tcase_add_test(tcase, a_reader_that_never_reads_is_closed);
     tcase_add_test(tcase, without_budget_a_request_waits_and_goes_on_when_memory_is_back);
+    tcase_add_test(tcase, large_requests_leave_room_for_small_ones_which_pass_them);
     tcase_add_test(tcase, a_connection_may_break_while_it_waits_for_the_budget);
     tcase_add_test(tcase, connections_over_the_limit_are_closed);
 }
