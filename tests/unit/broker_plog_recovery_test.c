@@ -312,6 +312,25 @@ START_TEST(epochs_and_producers_come_back_without_their_files)
 }
 END_TEST
 
+START_TEST(epochs_above_the_recovery_point_are_taken_from_the_batches)
+{
+    struct sample s;
+    char text[128];
+    uint64_t size;
+    sample_start(&s, 1200);
+    ck_assert_int_eq(fixture_open(&s.f, true, s.end[BATCHES], 0), OK);
+    uint64_t epochs = epoch_cache_hash(plog_epochs(s.f.log));
+    back(&s);
+    int len = snprintf(text, sizeof(text), "0\n3\n0 0\n1 %d\n2 %d\n", (int)s.end[10],
+                       (int)s.end[16]); /* 2 began at 20 */
+    mem_env_resize(s.f.mem, LOG_DIR "/leader-epoch-checkpoint", (uint64_t)len);
+    memcpy(mem_env_bytes(s.f.mem, LOG_DIR "/leader-epoch-checkpoint", &size), text, (size_t)len);
+    ck_assert_int_eq(fixture_open(&s.f, false, s.end[12], 0), OK);
+    ck_assert_uint_eq(epoch_cache_hash(plog_epochs(s.f.log)), epochs);
+    sample_stop(&s);
+}
+END_TEST
+
 /* -- a scripted life, broken off at every write -- */
 
 #define LIFE_STEPS 60
@@ -442,6 +461,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, lost_or_spoilt_indexes_are_rebuilt_as_they_were);
     tcase_add_test(tcase, a_closed_segments_index_that_lies_is_rebuilt_when_it_is_used);
     tcase_add_test(tcase, epochs_and_producers_come_back_without_their_files);
+    tcase_add_test(tcase, epochs_above_the_recovery_point_are_taken_from_the_batches);
     tcase_add_test(tcase, a_process_killed_at_any_write_comes_back);
     tcase_add_test(tcase, a_machine_that_dies_at_any_write_comes_back_with_all_that_was_synced);
     tcase_add_test(tcase, writes_that_reach_the_disk_in_any_order_lose_nothing_that_was_synced);

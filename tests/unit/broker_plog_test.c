@@ -283,6 +283,73 @@ START_TEST(a_sync_covers_what_was_written_before_it)
 }
 END_TEST
 
+START_TEST(a_sync_under_way_says_nothing_about_what_was_cut_meanwhile)
+{
+    struct plog_fixture f;
+    int64_t end;
+    fixture_start(&f, 1 << 20, 12);
+    ck_assert_int_eq(fixture_open(&f, false, 0, 0), OK);
+    for (int i = 0; i < 10; i++)
+        ck_assert_int_eq(fixture_append(&f, 1, 50), OK);
+    plog_sync(f.log);
+    ck_assert_int_eq(plog_truncate(f.log, 5, &end), OK);
+    f.epoch = 1;
+    for (int i = 0; i < 8; i++)
+        ck_assert_int_eq(fixture_append(&f, 1, 50), OK);
+    fixture_run(&f);
+    ck_assert_int_eq(f.synced_end, 5);
+    ck_assert_int_eq(plog_synced_end(f.log), 5);
+    plog_sync(f.log);
+    fixture_run(&f);
+    ck_assert_int_eq(f.synced_end, 13);
+    fixture_stop(&f);
+}
+END_TEST
+
+/* For each producer the last batch that is in the log. */
+static void producers_fit_the_log(struct plog_fixture *f)
+{
+    int64_t last[3] = {-1, -1, -1};
+    struct plog_piece piece;
+    struct producer_batch known;
+    for (int64_t offset = 0; offset < plog_end(f->log); offset = batch_next_offset(piece.p)) {
+        if (offset > 0)
+            iobuf_unref(piece.owner);
+        ck_assert_int_eq(plog_read(f->log, offset, plog_end(f->log), 1, true, &piece), OK);
+        last[batch_producer_id(piece.p) - 500] = batch_last_offset(piece.p);
+    }
+    iobuf_unref(piece.owner);
+    for (int i = 0; i < 3; i++) {
+        ck_assert(producer_state_last(plog_producers(f->log), 500 + i, &known) == (last[i] >= 0));
+        ck_assert(last[i] < 0 || known.last_offset == last[i]);
+    }
+}
+
+START_TEST(producers_follow_every_cut)
+{
+    struct plog_fixture f;
+    int64_t end;
+    fixture_start(&f, 1500, 13);
+    ck_assert_int_eq(fixture_open(&f, false, 0, 0), OK);
+    fill(&f, 80);
+    ck_assert_int_eq(plog_truncate(f.log, plog_end(f.log) - 1 - _i * 11, &end), OK);
+    producers_fit_the_log(&f);
+    f.epoch = 1;
+    for (int i = 0; i < 3; i++) /* one producer goes on; snapshots of the cut part would say more */
+        ck_assert_int_eq(fixture_append(&f, 3, 400), OK);
+    producers_fit_the_log(&f);
+    uint64_t hash = producer_state_hash(plog_producers(f.log));
+    for (int clean = 0; clean < 2; clean++) {
+        end = plog_end(f.log);
+        fixture_close(&f, clean);
+        ck_assert_int_eq(fixture_open(&f, clean, clean ? end : 0, 0), OK);
+        producers_fit_the_log(&f);
+        ck_assert_uint_eq(producer_state_hash(plog_producers(f.log)), hash);
+    }
+    fixture_stop(&f);
+}
+END_TEST
+
 START_TEST(a_deleted_log_leaves_nothing)
 {
     struct plog_fixture f;
@@ -330,6 +397,8 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, the_start_moves_and_whole_segments_go);
     tcase_add_test(tcase, a_restart_leaves_an_empty_log_there);
     tcase_add_test(tcase, a_sync_covers_what_was_written_before_it);
+    tcase_add_test(tcase, a_sync_under_way_says_nothing_about_what_was_cut_meanwhile);
+    tcase_add_loop_test(tcase, producers_follow_every_cut, 0, 17);
     tcase_add_test(tcase, a_deleted_log_leaves_nothing);
     tcase_add_test(tcase, a_large_batch_is_read_whole);
 }
