@@ -356,6 +356,31 @@ START_TEST(an_empty_history_proves_nothing_and_says_so)
 }
 END_TEST
 
+START_TEST(what_was_seen_is_counted)
+{
+    static const char text[] =
+        "100 p1 invoke produce t1-0 value=1.1\n110 p1 ok produce t1-0 value=1.1 offset=0\n"
+        "120 p1 invoke produce t1-1 value=1.2 txn=5\n190 p1 info produce t1-1 value=1.2 txn=5\n"
+        "200 p2 invoke poll\n210 p2 ok poll t1-0 value=1.1 offset=0 final\n"
+        "220 p3 invoke poll\n230 p3 ok poll t1-0 value=1.1 offset=0 final\n";
+    struct checker *c = checker_new(&(struct checker_options){0});
+    ck_assert_int_eq(checker_add(c, "text", text, sizeof(text) - 1, NULL), OK);
+    ck_assert_int_eq(checker_run(c), OK);
+    const struct checker_stats *s = checker_stats(c);
+    ck_assert_uint_eq(s->records, 8);
+    ck_assert_uint_eq(s->sources, 1);
+    ck_assert_uint_eq(s->keys, 2);
+    ck_assert_uint_eq(s->values, 2);
+    ck_assert_uint_eq(s->acked, 1);
+    ck_assert_uint_eq(s->read, 1);
+    ck_assert_uint_eq(s->txns, 1);
+    ck_assert_uint_eq(s->polls, 2);
+    ck_assert_int_eq(s->gap_max_us, 70);
+    ck_assert_uint_eq(s->violations, 0);
+    checker_free(c);
+}
+END_TEST
+
 START_TEST(time_that_goes_back_within_a_file_is_refused)
 {
     static const char text[] = "10 p1 ok seek\n\n# comment\n9 p1 ok seek\n";
@@ -374,6 +399,7 @@ static void add(TCase *tcase)
                         (int)(sizeof(changes) / sizeof(changes[0])));
     tcase_add_test(tcase, the_verdict_does_not_depend_on_the_order_of_files);
     tcase_add_test(tcase, an_empty_history_proves_nothing_and_says_so);
+    tcase_add_test(tcase, what_was_seen_is_counted);
     tcase_add_test(tcase, time_that_goes_back_within_a_file_is_refused);
 }
 
