@@ -534,6 +534,29 @@ enum err broker_new(struct env *env, const struct broker_options *options, struc
     return OK;
 }
 
+struct replica_visit {
+    void (*each)(void *ctx, struct partition *partition);
+    void *ctx;
+};
+
+static void visit_route(void *ctx, struct route *route)
+{
+    const struct replica_visit *visit = ctx;
+
+    if (route->partition)
+        visit->each(visit->ctx, route->partition);
+}
+
+void broker_each_replica(const struct broker *broker, void (*each)(void *ctx, struct partition *partition),
+                         void *ctx)
+{
+    struct replica_visit visit = {.each = each, .ctx = ctx};
+
+    for (unsigned i = 0; i < broker->spawned_count && !broker->ending; i++)
+        if (broker->slots[i].initialized)
+            route_each(&broker->slots[i].shard.routes, visit_route, &visit);
+}
+
 void broker_free(struct broker *broker)
 {
     if (broker->dir)

@@ -17,6 +17,7 @@ struct config;
 struct env;
 struct logger;
 struct metrics;
+struct partition;
 
 #define BROKER_MESSAGE_MAX 1024
 
@@ -48,6 +49,11 @@ void broker_stop(struct broker *broker);
 
 /* Whether clients are served: registered and not fenced. Else a line into reason (size bytes). */
 bool broker_ready(const struct broker *broker, char *reason, size_t size);
+
+/* Calls each for every replica that is open on this broker, whichever shard owns it. For a world of one
+ * thread (the simulator's observers); nothing is locked. */
+void broker_each_replica(const struct broker *broker, void (*each)(void *ctx, struct partition *partition),
+                         void *ctx);
 
 /* Frees the memory: after stopped() (or instead of broker_start()), when the loops made by env_spawn have
  * ended, since they may still hold its address. */

@@ -21,6 +21,9 @@ static void client_settings(const struct cluster *cluster, struct client_config 
     config->producer.idempotent = true;
     config->producer.delivery_timeout_us = DELIVERY_TIMEOUT_US;
     config->topic_wait_us = 600000000;
+    config->consumer.partition_max_bytes = 64
+                                           << 10; /* what a slow link carries within a request's time-out */
+    config->consumer.max_bytes = 256 << 10;
 }
 
 void client_node_open(struct client_node *client, struct node *node, struct env *env,

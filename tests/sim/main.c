@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/sim/range.h"
+#include "tests/sim/mutants.h"
 
 enum option_key {
     KEY_SEEDS = 256,
@@ -19,7 +19,16 @@ enum option_key {
     KEY_FAULTS,
     KEY_STOP,
     KEY_REACH,
-    KEY_REPORT_ONLY
+    KEY_REPORT_ONLY,
+    KEY_MUTANT,
+    KEY_MUTANTS,
+    KEY_MAX_SEEDS
+};
+
+struct command {
+    struct range_options range;
+    bool hunt; /* mutants */
+    uint64_t max_seeds;
 };
 
 static const struct argp_option options_table[] = {
@@ -35,6 +44,10 @@ static const struct argp_option options_table[] = {
     {"faults", KEY_FAULTS, "NAME,...", 0, "Only these faults", 0},
     {"report-only", KEY_REPORT_ONLY, 0, 0,
      "A failed assertion kills its process and is no violation by itself", 0},
+    {"mutant", KEY_MUTANT, "NAME", 0, "With this planted bug; 'list' shows all", 0},
+    {"mutants", KEY_MUTANTS, 0, 0, "Run each planted bug (or the one of --mutant) until the judge finds it",
+     0},
+    {"max-seeds", KEY_MAX_SEEDS, "N", 0, "With --mutants: at most so many seeds, from --seed on (300)", 0},
     {"keep", KEY_KEEP, "DIR", 0, "Write the history of each seed there", 0},
     {0}};
 
@@ -59,9 +72,20 @@ static void parse_faults(char *text, struct run_options *run, struct argp_state 
     }
 }
 
+static void choose_mutant(const char *name, struct argp_state *state)
+{
+    if (strcmp(name, "list") == 0) {
+        mutants_list(stdout);
+        exit(EXIT_SUCCESS);
+    }
+    if (!mutant_choose(name))
+        argp_error(state, "unknown mutant '%s'", name);
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
-    struct range_options *options = state->input;
+    struct command *command = state->input;
+    struct range_options *options = &command->range;
     switch (key) {
     case 's': options->first = options->last = strtoull(arg, NULL, 10); break;
     case KEY_SEEDS:
@@ -77,6 +101,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_REACH: options->must_reach = true; break;
     case KEY_REPORT_ONLY: options->run.report_only = true; break;
     case KEY_FAULTS: parse_faults(arg, &options->run, state); break;
+    case KEY_MUTANT: choose_mutant(arg, state); break;
+    case KEY_MUTANTS: command->hunt = true; break;
+    case KEY_MAX_SEEDS: command->max_seeds = strtoull(arg, NULL, 10); break;
     case KEY_KEEP: options->run.keep_dir = arg; break;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -88,11 +115,17 @@ int main(int argc, char **argv)
     const struct argp argp = {.options = options_table,
                               .parser = parse,
                               .doc = "Runs simulated clusters under faults and judges them."};
-    struct range_options options = {.run.seconds = 60, .first = 1, .last = 1, .jobs = 1};
+    struct command command = {.range = {.run.seconds = 60, .first = 1, .last = 1, .jobs = 1},
+                              .max_seeds = 300};
+    struct range_options *options = &command.range;
     static struct range_totals totals;
-    if (argp_parse(&argp, argc, argv, 0, NULL, &options) != 0)
+    if (argp_parse(&argp, argc, argv, 0, NULL, &command) != 0)
         return 2;
-    options.each = options.each || (options.first == options.last && options.minutes == 0);
-    range_run(&options, &totals, stdout);
-    return range_report(&options, &totals, stdout) ? EXIT_SUCCESS : EXIT_FAILURE;
+    if (command.hunt) {
+        options->last = options->first + command.max_seeds - 1;
+        return mutants_hunt(options, stdout) ? EXIT_SUCCESS : EXIT_FAILURE;
+    }
+    options->each = options->each || (options->first == options->last && options->minutes == 0);
+    range_run(options, &totals, stdout);
+    return range_report(options, &totals, stdout) ? EXIT_SUCCESS : EXIT_FAILURE;
 }

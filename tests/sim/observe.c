@@ -4,12 +4,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "broker/broker.h"
+#include "broker/shard/partition.h"
 #include "common/base/assert.h"
 #include "proto/cluster/image.h"
 #include "tests/sim/nodes.h"
 #include "tests/sim/world/sim_heap.h"
 
-#define LOOK_US 20000
+#define LOOK_US        20000
+#define BROKERS_ONE_IN 5 /* looks at controllers for each at brokers */
 
 /* "t<number>" -> number; -1 for other topics. */
 static int topic_number(struct str name)
@@ -142,11 +145,83 @@ static void look(struct observer *observer)
     image_each_broker(newest, look_at_broker, observer);
 }
 
+/* -- brokers -- */
+
+struct broker_look {
+    struct observer *observer;
+    struct node *node;
+};
+
+static void look_at_replica(void *ctx, struct partition *partition)
+{
+    struct broker_look *at = ctx;
+    struct partition_view view;
+    int topic = topic_number(partition_topic(partition));
+    partition_get(partition, &view);
+    if (topic < 0 || !view.is_leader)
+        return;
+    uint32_t key = cluster_key(topic, partition_index(partition));
+    cluster_record(at->observer->cluster, (struct history_record){.type = HIST_OK,
+                                                                  .op = HIST_LEADER,
+                                                                  .key = key,
+                                                                  .epoch = view.leader_epoch,
+                                                                  .node = at->node->id});
+    cluster_record(at->observer->cluster, (struct history_record){.type = HIST_OK,
+                                                                  .op = HIST_SAMPLE,
+                                                                  .key = key,
+                                                                  .epoch = view.leader_epoch,
+                                                                  .node = at->node->id,
+                                                                  .offset = view.log_start,
+                                                                  .value = (uint64_t)view.high_watermark,
+                                                                  .aux = (uint64_t)view.last_stable_offset});
+}
+
+static void look_at_brokers(struct observer *observer)
+{
+    for (int i = 0; i < observer->cluster->options.brokers; i++) {
+        struct broker_look at = {.observer = observer,
+                                 .node = cluster_node(observer->cluster, ROLE_BROKER, i)};
+        char reason[256];
+        if (node_broker(at.node) != NULL && broker_ready(node_broker(at.node), reason, sizeof(reason)))
+            broker_each_replica(node_broker(at.node), look_at_replica,
+                                &at); /* before that it serves nobody */
+    }
+}
+
+static void trace_replica(void *ctx, struct partition *partition)
+{
+    struct broker_look *at = ctx;
+    struct partition_view view;
+    char name[64];
+    partition_get(partition, &view);
+    world_trace(at->observer->cluster->world,
+                "%s: %s-%d %s%s%s leader=%d epoch=%d/%d log=%lld..%lld synced=%lld hw=%lld isr=%d/%d",
+                process_name(at->node->process), str_copy(partition_topic(partition), name, sizeof(name)),
+                partition_index(partition), view.is_leader ? "leader" : "",
+                view.is_follower ? "follower" : "", view.offline ? " offline" : "", view.leader,
+                view.leader_epoch, view.partition_epoch, (long long)view.log_start, (long long)view.log_end,
+                (long long)view.synced_end, (long long)view.high_watermark, view.isr_count,
+                view.replicas_count);
+}
+
+void observer_trace(struct observer *observer)
+{
+    for (int i = 0; i < observer->cluster->options.brokers; i++) {
+        struct broker_look at = {.observer = observer,
+                                 .node = cluster_node(observer->cluster, ROLE_BROKER, i)};
+        if (node_broker(at.node) != NULL)
+            broker_each_replica(node_broker(at.node), trace_replica, &at);
+    }
+}
+
+/* -- life -- */
+
 static void on_tick(struct world_event *event)
 {
     struct observer *observer = CONTAINER_OF(event, struct observer, tick);
-    observer->looks++;
     look(observer);
+    if (observer->looks++ % BROKERS_ONE_IN == 0)
+        look_at_brokers(observer);
     world_at(observer->cluster->world, event, world_now_us(observer->cluster->world) + LOOK_US);
 }
 

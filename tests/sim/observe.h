@@ -23,6 +23,9 @@ struct observer {
 void observer_start(struct observer *observer, struct cluster *cluster);
 void observer_end(struct observer *observer);
 
+/* Writes a line for every replica to the trace. */
+void observer_trace(struct observer *observer);
+
 /* Every partition of the plan exists, has a leader, and all its replicas in sync, as the active controller
  * sees it. If not, why gets a line. */
 bool cluster_is_whole(struct cluster *cluster, char *why, size_t size);

@@ -38,7 +38,7 @@ static uint64_t one_of(struct prng *prng, const uint64_t *values, size_t count)
 
 static void plan_cluster(struct plan *plan, struct prng *prng)
 {
-    static const uint64_t segments[] = {4096, 65536, 1 << 20, 1 << 20};
+    static const uint64_t segments[] = {65536, 262144, 1 << 20, 1 << 20};
     static const uint64_t snapshots[] = {10, 50, 200, 1000};
     struct cluster_options *o = &plan->cluster;
     o->controllers = prng_below(prng, 4) == 0 ? 5 : 3;
@@ -67,7 +67,7 @@ static void plan_world(struct plan *plan, struct prng *prng)
     o->jitter_us = (uint32_t)prng_below(prng, 2ull * o->latency_us + 1);
     o->disk_sync_us = (uint32_t)one_of(prng, syncs, ARRAY_LEN(syncs));
     o->disk_read_us = (uint32_t)between(prng, 20, 300);
-    o->window_bytes = (uint32_t)(prng_below(prng, 3) == 0 ? 8192 : 256 << 10);
+    o->window_bytes = (uint32_t)(prng_below(prng, 3) == 0 && o->latency_us <= 1000 ? 16384 : 256 << 10);
     o->bad_luck = prng_below(prng, 4) != 0;
 }
 

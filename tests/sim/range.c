@@ -101,8 +101,13 @@ static void add(struct range *range, const struct run_result *result)
     }
     for (int i = 0; i < REACH_COUNT; i++)
         t->reached[i] += result->reached[i];
-    for (int i = 0; i < VIOLATION_COUNT; i++)
+    bool wanted = false;
+    for (int i = 0; i < VIOLATION_COUNT; i++) {
         t->violations[i] += result->violations[i];
+        wanted |= result->violations[i] > 0 && (range->options->wanted & 1ull << i);
+    }
+    if (wanted && t->found++ == 0)
+        t->found_seed = result->seed;
     if (result->bad && t->bad++ == 0) {
         t->first_bad_seed = result->seed;
         t->seeds_before_bad = t->seeds;
@@ -111,7 +116,7 @@ static void add(struct range *range, const struct run_result *result)
 
 static void say(struct range *range, const struct run_result *result)
 {
-    if (!result->bad && !range->options->each)
+    if (range->out == NULL || (!result->bad && !range->options->each))
         return;
     fprintf(range->out, "seed=%llu hash=%016llx events=%llu operations=%llu gap_ms=%llu %s%s%s\n",
             (unsigned long long)result->seed, (unsigned long long)result->hash,
@@ -158,7 +163,7 @@ static void job_end(struct range *range, uint32_t at, int status)
 
 static bool wants_more(const struct range *range)
 {
-    if (range->options->stop_at_bad && range->totals->bad > 0)
+    if ((range->options->stop_at_bad && range->totals->bad > 0) || range->totals->found > 0)
         return false;
     return range->options->minutes > 0 ? now_s() < range->end : range->next <= range->options->last;
 }

@@ -14,6 +14,7 @@ struct range_options {
     bool each;        /* a line for each seed */
     bool stop_at_bad; /* no new seeds after the first violation */
     bool must_reach;  /* fail unless everything on the list was met */
+    uint64_t wanted;  /* bits of violations: no new seeds after one of them; 0: none */
 };
 
 struct range_totals {
@@ -23,9 +24,10 @@ struct range_totals {
     uint64_t violations[VIOLATION_COUNT];
     uint64_t asked_of[FAULT_COUNT], bitten_of[FAULT_COUNT];
     uint64_t first_bad_seed, seeds_before_bad;
+    uint64_t found, found_seed; /* seeds with a wanted violation, the first of them */
 };
 
-/* Runs them, prints bad ones (and each, when asked) to out. */
+/* Runs them, prints bad ones (and each, when asked) to out (NULL: nothing). */
 void range_run(const struct range_options *options, struct range_totals *ret_totals, FILE *out);
 
 /* The summary line, after lines about faults and about what was not reached. True: all is well. */

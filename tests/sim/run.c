@@ -34,6 +34,7 @@ static void unhealthy(struct run *run, uint64_t code)
     if (run->first_why[0] == '\0')
         memcpy(run->first_why, run->why, sizeof(run->why));
     cluster_record(run->cluster, (struct history_record){.type = HIST_OK, .op = HIST_HEALTH, .value = code});
+    observer_trace(&run->observer);
     world_trace(run->world, "unhealthy %llu: %s", (unsigned long long)code, run->why);
 }
 

@@ -95,6 +95,13 @@ static void see_isr_add(struct observed *observed, const struct history_record *
                        (long long)record->offset, (unsigned long long)record->value);
 }
 
+static void see_held(struct observed *observed, const struct history_record *record)
+{
+    if ((uint64_t)record->offset < record->value)
+        check_violates(observed->check, VIOLATION_NOT_DURABLE, record, "log end %lld, counted on %llu",
+                       (long long)record->offset, (unsigned long long)record->value);
+}
+
 /* -- groups -- */
 
 static void see_commit(struct observed *observed, const struct history_record *record)
@@ -180,7 +187,7 @@ void check_observed(struct check *check)
         [HIST_ENTRY] = see_entry,     [HIST_IMAGE] = see_image,   [HIST_ISR] = see_isr,
         [HIST_ISR_ADD] = see_isr_add, [HIST_COMMIT] = see_commit, [HIST_FETCHED] = see_fetched,
         [HIST_OWN] = see_own,         [HIST_HEALTH] = see_health, [HIST_QUEUE] = see_queue,
-        [HIST_LEAK] = see_leak};
+        [HIST_LEAK] = see_leak,       [HIST_HELD] = see_held};
     struct observed observed = {.check = check};
     map_init(&observed.seen);
     const struct history *history = check->history;

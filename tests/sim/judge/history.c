@@ -133,9 +133,9 @@ enum err history_load_dir(struct history *history, const char *path)
 char *history_format(const struct history_record *r, char *out, size_t size)
 {
     static const char *const ops[HIST_OP_COUNT] = {
-        "?",       "send",     "poll",  "assign", "sample", "leader", "term",    "isr",
-        "isr-add", "replica",  "span",  "image",  "entry",  "commit", "fetched", "own",
-        "txn-end", "consumed", "write", "read",   "health", "queue",  "leak",    "fault"};
+        "?",       "send", "poll",   "assign", "sample", "leader",  "term", "isr",     "isr-add",
+        "replica", "span", "image",  "entry",  "commit", "fetched", "own",  "txn-end", "consumed",
+        "write",   "read", "health", "queue",  "leak",   "fault",   "held"};
     static const char *const types[] = {"?", "invoke", "ok", "fail", "info"};
     snprintf(out, size,
              "%llu.%06llu p%u #%u %s %s key=%u offset=%lld value=%llx epoch=%d node=%d txn=%llx aux=%llx",

@@ -44,6 +44,7 @@ enum hist_op {
     HIST_QUEUE,        /* OK: key (a queue) of node held value, its cap is aux */
     HIST_LEAK,         /* OK: node ended and still held value blocks */
     HIST_FAULT,        /* OK: a fault of kind value hit node; for people */
+    HIST_HELD,         /* OK: replica node of key holds all up to offset; its leader had counted on value */
     HIST_OP_COUNT
 };
 

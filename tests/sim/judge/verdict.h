@@ -42,6 +42,7 @@
     X(ISR_STRANGER, "isr-stranger", "-", "an in-sync replica is no replica")                                 \
     X(ISR_TOO_EARLY, "isr-too-early", "-",                                                                   \
       "a replica behind the high watermark joined the in-sync replicas")                                     \
+    X(NOT_DURABLE, "not-durable", "-", "an in-sync replica did not hold what the high watermark had passed") \
     X(UNHEALTHY, "unhealthy", "I17", "something happened that never may")                                    \
     X(QUEUE_OVER_CAP, "queue-over-cap", "I17", "a queue grew past its cap")                                  \
     X(LEAK, "leak", "I17", "memory was held after the end")                                                  \
