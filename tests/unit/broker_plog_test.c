@@ -333,6 +333,8 @@ START_TEST(producers_follow_every_cut)
     ck_assert_int_eq(fixture_open(&f, false, 0, 0), OK);
     fill(&f, 80);
     int64_t before = plog_end(f.log);
+    fixture_close(&f, true); /* leaves a snapshot at `before` */
+    ck_assert_int_eq(fixture_open(&f, true, before, 0), OK);
     ck_assert_int_eq(plog_truncate(f.log, before - 1 - _i * 11, &end), OK);
     producers_fit_the_log(&f);
     f.epoch = 1;
