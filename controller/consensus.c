@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/assert.h"
+#include "common/base/mutant.h"
 #include "controller/bootstrap.h"
 #include "controller/consensus_convert.h"
 #include "controller/proposals.h"
@@ -171,9 +172,17 @@ static enum err install_snapshot(struct consensus *c, const struct raft_snapshot
     return OK;
 }
 
+static void send_all(struct consensus *c, const struct raft_update *update)
+{
+    for (unsigned i = 0; i < update->messages.n && !c->failed; i++)
+        send_one(c, &update->messages.batch[i]);
+}
+
 /* Does what the step asks for, in the order of the contract. */
 static void obey(struct consensus *c, struct raft_update *update)
 {
+    if (MUTANT(SEND_BEFORE_VOTE) && HAS(update, RAFT_UPDATE_MESSAGES))
+        send_all(c, update);
     if (HAS(update, RAFT_UPDATE_CURRENT_TERM) || HAS(update, RAFT_UPDATE_VOTED_FOR)) {
         enum err err = persist_vote(c);
         if (err != OK) {
@@ -197,10 +206,8 @@ static void obey(struct consensus *c, struct raft_update *update)
             return;
         }
     }
-    if (HAS(update, RAFT_UPDATE_MESSAGES)) {
-        for (unsigned i = 0; i < update->messages.n && !c->failed; i++)
-            send_one(c, &update->messages.batch[i]);
-    }
+    if (HAS(update, RAFT_UPDATE_MESSAGES))
+        send_all(c, update);
 }
 
 /* One call of raft_step. Returns libraft's code; anything unexpected ends this node. */
@@ -286,6 +293,8 @@ static void apply_committed(struct consensus *c)
     uint64_t start_us = env_now_us(c->env);
     while (!c->failed) {
         uint64_t until = MIN(raft_commit_index(&c->raft), raft_log_last(c->log));
+        if (MUTANT(APPLY_UNCOMMITTED))
+            until = raft_log_last(c->log);
         if (c->applied >= until)
             return;
         if (env_now_us(c->env) - start_us > APPLY_TURN_US) {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/assert.h"
+#include "common/base/mutant.h"
 #include "common/log/atomic_file.h"
 #include "controller/properties.h"
 
@@ -263,7 +264,7 @@ static enum err write_fields_wait(struct storage *s)
     properties_init(&p);
     properties_add_u64(&p, "version", 1);
     properties_add_u64(&p, "term", s->state.term);
-    properties_add_u64(&p, "vote", s->state.vote);
+    properties_add_u64(&p, "vote", MUTANT(FORGET_VOTE) ? 0 : s->state.vote);
     properties_add_u64(&p, "log.sequence", s->state.log_sequence);
     properties_add_u64(&p, "log.term", s->state.log_term);
     properties_add_u64(&p, "log.index", s->state.log_index);

@@ -6,6 +6,7 @@
 #include "broker/core/replica_isr.h"
 #include "common/base/assert.h"
 #include "common/base/map.h"
+#include "common/base/mutant.h"
 #include "proto/kafka/error.h"
 
 #define ALTER_BACKOFF_US 50000 /* pause before a failed or refused proposal is made again */
@@ -42,7 +43,7 @@ int32_t replica_maximal_isr_count(const struct replica *core)
 
 int32_t replica_min_isr(const struct replica *core)
 {
-    return MIN(core->min_isr, core->members_count);
+    return MUTANT(IGNORE_MIN_ISR) ? 1 : MIN(core->min_isr, core->members_count);
 }
 
 int32_t replica_isr_list(const struct replica *core, uint64_t set, int32_t *ret_ids, int64_t *ret_epochs)
@@ -267,6 +268,8 @@ static int16_t step_fetched(struct replica *core, const struct replica_event *ev
                   event->fetched.broker_epoch == event->fetched.registered_epoch;
     m->position = event->fetched.position;
     m->durable = MIN(event->fetched.durable, event->fetched.position);
+    if (MUTANT(POSITION_AS_DURABLE))
+        m->durable = m->position;
     replica_follow_mark(core, m, event->now_us);
     replica_advance(core, event->now_us, fx);
     replica_expand(core, place, event->now_us, fx);

@@ -2,11 +2,14 @@
 #include "broker/core/replica_isr.h"
 
 #include "common/base/assert.h"
+#include "common/base/mutant.h"
 
 /* The end of a member that counts for promises: see replica.h. */
 static int64_t counted_end(const struct replica *core, int32_t place)
 {
     const struct replica_member *m = &core->members[place];
+    if (MUTANT(ACK_BEFORE_SYNC))
+        return place == core->self ? core->log_end : m->position;
     if (place == core->self)
         return core->sync_before_ack ? core->synced_end : core->log_end;
     return core->sync_before_ack ? m->durable : m->position;
@@ -37,6 +40,8 @@ void replica_advance(struct replica *core, uint64_t now_us, struct replica_effec
     int64_t offset = INT64_MAX;
     for (int32_t i = 0; i < core->members_count; i++) {
         int64_t end = counted_end(core, i);
+        if (MUTANT(IGNORE_A_FOLLOWER) && i == core->members_count - 1)
+            continue;
         if (end < offset && counts(core, i, now_us))
             offset = end;
     }
@@ -96,6 +101,8 @@ static bool may_propose(const struct replica *core, uint64_t now_us)
 static bool may_join(const struct replica *core, int32_t place)
 {
     int64_t end = counted_end(core, place);
+    if (MUTANT(EXPAND_TOO_EARLY))
+        return true;
     return core->members[place].eligible && end >= core->high_watermark && end >= core->epoch_start;
 }
 

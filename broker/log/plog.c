@@ -8,6 +8,7 @@
 
 #include "broker/log/plog_internal.h"
 #include "common/base/assert.h"
+#include "common/base/mutant.h"
 
 STATIC_ASSERT(PLOG_DIR_MAX + PLOG_NAME_MAX + 8 < PLOG_PATH_MAX, "every path below the directory fits");
 STATIC_ASSERT((PLOG_RECENT & (PLOG_RECENT - 1)) == 0, "the ring's counter may wrap");
@@ -275,6 +276,8 @@ static enum err open_existing(struct plog *log, const struct plog_setup *setup, 
     if (err)
         return err;
     log->start = MIN(log->start, log->end);
+    if (MUTANT(REUSE_OFFSETS) && !setup->clean && setup->recovery_point > log->start)
+        plog_truncate(log, setup->recovery_point, &log->end);
     if (epoch_cache_truncate_start(&log->epochs, log->start))
         log->epochs_dirty = true;
     log->synced_end = setup->clean ? log->end : MIN(MAX(setup->recovery_point, log->start), log->end);

@@ -7,6 +7,7 @@
 
 #include "broker/log/plog_internal.h"
 #include "common/base/assert.h"
+#include "common/base/mutant.h"
 
 STATIC_ASSERT(PLOG_PARTS_MAX == 5, "a segment, metadata, epochs, directory, data directory");
 
@@ -16,7 +17,7 @@ static void part_done(struct env_io *io, enum err err)
 {
     struct plog_part *part = CONTAINER_OF(io, struct plog_part, io);
     struct plog_round *round = part->round;
-    if (err && round->err == OK)
+    if (err && round->err == OK && !MUTANT(SYNC_ERROR_IGNORED))
         round->err = err;
     ASSERT(round->parts_left > 0);
     if (--round->parts_left == 0)
@@ -38,12 +39,16 @@ static enum err add_segment(struct plog *log, struct plog_round *round)
     struct env_file *file;
     while (i < log->segments_count && !log->segments[i].dirty)
         i++;
+    if (MUTANT(LOSE_SEGMENT_AT_ROLL) && i < log->segments_count)
+        i = log->segments_count - 1;
     if (i == log->segments_count)
         return OK;
     enum err err = plog_segment_file(log, &log->segments[i], &file);
+    if (MUTANT(SYNC_NOT_THE_LOG))
+        err = plog_epochs_write(log, &file);
     if (err)
         return err;
-    add_file(round, file, false);
+    add_file(round, file, MUTANT(SYNC_NOT_THE_LOG));
     log->segments[i].dirty = false;
     round->target = plog_segment_end(log, i);
     round->more = i + 1 < log->segments_count;
@@ -80,6 +85,10 @@ static void submit(struct plog *log, struct plog_round *round)
 {
     bool dir = log->dir_dirty, data_dir = log->meta_dirty;
     int files = round->parts_count;
+    if (files > 0) {
+        dir = dir && !MUTANT(DIRECTORY_NOT_SYNCED);
+        data_dir = data_dir && !MUTANT(PARTITION_NAME_NOT_SYNCED);
+    }
     log->dir_dirty = log->meta_dirty = false;
     if (dir)
         add_file(round, NULL, false);

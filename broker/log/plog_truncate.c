@@ -2,6 +2,7 @@
 /* Making a log shorter: at its end (divergence), at its start (retention, DeleteRecords), or altogether. */
 #include "broker/log/plog_internal.h"
 #include "common/base/assert.h"
+#include "common/base/mutant.h"
 
 /* -- producer state -- */
 
@@ -95,7 +96,7 @@ static enum err shorten(struct plog *log, int64_t end)
     if (epoch_cache_truncate_end(&log->epochs, end))
         log->epochs_dirty = true;
     enum err err = plog_snapshots_drop(log, end);
-    if (err == OK && !producer_state_truncate(&log->producers, end))
+    if (err == OK && !MUTANT(STALE_DUPLICATES) && !producer_state_truncate(&log->producers, end))
         err = plog_producers_load(log);
     return err;
 }

@@ -8,6 +8,7 @@
 
 #include "broker/shard/partition_internal.h"
 #include "common/base/assert.h"
+#include "common/base/mutant.h"
 #include "proto/kafka/error.h"
 
 #define INDEX_TEXT_MAX 13 /* "-2147483648" and the zero */
@@ -35,6 +36,8 @@ static void fx_role(struct partition *p, const struct replica_effect *fx)
 static void fx_epoch_start(struct partition *p, const struct replica_effect *fx)
 {
     enum err err = plog_assign_epoch(p->log, fx->epoch, fx->offset);
+    if (MUTANT(FORGET_DUPLICATES))
+        producer_state_clear(plog_producers(p->log));
     if (err)
         partition_fail(p, err);
 }
@@ -441,6 +444,8 @@ void partition_apply(struct partition *p, const struct image_partition *state,
     event.state.isr = state->isr;
     event.state.isr_count = state->isr_count;
     partition_step(p, &event);
+    if (MUTANT(TRUNCATE_TO_HIGH_WATERMARK))
+        partition_follower_out_of_range(p, p->core.leader_epoch, p->core.log_start, p->core.high_watermark);
     if (config->sync_before_ack && p->core.synced_end < p->core.log_end)
         p->want_sync = true; /* what was written without may have been appended under another promise */
     partition_settle_soon(p);

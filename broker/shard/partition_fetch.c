@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "broker/shard/partition_internal.h"
 #include "common/base/assert.h"
+#include "common/base/mutant.h"
 #include "proto/kafka/error.h"
 
 STATIC_ASSERT(PARTITION_READ_PIECES_MAX >= 1, "a read gives one piece for now");
@@ -9,7 +10,8 @@ STATIC_ASSERT(PARTITION_READ_PIECES_MAX >= 1, "a read gives one piece for now");
  * last stable offset too). */
 static int64_t bound_of(const struct partition *p, const struct partition_read *request)
 {
-    return request->replica_id >= 0 ? p->core.log_end : p->core.high_watermark;
+    bool all = request->replica_id >= 0 || MUTANT(SERVE_PAST_HIGH_WATERMARK);
+    return all ? p->core.log_end : p->core.high_watermark;
 }
 
 static int16_t check_read(struct partition *p, const struct partition_read *request)

@@ -3,6 +3,7 @@
  * answer. */
 #include "broker/shard/partition_internal.h"
 #include "common/base/assert.h"
+#include "common/base/mutant.h"
 #include "common/batch/batch.h"
 #include "proto/kafka/error.h"
 
@@ -15,10 +16,11 @@ bool partition_diverges(struct partition *p, int64_t fetch_offset, int32_t last_
 {
     *ret_epoch = -1;
     *ret_end_offset = -1;
-    if (last_fetched_epoch < 0)
+    if (last_fetched_epoch < 0 || MUTANT(NO_DIVERGENCE_CHECK))
         return false;
     epoch_cache_end(plog_epochs(p->log), last_fetched_epoch, p->core.log_end, ret_epoch, ret_end_offset);
-    return *ret_epoch < last_fetched_epoch || *ret_end_offset < fetch_offset;
+    bool unknown = *ret_epoch < last_fetched_epoch && !MUTANT(UNKNOWN_EPOCH_ACCEPTED);
+    return unknown || *ret_end_offset < fetch_offset;
 }
 
 /* A follower without any epoch holds nothing; only an empty log at the very start of ours agrees with ours

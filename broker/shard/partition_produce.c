@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "broker/shard/partition_internal.h"
 #include "common/base/assert.h"
+#include "common/base/mutant.h"
 #include "common/batch/validate.h"
 #include "proto/kafka/error.h"
 
@@ -23,7 +24,8 @@ void partition_wait_cancel(struct partition_wait *wait)
 
 static void timed_out(struct env_timer *timer)
 {
-    finish(CONTAINER_OF(timer, struct partition_wait, timer), KAFKA_REQUEST_TIMED_OUT);
+    finish(CONTAINER_OF(timer, struct partition_wait, timer),
+           MUTANT(TIME_OUT_AS_SUCCESS) ? KAFKA_NONE : KAFKA_REQUEST_TIMED_OUT);
 }
 
 static struct partition_wait *first_of(struct list *waits)
@@ -35,7 +37,7 @@ void partition_waits_fail(struct partition *p, int16_t error)
 {
     struct partition_wait *wait;
     while ((wait = first_of(&p->waits_synced)) != NULL || (wait = first_of(&p->waits_high)) != NULL)
-        finish(wait, error);
+        finish(wait, MUTANT(ACK_WHEN_DEPOSED) ? KAFKA_NONE : error);
 }
 
 void partition_waits_settle(struct partition *p)
@@ -68,7 +70,7 @@ static bool promise(struct partition *p, const struct partition_append *request,
                     int64_t need_offset)
 {
     bool sync = p->config.sync_before_ack;
-    if (request->acks == 0)
+    if (request->acks == 0 || MUTANT(ACK_BEFORE_ISR))
         return true;
     if (request->acks == 1 && (!sync || need_offset <= p->core.synced_end))
         return true;
@@ -76,8 +78,8 @@ static bool promise(struct partition *p, const struct partition_append *request,
         replica_maximal_isr_count(&p->core) >= replica_min_isr(&p->core))
         return true;
     ASSERT(wait != NULL);
-    add_wait(p, request->acks == 1 ? &p->waits_synced : &p->waits_high, wait, need_offset,
-             request->timeout_ms);
+    add_wait(p, request->acks == 1 || MUTANT(ALL_AS_ONE) ? &p->waits_synced : &p->waits_high, wait,
+             need_offset, request->timeout_ms);
     return false;
 }
 
@@ -128,8 +130,13 @@ static int16_t deduplicate(struct partition *p, const uint8_t *batch, struct par
         return KAFKA_NONE;
     switch (producer_state_judge(plog_producers(p->log), &asked, &original)) {
     case PRODUCER_FENCED: return KAFKA_INVALID_PRODUCER_EPOCH;
-    case PRODUCER_OUT_OF_ORDER: return KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
+    case PRODUCER_OUT_OF_ORDER:
+        if (MUTANT(SEQUENCE_GAPS))
+            break;
+        return KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
     case PRODUCER_DUPLICATE:
+        if (MUTANT(DUPLICATES_APPENDED))
+            break;
         ret->base_offset = original.last_offset - original.offset_delta;
         if (p->config.log_append_time)
             ret->log_append_time_ms = original.timestamp_ms;
@@ -172,7 +179,7 @@ static int16_t append_batch(struct partition *p, const struct partition_append *
     int16_t error = deduplicate(p, batch, ret, ret_need);
     if (error != KAFKA_NONE || *ret_need > 0)
         return error;
-    batch_assign(batch, p->core.log_end, p->core.leader_epoch, &rules, &verdict);
+    batch_assign(batch, p->core.log_end, MUTANT(NO_EPOCH_STAMP) ? 0 : p->core.leader_epoch, &rules, &verdict);
     *ret_need = batch_next_offset(batch);
     ret->log_append_time_ms = rules.append_time ? rules.now_ms : -1;
     return write_batch(p, batch, (uint32_t)request->len, ret);

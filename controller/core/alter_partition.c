@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* AlterPartition: the leader of a partition proposes its in-sync replicas. The order of the checks is Kafka's
  * (ReplicationControlManager.alterPartition). */
+#include "common/base/mutant.h"
 #include "controller/core/ids.h"
 #include "controller/core/internal.h"
 
@@ -9,6 +10,8 @@
 static int16_t check_epochs(const struct image_partition *p, const struct rpc_alter_partition *wanted,
                             int32_t sender)
 {
+    if (MUTANT(ALTER_ANY_EPOCH))
+        return KAFKA_NONE;
     if (wanted->leader_epoch > p->leader_epoch || wanted->partition_epoch > p->partition_epoch)
         return KAFKA_NOT_CONTROLLER;
     if (wanted->leader_epoch < p->leader_epoch)

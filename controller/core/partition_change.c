@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/assert.h"
+#include "common/base/mutant.h"
 #include "controller/core/ids.h"
 #include "proto/cluster/topic_config.h"
 
@@ -80,6 +81,8 @@ static void set_elr(struct step *s)
         return;
     add_eligible(s, s->before->elr, s->before->elr_count);
     add_eligible(s, s->before->isr, s->before->isr_count);
+    if (MUTANT(EVERYBODY_ELIGIBLE))
+        add_eligible(s, s->before->replicas, s->before->replicas_count);
 }
 
 /* Remembered only while nobody is known to be complete. */
@@ -132,7 +135,7 @@ static int32_t choose_unclean(const struct step *s)
 {
     if (s->next->last_known_elr_count > 0 && broker_is_active(s->brokers, s->next->last_known_elr[0]))
         return s->next->last_known_elr[0];
-    if (!s->rules->unclean_allowed && s->goal->election != ELECT_UNCLEAN)
+    if (!s->rules->unclean_allowed && s->goal->election != ELECT_UNCLEAN && !MUTANT(ELECT_OUTSIDE_ISR))
         return NODE_NONE;
     for (int32_t i = 0; i < s->next->replicas_count; i++) {
         if (broker_is_active(s->brokers, s->next->replicas[i]))

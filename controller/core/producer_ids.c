@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ProducerIds: gives a broker its next block of producer ids. */
+#include "common/base/mutant.h"
 #include "controller/core/internal.h"
 
 const struct core_effects *core_producer_ids(struct core *core, uint64_t now_us, uint64_t token,
@@ -22,7 +23,8 @@ const struct core_effects *core_producer_ids(struct core *core, uint64_t now_us,
             .producer_ids = {request->broker_id, request->broker_epoch, first + CORE_PRODUCER_ID_BLOCK}};
         reply->first_id = first;
         reply->count = CORE_PRODUCER_ID_BLOCK;
-        plan_record(&command->plan, &record);
+        if (!MUTANT(PRODUCER_IDS_TWICE))
+            plan_record(&command->plan, &record);
     }
     command_end(command);
     return &core->effects;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/base/assert.h"
+#include "common/base/mutant.h"
 #include "proto/cluster/image.h"
 #include "proto/cluster/image_objects.h"
 
@@ -30,7 +31,7 @@ static bool next_cluster(struct image_cursor *cursor, struct meta_record *record
 
 static bool next_producer_ids(struct image_cursor *cursor, struct meta_record *record)
 {
-    if (cursor->at++ > 0 || cursor->image->next_producer_id == 0)
+    if (cursor->at++ > 0 || cursor->image->next_producer_id == 0 || MUTANT(SNAPSHOT_INCOMPLETE))
         return false;
     record->type = META_PRODUCER_IDS;
     record->producer_ids = (struct meta_producer_ids){NODE_NONE, -1, cursor->image->next_producer_id};

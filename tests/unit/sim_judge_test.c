@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "common/base/assert.h"
-#include "tests/sim/judge/verdict.h"
 #include "tests/lib/unit.h"
+#include "tests/sim/judge/verdict.h"
 
 static struct history history;
 static struct check_report report;
@@ -493,6 +493,15 @@ START_TEST(in_sync_before_the_high_watermark)
 }
 END_TEST
 
+START_TEST(counted_on_and_not_held)
+{
+    seen((struct history_record){.op = HIST_HELD, .key = 1, .node = 2, .offset = 10, .value = 10});
+    expect_good();
+    seen((struct history_record){.op = HIST_HELD, .key = 1, .node = 2, .offset = 9, .value = 10});
+    expect_only(VIOLATION_NOT_DURABLE);
+}
+END_TEST
+
 START_TEST(committed_position_that_goes_back)
 {
     call(HIST_OK, (struct history_record){.op = HIST_COMMIT, .key = 1, .aux = 5, .offset = 10});
@@ -710,6 +719,7 @@ static void add(TCase *tcase)
                                                 &images_of_one_offset,
                                                 &strangers_in_sync,
                                                 &in_sync_before_the_high_watermark,
+                                                &counted_on_and_not_held,
                                                 &committed_position_that_goes_back,
                                                 &two_owners_in_one_generation,
                                                 &what_never_may_happen,

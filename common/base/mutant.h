@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Planted bugs, to prove that the simulator and its judge can see. In objects compiled with SLUICE_MUTANTS
+ * (those that sluice-sim links) MUTANT(X) asks whether the run has mutant X; everywhere else it is the
+ * constant 0 and leaves nothing behind (the test no_mutants_in_production looks). A mutant is one line where
+ * the bug would be; the table says what the judge must call it. */
+#ifndef SLUICE_BASE_MUTANT_H
+#define SLUICE_BASE_MUTANT_H
+
+/* Names of the judge that count as finding a mutant. One bug shows in several ways: a record that is lost is
+ * missing for one reader, replaced for another. */
+#define MUTANT_LOSS                                                                                          \
+    "lost-write,unseen,vanished-read,inconsistent-offsets,divergence,not-durable,isr-too-early"
+#define MUTANT_DIRTY  "vanished-read,inconsistent-offsets,aborted-read"
+#define MUTANT_TWICE  "duplicate,nonmonotonic-send"
+#define MUTANT_QUORUM "two-term-leaders,image-divergence,two-leaders"
+
+/* X(ID, "name", violations, "what it does") */
+#define MUTANT_TABLE(X)                                                                                      \
+    X(TRUNCATE_TO_HIGH_WATERMARK, "truncate-to-high-watermark", MUTANT_LOSS,                                 \
+      "a follower cuts its log to its high watermark at every change (KIP-101)")                             \
+    X(UNKNOWN_EPOCH_ACCEPTED, "unknown-epoch-accepted", MUTANT_LOSS,                                         \
+      "a leader serves a follower whose last epoch it does not know (KIP-279)")                              \
+    X(NO_DIVERGENCE_CHECK, "no-divergence-check", MUTANT_LOSS,                                               \
+      "a leader never compares a follower's last epoch with its own log")                                    \
+    X(EXPAND_TOO_EARLY, "expand-too-early", MUTANT_LOSS,                                                     \
+      "a replica joins the in-sync replicas with its first fetch")                                           \
+    X(IGNORE_A_FOLLOWER, "ignore-a-follower", MUTANT_LOSS,                                                   \
+      "the high watermark does not wait for the last replica of the list")                                   \
+    X(IGNORE_MIN_ISR, "ignore-min-isr", MUTANT_LOSS, "the leader alone suffices for acks=all")               \
+    X(ACK_BEFORE_ISR, "ack-before-isr", MUTANT_LOSS, "acks=all is answered once the leader has written")     \
+    X(ALL_AS_ONE, "all-as-one", MUTANT_LOSS, "acks=all is answered once the leader has synced, like acks=1") \
+    X(ACK_WHEN_DEPOSED, "ack-when-deposed", MUTANT_LOSS,                                                     \
+      "producers that wait are told of success when leadership goes")                                        \
+    X(TIME_OUT_AS_SUCCESS, "time-out-as-success", MUTANT_LOSS,                                               \
+      "a produce request that timed out is answered as a success")                                           \
+    X(SERVE_PAST_HIGH_WATERMARK, "serve-past-high-watermark", MUTANT_DIRTY,                                  \
+      "consumers read up to the log's end")                                                                  \
+    X(NO_EPOCH_STAMP, "no-epoch-stamp", MUTANT_LOSS, "a leader stamps its batches with epoch 0")             \
+    X(POSITION_AS_DURABLE, "position-as-durable", MUTANT_LOSS,                                               \
+      "a leader takes a follower's position for its durable offset")                                         \
+    X(ACK_BEFORE_SYNC, "ack-before-sync", MUTANT_LOSS,                                                       \
+      "what is written counts as durable, on leaders and followers")                                         \
+    X(SYNC_ERROR_IGNORED, "sync-error-ignored", MUTANT_LOSS,                                                 \
+      "a failed fsync of a log is taken for a good one")                                                     \
+    X(SYNC_NOT_THE_LOG, "sync-not-the-log", MUTANT_LOSS,                                                     \
+      "a round of sync covers the epoch checkpoint, not the segment")                                        \
+    X(DIRECTORY_NOT_SYNCED, "directory-not-synced", MUTANT_LOSS,                                             \
+      "the names of new segments are never synced")                                                          \
+    X(PARTITION_NAME_NOT_SYNCED, "partition-name-not-synced", MUTANT_LOSS,                                   \
+      "the name of a new partition's directory is never synced")                                             \
+    X(LOSE_SEGMENT_AT_ROLL, "lose-segment-at-roll", MUTANT_LOSS,                                             \
+      "only the newest segment is synced, not what rolled before it")                                        \
+    X(REUSE_OFFSETS, "reuse-offsets", MUTANT_LOSS, "after a crash the log is cut to its recovery point")     \
+    X(SKIP_CRC, "skip-crc", MUTANT_LOSS, "recovery believes the headers of batches and skips checksums")     \
+    X(DUPLICATES_APPENDED, "duplicates-appended", MUTANT_TWICE, "a duplicate batch is appended again")       \
+    X(FORGET_DUPLICATES, "forget-duplicates", MUTANT_TWICE, "a new leader starts without producer state")    \
+    X(SEQUENCE_GAPS, "sequence-gaps", MUTANT_TWICE, "a batch out of its producer's order is appended")       \
+    X(STALE_DUPLICATES, "stale-duplicates", MUTANT_LOSS,                                                     \
+      "producer state stays as it was when the log is cut")                                                  \
+    X(PRODUCER_IDS_TWICE, "producer-ids-twice", MUTANT_LOSS,                                                 \
+      "every broker gets the same block of producer ids")                                                    \
+    X(ELECT_OUTSIDE_ISR, "elect-outside-isr", MUTANT_LOSS,                                                   \
+      "any live replica leads when no complete one lives")                                                   \
+    X(EVERYBODY_ELIGIBLE, "everybody-eligible", MUTANT_LOSS,                                                 \
+      "all replicas count as eligible leaders (KIP-966)")                                                    \
+    X(ALTER_ANY_EPOCH, "alter-any-epoch", MUTANT_LOSS,                                                       \
+      "AlterPartition is accepted with any epochs, from any replica")                                        \
+    X(FORGET_VOTE, "forget-vote", MUTANT_QUORUM, "the vote is not written down")                             \
+    X(SEND_BEFORE_VOTE, "send-before-vote", MUTANT_QUORUM,                                                   \
+      "Raft messages leave before term and vote are durable")                                                \
+    X(RAFT_LOG_NOT_SYNCED, "raft-log-not-synced", MUTANT_QUORUM,                                             \
+      "Raft entries count as durable once they are written")                                                 \
+    X(APPLY_UNCOMMITTED, "apply-uncommitted", MUTANT_QUORUM, "a controller applies all that its log holds")  \
+    X(SNAPSHOT_INCOMPLETE, "snapshot-incomplete", MUTANT_QUORUM,                                             \
+      "a metadata snapshot leaves the producer ids out")
+
+#ifdef SLUICE_MUTANTS
+enum mutant {
+    MUTANT_NONE,
+#define X(id, name, violations, what) MUTANT_##id,
+    MUTANT_TABLE(X)
+#undef X
+        MUTANT_COUNT
+};
+
+/* The mutant of this process. Whoever links such objects defines it. */
+enum mutant mutant_active(void);
+
+#define MUTANT(id) (mutant_active() == MUTANT_##id)
+#else
+#define MUTANT(id) 0
+#endif
+
+#endif

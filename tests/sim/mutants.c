@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/sim/mutants.h"
+
+#include <string.h>
+
+#include "common/base/assert.h"
+#include "common/base/mutant.h"
+
+STATIC_ASSERT(VIOLATION_COUNT <= 64, "names of violations are bits");
+
+static const struct mutant_info {
+    const char *name, *violations, *what;
+} infos[MUTANT_COUNT] = {
+#define X(id, name, violations, what) [MUTANT_##id] = {name, violations, what},
+    MUTANT_TABLE(X)
+#undef X
+};
+
+static enum mutant active = MUTANT_NONE; /* chosen before the first seed, never changed within one */
+
+enum mutant mutant_active(void)
+{
+    return active;
+}
+
+bool mutant_choose(const char *name)
+{
+    for (int i = MUTANT_NONE + 1; i < MUTANT_COUNT; i++) {
+        if (strcmp(infos[i].name, name) != 0)
+            continue;
+        active = (enum mutant)i;
+        return true;
+    }
+    return false;
+}
+
+void mutants_list(FILE *out)
+{
+    for (int i = MUTANT_NONE + 1; i < MUTANT_COUNT; i++)
+        fprintf(out, "%-28s %s (%s)\n", infos[i].name, infos[i].what, infos[i].violations);
+}
+
+/* Bits of the names in a list; every one must be a name that the judge knows. */
+static uint64_t violations_of(const char *list)
+{
+    uint64_t bits = 0;
+    while (*list != '\0') {
+        size_t len = strcspn(list, ",");
+        int i = 0;
+        while (i < VIOLATION_COUNT && (strlen(violation_name((enum violation)i)) != len ||
+                                       strncmp(violation_name((enum violation)i), list, len) != 0))
+            i++;
+        ASSERT(i < VIOLATION_COUNT);
+        bits |= 1ull << i;
+        list += len + (list[len] == ',');
+    }
+    return bits;
+}
+
+static const char *found_as(const struct range_totals *totals, uint64_t wanted)
+{
+    for (int i = 0; i < VIOLATION_COUNT; i++)
+        if ((wanted & 1ull << i) && totals->violations[i] > 0)
+            return violation_name((enum violation)i);
+    return "not found";
+}
+
+/* Whether it was found. */
+static bool hunt_one(const struct range_options *options, enum mutant mutant, FILE *out)
+{
+    static struct range_totals totals;
+    struct range_options hunt = *options;
+    active = mutant;
+    hunt.wanted = violations_of(infos[mutant].violations);
+    hunt.run.report_only = true;
+    range_run(&hunt, &totals, NULL);
+    fprintf(out, "mutant %-28s %-20s seeds=%llu seed=%llu\n", infos[mutant].name,
+            found_as(&totals, hunt.wanted), (unsigned long long)totals.seeds,
+            (unsigned long long)totals.found_seed);
+    fflush(out);
+    return totals.found > 0;
+}
+
+bool mutants_hunt(const struct range_options *options, FILE *out)
+{
+    enum mutant only = active;
+    unsigned found = 0, hunted = 0;
+    for (int i = MUTANT_NONE + 1; i < MUTANT_COUNT; i++) {
+        if (only != MUTANT_NONE && only != (enum mutant)i)
+            continue;
+        hunted++;
+        found += hunt_one(options, (enum mutant)i, out);
+    }
+    fprintf(out, "mutants=%u found=%u\n", hunted, found);
+    return found == hunted;
+}
