@@ -8,6 +8,7 @@
 
 #include "common/base/assert.h"
 #include "common/obs/log.h"
+#include "tests/sim/counted.h"
 #include "tests/sim/world/sim_heap.h"
 
 #define RESTART_US     100000 /* of a process that ended by itself */
@@ -71,6 +72,7 @@ static void on_death(void *ctx, struct process *process, const char *why)
     node->object = NULL;
     node->started = false;
     node->pending = 0;
+    counted_died(node->cluster->counted, node);
     if (!process_host_up(process))
         node->sync_errors_seen = *disk_failures(process, DISK_SYNC);
     world_cancel(world, &node->ending);
@@ -162,6 +164,8 @@ void cluster_init(struct cluster *cluster, struct world *world, const struct clu
 {
     *cluster = (struct cluster){.world = world, .options = *options, .next_client = 1};
     history_init(&cluster->history);
+    cluster->counted = counted_new(cluster);
+    ASSERT(cluster->counted != NULL);
     for (int i = 1; i <= options->controllers; i++)
         cluster_add(cluster, ROLE_CONTROLLER, i);
     for (int i = 1; i <= options->brokers; i++)
@@ -178,6 +182,7 @@ void cluster_free(struct cluster *cluster)
         world_cancel(cluster->world, &cluster->nodes[i].restart);
         world_cancel(cluster->world, &cluster->nodes[i].ending);
     }
+    counted_free(cluster->counted);
     history_free(&cluster->history);
 }
 

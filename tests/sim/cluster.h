@@ -98,6 +98,7 @@ struct cluster {
     struct node nodes[CLUSTER_NODES_MAX];
     int node_count;
     struct history history;
+    struct counted *counted;
     uint32_t next_client; /* process number of the next client's life */
     char first_assertion[CLUSTER_TEXT_MAX];
     uint64_t error_lines, graceful_stops, stop_leaks;
