@@ -163,9 +163,11 @@ static void take_tail(struct control *control, unsigned link, const struct rpc_t
         control_tail(control);
         return;
     }
-    enum err err = reply->error != KAFKA_NONE ? ERR_REJECTED
-                   : reply->entries_count > 0 ? apply_entries(control, reply)
-                                              : OK;
+    if (reply->error != KAFKA_NONE) { /* that controller cannot answer now; our image is as good as before */
+        control_not_leader(control, link, -1);
+        return;
+    }
+    enum err err = reply->entries_count > 0 ? apply_entries(control, reply) : OK;
     if (err != OK)
         start_over(control, err);
     else
@@ -279,7 +281,7 @@ static void on_piece(struct rpc_call *call, enum err err, uint16_t type, const u
     struct control *control = ask->control;
     unsigned link = control_ask_over(ask);
     struct reader r = reader_over(payload, len);
-    struct rpc_snapshot_reply reply;
+    struct rpc_snapshot_reply reply = {.error = KAFKA_NONE};
 
     arena_reset(&control->arena);
     if (err == ERR_CANCELED)
@@ -289,7 +291,9 @@ static void on_piece(struct rpc_call *call, enum err err, uint16_t type, const u
         take_piece(control, &reply);
         return;
     }
-    snapshot_drop(&control->snapshot); /* another controller has another snapshot: from the start */
+    if (err == OK && reply.error == KAFKA_SNAPSHOT_NOT_FOUND && control->snapshot.offset == 0)
+        control->snapshot.wanted = false; /* nobody has trimmed its log so far: the entries are there */
+    snapshot_drop(&control->snapshot);    /* another controller has another snapshot: from the start */
     control_not_leader(control, link, -1);
 }
 

@@ -111,6 +111,7 @@ struct cluster {
 void cluster_init(struct cluster *cluster, struct world *world, const struct cluster_options *options);
 void cluster_free(struct cluster *cluster);
 
+/* A further node (names follow roles); nodes by role. */
 struct node *cluster_add(struct cluster *cluster, enum role role, int id);
 struct node *cluster_node(struct cluster *cluster, enum role role, int index); /* NULL past the last */
 int cluster_count(const struct cluster *cluster, enum role role);

@@ -20,6 +20,7 @@ struct observer {
     uint64_t fenced;
 };
 
+/* Looks from now on, until the end. */
 void observer_start(struct observer *observer, struct cluster *cluster);
 void observer_end(struct observer *observer);
 

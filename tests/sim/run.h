@@ -31,6 +31,7 @@ struct run_result {
     char text[RUN_TEXT_MAX]; /* the first violation, or why it is void */
 };
 
+/* Everything a seed means, in this process. */
 void run_seed(uint64_t seed, const struct run_options *options, struct run_result *ret_result);
 
 #endif

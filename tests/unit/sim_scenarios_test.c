@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Scripted lives of small simulated clusters: what random seeds found once, step by step. */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/assert.h"
+#include "tests/lib/unit.h"
+#include "tests/sim/judge/verdict.h"
+#include "tests/sim/nodes.h"
+#include "tests/sim/observe.h"
+#include "tests/sim/world/sim_heap.h"
+
+#define SECOND 1000000u
+
+static struct world *world;
+static struct cluster *cluster;
+
+static void setup(int controllers, int brokers)
+{
+    struct world_options options = {.seed = 1,
+                                    .latency_us = 150,
+                                    .jitter_us = 100,
+                                    .disk_sync_us = 300,
+                                    .disk_read_us = 50,
+                                    .trace = getenv("SLUICE_TRACE") != NULL ? stderr : NULL};
+    struct cluster_options shape = {.controllers = controllers,
+                                    .brokers = brokers,
+                                    .shards = 1,
+                                    .topics = 1,
+                                    .partitions = 2,
+                                    .replicas = brokers,
+                                    .min_isr = brokers > 1 ? 2 : 1,
+                                    .producers = 1,
+                                    .consumers = 1,
+                                    .send_interval_us = 5000,
+                                    .record_bytes_max = 100,
+                                    .session_us = 3 * SECOND,
+                                    .segment_bytes = 1 << 20,
+                                    .snapshot_entries = 1000};
+    world = world_new(&options);
+    cluster = calloc(1, sizeof(*cluster));
+    cluster_init(cluster, world, &shape);
+    for (int i = 0; i < cluster->node_count; i++)
+        node_start(&cluster->nodes[i], (uint64_t)i * 1000);
+}
+
+static void run(uint64_t us)
+{
+    world_run(world, world_now_us(world) + us);
+}
+
+static bool whole(void *ctx)
+{
+    char why[CLUSTER_TEXT_MAX];
+    return cluster_is_whole(cluster, why, sizeof(why));
+}
+
+/* No new records; everything comes to rest; nothing that was promised is broken. */
+static void finish(void)
+{
+    static struct check_report report;
+    const struct check_options options = {.staleness_max_us = 0};
+    cluster->draining = true;
+    bool rests = world_run_until(world, 60 * SECOND, whole, NULL);
+    bool good = check_history(&cluster->history, &options, &report);
+    if (!good || !rests)
+        check_report_print(&report, stderr);
+    ck_assert(rests);
+    ck_assert(good);
+    ck_assert_uint_gt(report.sends_ok, 100);
+    for (int i = 0; i < cluster->node_count; i++) {
+        cluster->nodes[i].wanted = false;
+        node_kill(&cluster->nodes[i], DEATH_KILL, 0);
+    }
+    cluster_free(cluster);
+    world_free(world);
+    free(cluster);
+}
+
+START_TEST(healthy_cluster_loses_nothing)
+{
+    setup(3, 3);
+    run(5 * SECOND);
+    finish();
+}
+END_TEST
+
+/* The active controller could not read its log for one poll of a broker: the broker took its own image for
+ * damaged, asked for a snapshot that did not exist, and never asked for entries again. */
+START_TEST(broker_follows_metadata_again_after_a_controller_could_not_read)
+{
+    setup(1, 1);
+    run(2 * SECOND);
+    struct node *controller = cluster_node(cluster, ROLE_CONTROLLER, 0);
+    node_kill(cluster_node(cluster, ROLE_BROKER, 0), DEATH_KILL, 2 * SECOND);
+    run(1 *
+        SECOND); /* the controller has nothing more to write down: its next read is the broker's first poll */
+    disk_fail(controller->process, DISK_READ, 1, 1, ERR_IO, ".log");
+    run(8 * SECOND);
+    ck_assert_uint_ge(world_bites(world)->read_errors, 1);
+    ck_assert(process_alive(controller->process));
+    finish();
+}
+END_TEST
+
+static void add(TCase *tcase)
+{
+    tcase_add_test(tcase, healthy_cluster_loses_nothing);
+    tcase_add_test(tcase, broker_follows_metadata_again_after_a_controller_could_not_read);
+}
+
+SLUICE_TEST_MAIN("sim_scenarios", add)
