@@ -132,7 +132,6 @@ static int find_leaders(struct session *s, struct bench_topic *topic)
     one.name = str_from(topic->name);
     request.topics = &one;
     request.topics_count = 1;
-    request.allow_auto_topic_creation = false;
     for (int i = 0; i < LEADER_TRIES; i++) {
         int code = session_call(s, &call);
         if (code != EXIT_OK || topic->count > 0)

@@ -190,13 +190,20 @@ static int describe_one(struct describe *d, struct session *s, const char *name)
     request.topics = &topic;
     request.topics_count = 1;
     request.allow_auto_topic_creation = false;
+    bool unsupported = false;
     struct session_call call = {.api_key = KAFKA_API_METADATA,
                                 .message = &request,
                                 .repeatable = true,
                                 .what = "cannot describe topics",
                                 .on_reply = on_metadata,
-                                .ctx = d};
+                                .ctx = d,
+                                .ret_unsupported = &unsupported};
     int code = session_call(s, &call);
+    if (unsupported) { /* before Metadata 4 one could not ask without making the topic */
+        request.allow_auto_topic_creation = true;
+        call.ret_unsupported = NULL;
+        code = session_call(s, &call);
+    }
     if (code != EXIT_OK)
         return code;
     code = describe_configs(d, s, name);

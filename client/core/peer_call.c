@@ -112,31 +112,44 @@ bool client_peer_send(struct client *client, struct client_peer *peer, struct cl
 
 /* -- answers -- */
 
-/* A broker that does not know our version of ApiVersions answers in version 0 (KIP-511). */
-static int16_t answer_version(const struct client_call_state *call, const struct reader *r)
+/* A broker that does not know our version of ApiVersions says so in the form of version 0 (KIP-511), or of
+ * another: only the code is looked at. */
+static bool is_version_refusal(const struct client_call_state *call, const struct reader *r)
 {
-    bool refused = call->api_key == KAFKA_API_API_VERSIONS && reader_left(r) >= 2 &&
-                   load_be16(r->p) == KAFKA_UNSUPPORTED_VERSION;
-    return refused ? 0 : call->version;
+    return call->api_key == KAFKA_API_API_VERSIONS && reader_left(r) >= 2 &&
+           load_be16(r->p) == KAFKA_UNSUPPORTED_VERSION;
+}
+
+static enum err decode_refusal(void *message)
+{
+    struct kafka_api_versions_response *response = message;
+    kafka_api_versions_response_init(response);
+    response->error_code = KAFKA_UNSUPPORTED_VERSION;
+    return OK;
+}
+
+static enum err decode_body(struct client *client, const struct client_call_state *call, struct reader *r,
+                            void *message)
+{
+    if (is_version_refusal(call, r))
+        return decode_refusal(message);
+    enum err err =
+        kafka_message_type(call->api_key, false)->decode(r, &client->reply_arena, call->version, message);
+    return err == OK || err == ERR_NOMEM ? err : ERR_MALFORMED;
 }
 
 static void decode(struct client *client, const struct client_call_state *call, struct reader *r,
                    struct client_answer *answer)
 {
-    const struct kafka_message_type *type = kafka_message_type(call->api_key, false);
     struct kafka_response_header header;
     kafka_response_header_decode(r, kafka_response_header_version(call->api_key, call->version), &header);
     arena_reset(&client->reply_arena);
-    void *message = arena_alloc(&client->reply_arena, type->size);
-    answer->version = answer_version(call, r);
+    void *message = arena_alloc(&client->reply_arena, kafka_message_type(call->api_key, false)->size);
+    answer->version = call->version;
     answer->body = r->p;
     answer->body_len = reader_left(r);
     answer->message = message;
-    answer->err = message ? r->err : ERR_NOMEM;
-    if (answer->err == OK)
-        answer->err = type->decode(r, &client->reply_arena, answer->version, message);
-    if (answer->err != OK && answer->err != ERR_NOMEM)
-        answer->err = ERR_MALFORMED;
+    answer->err = message ? decode_body(client, call, r, message) : ERR_NOMEM;
 }
 
 static void take_answer(struct client *client, struct client_peer *peer, const uint8_t *p, uint32_t len,
