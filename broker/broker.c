@@ -371,6 +371,7 @@ static void after_init(struct broker *broker)
             return;
         }
     }
+    broker_metrics_add(&broker->shared); /* the shards stay where they are until broker_free() */
     listen_next(broker);
 }
 
@@ -505,7 +506,6 @@ static enum err make_slots(struct broker *broker, char *message)
     }
     for (unsigned i = 0; i < broker->shared.shard_count; i++)
         broker->shared.shards[i] = &broker->slots[i].shard;
-    broker_metrics_add(&broker->shared);
     return OK;
 }
 

@@ -31,7 +31,16 @@ static double read_pool_mallocs(void *ctx)
 {
     const struct shard *shard = ctx;
 
-    return shard->env ? (double)iobuf_pool_mallocs(shard->env->pool) : 0;
+    return (double)iobuf_pool_mallocs(shard->env->pool);
+}
+
+/* What the last scrape asked for; this one asks anew. */
+static double read_uncommitted(void *ctx)
+{
+    struct shard *shard = ctx;
+
+    shard_measure_lag(shard);
+    return (double)atomic_load(&shard->lag.uncommitted_records);
 }
 
 static void add_shard(struct metrics *metrics, struct shard *shard, const char *index)
@@ -46,6 +55,9 @@ static void add_shard(struct metrics *metrics, struct shard *shard, const char *
                      &shard->gauges.name);
     SHARD_GAUGES(X)
 #undef X
+    metrics_gauge_fn(metrics, "sluice_broker_uncommitted_records",
+                     "Records above the high watermark of led partitions, as of the scrape before",
+                     METRIC_LABELS({"shard", index}), read_uncommitted, shard);
     metrics_counter_fn(metrics, "sluice_broker_buffer_mallocs_total",
                        "Buffers that the shard's pool had to allocate", METRIC_LABELS({"shard", index}),
                        read_pool_mallocs, shard);

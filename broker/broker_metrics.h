@@ -5,8 +5,9 @@
 
 #include "broker/shard/shard.h"
 
-/* Registers counters and gauges of every shard, and the budget, in broker->metrics; they are read when
- * scraped, so the broker's memory must be there as long. Nothing can fail: what has no room is not shown. */
+/* Registers counters and gauges of every shard (all set up), and the budget, in broker->metrics; they are
+ * read when scraped, so the broker's memory must be there as long. Nothing can fail: what has no room is not
+ * shown. */
 void broker_metrics_add(struct broker_shared *broker);
 
 #endif

@@ -54,6 +54,37 @@ void shard_recount(struct shard *shard, struct route *route)
     route->counted = now;
 }
 
+static void add_lag(void *ctx, struct route *route)
+{
+    struct partition_view view;
+
+    if (!route->partition)
+        return;
+    partition_get(route->partition, &view);
+    if (view.is_leader)
+        *(uint64_t *)ctx += (uint64_t)(view.log_end - view.high_watermark);
+}
+
+static void on_lag_asked(struct env_msg *msg)
+{
+    struct shard *shard = CONTAINER_OF(CONTAINER_OF(msg, struct shard_lag, msg), struct shard, lag);
+    uint64_t records = 0;
+
+    atomic_store(&shard->lag.asked, false);
+    if (shard->stopping)
+        return;
+    route_each(&shard->routes, add_lag, &records);
+    atomic_store(&shard->lag.uncommitted_records, records);
+}
+
+void shard_measure_lag(struct shard *shard)
+{
+    if (atomic_exchange(&shard->lag.asked, true))
+        return;
+    shard->lag.msg.fn = on_lag_asked;
+    env_post(shard->env, &shard->lag.msg);
+}
+
 /* -- what partitions ask of their shard -- */
 
 static int64_t host_broker_epoch(void *ctx, int32_t broker_id)

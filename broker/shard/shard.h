@@ -49,6 +49,14 @@ struct shard_gauges {
 #undef X
 };
 
+/* Records that this broker appended as a leader and that are not below the high watermark yet. Measured when
+ * somebody asks (shard_measure_lag), since that looks at every partition. */
+struct shard_lag {
+    struct env_msg msg;
+    atomic_bool asked;
+    _Atomic uint64_t uncommitted_records;
+};
+
 #define shard_count(shard, name, n)                                                                          \
     atomic_fetch_add_explicit(&(shard)->counters.name, (uint64_t)(n), memory_order_relaxed)
 
@@ -92,6 +100,7 @@ struct shard {
     uint8_t *rx;
     struct shard_counters counters;
     struct shard_gauges gauges;
+    struct shard_lag lag;
     struct log_limit close_limit;
     bool stopping;
     void (*idle)(struct shard *shard); /* see shard_finish() */
@@ -116,6 +125,9 @@ void shard_look_idle(struct shard *shard);
 
 /* Frees what an idle shard holds, not the struct itself. */
 void shard_free(struct shard *shard);
+
+/* From any thread: lag.uncommitted_records becomes up to date soon. */
+void shard_measure_lag(struct shard *shard);
 
 /* The state of a route's partition may have changed: brings the gauges up to date. */
 void shard_recount(struct shard *shard, struct route *route);
