@@ -208,6 +208,7 @@ struct control *control_start(struct env *parent, struct broker_shared *broker,
     control->active = -1;
     control->fenced = true;
     control->image = image_new();
+    control->published = control->image ? image_ref(control->image) : NULL;
     list_init(&control->calls);
     route_table_init(&control->placement);
     arena_init(&control->arena, NULL, 0, CONTROL_ARENA_BYTES);
@@ -225,6 +226,7 @@ struct control *control_start(struct env *parent, struct broker_shared *broker,
         return control;
     }
     image_unref(control->image);
+    image_unref(control->published);
     free(control);
     broker->control = NULL;
     return NULL;
@@ -274,6 +276,7 @@ static void on_stop(struct env_msg *msg)
     route_table_free(&control->placement);
     arena_free(&control->arena);
     image_unref(control->image);
+    image_unref(control->published);
     env_stop(control->env); /* after the turns that the closing connections need */
     env_post(parent, done);
 }

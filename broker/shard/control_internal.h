@@ -81,7 +81,9 @@ struct control {
     struct uuid known_cluster_id;
     int16_t rejected_error;
 
-    struct image *image;
+    struct image *image;     /* the newest */
+    struct image *published; /* what the shards were mailed last */
+    bool configs_changed;    /* between the two */
     struct snapshot_read snapshot;
     struct route_table placement;
     uint32_t partitions_of[BROKER_SHARDS_MAX];
@@ -148,6 +150,9 @@ uint64_t control_applied_min(const struct control *control);
 
 /* Asks for what comes after our image (or for the snapshot that is due), unless that is under way. */
 void control_tail(struct control *control);
+
+/* Mails the newest image to the shards, unless it does not hold this broker's registration yet. */
+void control_publish(struct control *control);
 
 /* -- calls of shards (control_calls.c) -- */
 

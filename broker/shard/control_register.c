@@ -124,6 +124,7 @@ static void take_registration(struct control *control, unsigned link,
         control->register_failures = 0;
         control->broker_epoch = reply->broker_epoch;
         learn_cluster(control, reply->cluster_id);
+        control_publish(control);
         LOG(control->broker->log, INFO, "broker.registered", F_I64("epoch", reply->broker_epoch),
             F_I64("controller", reply->leader_id));
         control_heartbeat_now(control);

@@ -80,21 +80,42 @@ static bool add_change(void *ctx, const struct image_topic *topic, const struct 
     return true;
 }
 
-/* Makes the new image the present one and mails it to the shards. */
-static void publish(struct control *control, struct image *image, bool configs_changed)
+/* Shards never see metadata older than this broker's registration: it may call them leaders of an epoch that
+ * their logs served in a former life, and after a power cut the same offsets of the same epoch would be
+ * written twice. */
+static bool holds_registration(const struct control *control)
+{
+    const struct image_broker *self = image_broker(control->image, control->broker->broker_id);
+
+    return control->registered && self && self->epoch >= control->broker_epoch;
+}
+
+void control_publish(struct control *control)
 {
     struct placing placing = {.control = control};
 
-    image_diff_partitions(control->image, image, count_change, &placing);
-    placing.step = image_step_new(image, placing.count);
+    if (control->image == control->published || !holds_registration(control))
+        return;
+    image_diff_partitions(control->published, control->image, count_change, &placing);
+    placing.step = image_step_new(control->image, placing.count);
     ASSERT(placing.step);
-    image_diff_partitions(control->image, image, add_change, &placing);
-    placing.step->configs_changed = configs_changed;
+    image_diff_partitions(control->published, control->image, add_change, &placing);
+    placing.step->configs_changed = control->configs_changed;
     for (unsigned i = 0; i < control->broker->shard_count; i++)
         ASSERT(shard_post_image(control->broker->shards[i], placing.step));
     image_step_unref(placing.step);
+    image_unref(control->published);
+    control->published = image_ref(control->image);
+    control->configs_changed = false;
+}
+
+/* Makes the new image the present one, and mails it to the shards as soon as it may be. */
+static void take_image(struct control *control, struct image *image, bool configs_changed)
+{
     image_unref(control->image);
     control->image = image;
+    control->configs_changed |= configs_changed;
+    control_publish(control);
 }
 
 /* -- entries -- */
@@ -139,7 +160,7 @@ static enum err apply_entries(struct control *control, const struct rpc_tail_rep
     struct image *image = image_edit_commit(edit, index, term);
     if (!image)
         return ERR_NOMEM;
-    publish(control, image, configs);
+    take_image(control, image, configs);
     return OK;
 }
 
@@ -241,7 +262,7 @@ static void snapshot_done(struct control *control, uint64_t term)
     }
     snapshot->wanted = false;
     LOG(control->broker->log, INFO, "metadata.snapshot_loaded", F_U64("index", image_index(image)));
-    publish(control, image, true);
+    take_image(control, image, true);
     control_tail(control);
 }
 
