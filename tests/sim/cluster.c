@@ -92,6 +92,7 @@ void node_kill(struct node *node, enum world_death death, uint64_t down_us)
     if (!process_alive(node->process))
         return;
     node->restart_delay_us = down_us;
+    counted_look(node->cluster->counted);
     process_kill(node->process, node_has_lying_cache(node) ? DEATH_POWER : death);
 }
 

@@ -12,44 +12,87 @@
 #include "common/batch/batch.h"
 #include "tests/sim/nodes.h"
 
-#define LOOK_US     20000
-#define BROKER_BASE 101 /* node id of the first broker */
+#define LOOK_US     2000 /* a replica that joins too early may have caught up a moment later */
+#define BROKER_BASE 101  /* node id of the first broker */
 
 /* -- what leaders count on -- */
 
-static void note_member(struct counted *counted, int32_t broker_id, int topic, int32_t index, int64_t end)
+/* The topic's number; -1: not one of ours. */
+static int topic_of(const struct partition *partition)
+{
+    struct str topic = partition_topic(partition);
+    bool ours = topic.len == 2 && topic.p[0] == 't' && topic.p[1] >= '0' &&
+                topic.p[1] < '0' + CLUSTER_TOPICS_MAX && partition->index < CLUSTER_PARTITIONS_MAX;
+    return ours ? topic.p[1] - '0' : -1;
+}
+
+struct look {
+    struct counted *counted;
+    int broker;
+};
+
+static void note_open(void *ctx, struct partition *partition)
+{
+    const struct look *look = ctx;
+    int topic = topic_of(partition);
+    if (topic >= 0 && !partition->core.failed)
+        look->counted->open[look->broker][topic][partition->index] = partition->core.log_end;
+}
+
+/* Those that do hold it are not written down: they are all, all the time. */
+static void note_member(struct counted *counted, int32_t broker_id, int topic, const struct partition *leader)
 {
     int broker = broker_id - BROKER_BASE;
-    if (broker < 0 || broker >= CLUSTER_BROKERS_MAX || index >= CLUSTER_PARTITIONS_MAX)
+    int64_t end = leader->core.high_watermark;
+    if (broker < 0 || broker >= CLUSTER_BROKERS_MAX)
         return;
-    int64_t *known = &counted->ends[broker][topic][index];
+    int64_t *known = &counted->ends[broker][topic][leader->index];
+    int64_t held = counted->open[broker][topic][leader->index];
     *known = MAX(*known, end);
+    if (held >= 0 && held < end)
+        cluster_record(counted->cluster, (struct history_record){.type = HIST_OK,
+                                                                 .op = HIST_ISR_ADD,
+                                                                 .key = cluster_key(topic, leader->index),
+                                                                 .epoch = leader->core.leader_epoch,
+                                                                 .node = broker_id,
+                                                                 .offset = held,
+                                                                 .value = (uint64_t)end});
 }
 
 static void look_at_leader(void *ctx, struct partition *partition)
 {
-    struct counted *counted = ctx;
+    const struct look *look = ctx;
     const struct replica *core = &partition->core;
-    struct str topic = partition_topic(partition);
-    if (core->role != REPLICA_LEADER || topic.len != 2 || topic.p[0] != 't' || topic.p[1] < '0' ||
-        topic.p[1] >= '0' + CLUSTER_TOPICS_MAX)
+    int topic = topic_of(partition);
+    if (core->role != REPLICA_LEADER || topic < 0)
         return;
     for (int32_t i = 0; i < core->members_count; i++)
         if (core->isr & replica_bit(i))
-            note_member(counted, core->members[i].broker_id, topic.p[1] - '0', partition->index,
-                        core->high_watermark);
+            note_member(look->counted, core->members[i].broker_id, topic, partition);
+}
+
+static void each_replica(struct counted *counted, void (*each)(void *ctx, struct partition *partition))
+{
+    for (int i = 0; i < counted->cluster->options.brokers; i++) {
+        struct look look = {.counted = counted, .broker = i};
+        const struct broker *broker = node_broker(cluster_node(counted->cluster, ROLE_BROKER, i));
+        if (broker != NULL)
+            broker_each_replica(broker, each, &look);
+    }
+}
+
+void counted_look(struct counted *counted)
+{
+    memset(counted->open, 0xff, sizeof(counted->open)); /* -1 */
+    each_replica(counted, note_open);
+    each_replica(counted, look_at_leader);
 }
 
 static void on_tick(struct world_event *event)
 {
     struct counted *counted = CONTAINER_OF(event, struct counted, tick);
-    struct cluster *cluster = counted->cluster;
-    for (int i = 0; i < cluster->options.brokers; i++) {
-        const struct broker *broker = node_broker(cluster_node(cluster, ROLE_BROKER, i));
-        if (broker != NULL)
-            broker_each_replica(broker, look_at_leader, counted);
-    }
-    world_at(cluster->world, event, world_now_us(cluster->world) + LOOK_US);
+    counted_look(counted);
+    world_at(counted->cluster->world, event, world_now_us(counted->cluster->world) + LOOK_US);
 }
 
 /* -- what the disk holds -- */
@@ -108,6 +151,7 @@ void counted_died(struct counted *counted, struct node *node)
     int broker = node->id - BROKER_BASE;
     if (node->role != ROLE_BROKER)
         return;
+    counted_look(counted); /* the other brokers */
     for (int t = 0; t < counted->cluster->options.topics; t++)
         for (int p = 0; p < counted->cluster->options.partitions; p++)
             if (counted->ends[broker][t][p] > 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What leaders have counted on, against what the disks hold. A high watermark that has passed an offset says
  * that every in-sync replica holds it for good. So whenever a broker dies, however, its disk is read as its
- * next life will find it, and what is there is written down beside what leaders had counted on by then. */
+ * next life will find it, and what is there is written down beside what leaders had counted on by then.
+ * While it lives, its log must not end below that either. */
 #ifndef SLUICE_SIM_COUNTED_H
 #define SLUICE_SIM_COUNTED_H
 
@@ -10,14 +11,19 @@
 struct counted {
     struct cluster *cluster;
     struct world_event tick;
-    /* by broker, topic, partition: the highest high watermark of a leader that had the broker in its in-sync
-     * set. It never goes back: what is committed is never cut. */
+    /* By broker, topic, partition. ends: the highest high watermark of a leader that had the broker in its
+     * in-sync set; it never goes back, for what is committed is never cut. open: where the replica's log ends
+     * at this look; -1: it is not open. */
     int64_t ends[CLUSTER_BROKERS_MAX][CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
+    int64_t open[CLUSTER_BROKERS_MAX][CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
 };
 
 /* Looks at leaders from time to time, from now on; never changes anything. NULL when memory is out. */
 struct counted *counted_new(struct cluster *cluster);
 void counted_free(struct counted *counted); /* NULL is fine */
+
+/* Looks now: something is about to die. */
+void counted_look(struct counted *counted);
 
 /* A node has died: a broker's logs are read and written down. */
 void counted_died(struct counted *counted, struct node *node);
