@@ -287,6 +287,8 @@ static enum err open_existing(struct plog *log, const struct plog_setup *setup, 
     err = plog_trim(log);
     if (err == OK)
         err = plog_snapshots_drop(log, log->end);
+    if (MUTANT(PRODUCERS_LOST_AT_RESTART))
+        return err;
     return err ? err : plog_producers_load(log);
 }
 

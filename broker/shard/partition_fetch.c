@@ -48,8 +48,11 @@ static void read_data(struct partition *p, const struct partition_read *request,
                       struct partition_read_result *ret)
 {
     struct plog_piece piece;
-    enum err err = plog_read(p->log, request->fetch_offset, MAX(bound_of(p, request), request->fetch_offset),
-                             request->max_bytes, request->at_least_one, &piece);
+    int64_t offset = request->fetch_offset;
+    if (MUTANT(READ_SKIPS) && request->replica_id < 0 && offset < p->core.high_watermark)
+        offset++;
+    enum err err = plog_read(p->log, offset, MAX(bound_of(p, request), offset), request->max_bytes,
+                             request->at_least_one, &piece);
     if (err) {
         ret->error = read_error(p, err);
         return;

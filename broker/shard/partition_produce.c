@@ -90,6 +90,8 @@ static int16_t admit(struct partition *p, const struct partition_append *request
     if (request->acks < -1 || request->acks > 1)
         return KAFKA_INVALID_REQUIRED_ACKS;
     int16_t error = partition_check_leader(p, request->current_leader_epoch);
+    if (MUTANT(FOLLOWER_TAKES_WRITES) && p->core.role == REPLICA_FOLLOWER)
+        return KAFKA_NONE;
     if (error != KAFKA_NONE)
         return error;
     if (request->acks == -1 && replica_isr_count(&p->core) < replica_min_isr(&p->core))

@@ -11,6 +11,7 @@
 #define MUTANT_LOSS                                                                                          \
     "lost-write,unseen,vanished-read,inconsistent-offsets,divergence,not-durable,isr-too-early"
 #define MUTANT_DIRTY  "vanished-read,inconsistent-offsets,aborted-read"
+#define MUTANT_SKIP   "poll-skip,int-poll-skip,lost-write"
 #define MUTANT_TWICE  "duplicate,nonmonotonic-send"
 #define MUTANT_QUORUM "two-term-leaders,image-divergence,two-leaders"
 
@@ -35,6 +36,10 @@
       "a produce request that timed out is answered as a success")                                           \
     X(SERVE_PAST_HIGH_WATERMARK, "serve-past-high-watermark", MUTANT_DIRTY,                                  \
       "consumers read up to the log's end")                                                                  \
+    X(READ_SKIPS, "read-skips", MUTANT_SKIP,                                                                 \
+      "consumers are given what follows the offset that they asked for")                                     \
+    X(FOLLOWER_TAKES_WRITES, "follower-takes-writes", MUTANT_LOSS,                                           \
+      "a follower appends what producers send it")                                                           \
     X(NO_EPOCH_STAMP, "no-epoch-stamp", MUTANT_LOSS, "a leader stamps its batches with epoch 0")             \
     X(POSITION_AS_DURABLE, "position-as-durable", MUTANT_LOSS,                                               \
       "a leader takes a follower's position for its durable offset")                                         \
@@ -55,6 +60,8 @@
     X(DUPLICATES_APPENDED, "duplicates-appended", MUTANT_TWICE, "a duplicate batch is appended again")       \
     X(FORGET_DUPLICATES, "forget-duplicates", MUTANT_TWICE, "a new leader starts without producer state")    \
     X(SEQUENCE_GAPS, "sequence-gaps", MUTANT_TWICE, "a batch out of its producer's order is appended")       \
+    X(PRODUCERS_LOST_AT_RESTART, "producers-lost-at-restart", MUTANT_TWICE,                                  \
+      "a restarted broker starts without producer state")                                                    \
     X(STALE_DUPLICATES, "stale-duplicates", MUTANT_LOSS,                                                     \
       "producer state stays as it was when the log is cut")                                                  \
     X(PRODUCER_IDS_TWICE, "producer-ids-twice", MUTANT_LOSS,                                                 \
@@ -63,6 +70,7 @@
       "any live replica leads when no complete one lives")                                                   \
     X(EVERYBODY_ELIGIBLE, "everybody-eligible", MUTANT_LOSS,                                                 \
       "all replicas count as eligible leaders (KIP-966)")                                                    \
+    X(LEADER_EPOCH_STAYS, "leader-epoch-stays", MUTANT_QUORUM, "a new leader gets the epoch of the old one") \
     X(ALTER_ANY_EPOCH, "alter-any-epoch", MUTANT_LOSS,                                                       \
       "AlterPartition is accepted with any epochs, from any replica")                                        \
     X(FORGET_VOTE, "forget-vote", MUTANT_QUORUM, "the vote is not written down")                             \

@@ -220,6 +220,6 @@ bool partition_change_make(const struct image *brokers, struct uuid topic_id,
         return false;
     ASSERT(before->partition_epoch < INT32_MAX && before->leader_epoch <= before->partition_epoch);
     ret->record.partition_epoch++;
-    ret->record.leader_epoch += ret->record.leader != before->leader;
+    ret->record.leader_epoch += ret->record.leader != before->leader && !MUTANT(LEADER_EPOCH_STAYS);
     return true;
 }

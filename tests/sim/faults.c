@@ -164,6 +164,21 @@ static void inject_power_all(struct faults *faults)
     bite(faults, FAULT_POWER_ALL);
 }
 
+/* Most brokers at once: in-sync sets shrink to nothing, and who comes back first may not know all. */
+static void inject_kill_brokers(struct faults *faults)
+{
+    bool bit = false;
+    for (int i = 0; i < faults->cluster->options.brokers; i++) {
+        struct node *node = cluster_node(faults->cluster, ROLE_BROKER, i);
+        if (below(faults, 4) == 0 || !process_alive(node->process))
+            continue;
+        node_kill(node, DEATH_KILL, down_us(faults));
+        bit = true;
+    }
+    if (bit)
+        bite(faults, FAULT_KILL_BROKERS);
+}
+
 static void inject_die_at(struct faults *faults, enum fault_kind kind, enum role role)
 {
     struct node *node = any_of(faults, role);
@@ -333,6 +348,7 @@ static void inject(struct faults *faults, enum fault_kind kind)
 {
     switch (kind) {
     case FAULT_KILL_BROKER: kill_one(faults, kind, any_of(faults, ROLE_BROKER), DEATH_KILL); break;
+    case FAULT_KILL_BROKERS: inject_kill_brokers(faults); break;
     case FAULT_KILL_CONTROLLER: kill_one(faults, kind, any_of(faults, ROLE_CONTROLLER), DEATH_KILL); break;
     case FAULT_KILL_CLIENT:
         kill_one(faults, kind, any_of(faults, below(faults, 2) == 0 ? ROLE_PRODUCER : ROLE_CONSUMER),

@@ -9,6 +9,7 @@
 /* X(NAME, "name"). Each is a way to hurt a running cluster that the contract promises to survive. */
 #define FAULT_TABLE(X)                                                                                       \
     X(KILL_BROKER, "kill-broker")                                                                            \
+    X(KILL_BROKERS, "kill-brokers")                                                                          \
     X(KILL_CONTROLLER, "kill-controller")                                                                    \
     X(KILL_CLIENT, "kill-client")                                                                            \
     X(POWER_BROKER, "power-broker")                                                                          \
