@@ -172,13 +172,14 @@ static int run(struct process *process)
         return EXIT_FAILURE;
     }
     metrics_add_process(process->metrics);
-    if (!start_broker(process)) {
-        process->status = EXIT_FAILURE;
-    } else {
-        env_uv_main_on_signal(process->env, SIGTERM, on_signal, process);
-        env_uv_main_on_signal(process->env, SIGINT, on_signal, process);
+    /* Before the data directory is taken: from then on every end is an orderly one. The loop delivers them.
+     */
+    env_uv_main_on_signal(process->env, SIGTERM, on_signal, process);
+    env_uv_main_on_signal(process->env, SIGINT, on_signal, process);
+    if (start_broker(process))
         env_uv_main_run(process->env);
-    }
+    else
+        process->status = EXIT_FAILURE;
     env_uv_main_free(process->env);
     metrics_free(process->metrics);
     if (process->broker)

@@ -308,13 +308,14 @@ static bool open_process(struct process *process)
 
 static void run(struct process *process)
 {
-    if (!start(process)) {
-        process->status = EXIT_FAILURE;
-        return;
-    }
+    /* Before the data directory is taken: from then on every end is an orderly one. The loop delivers them.
+     */
     env_uv_main_on_signal(process->env, SIGTERM, on_signal, process);
     env_uv_main_on_signal(process->env, SIGINT, on_signal, process);
-    env_uv_main_run(process->env);
+    if (start(process))
+        env_uv_main_run(process->env);
+    else
+        process->status = EXIT_FAILURE;
 }
 
 static void close_process(struct process *process)
