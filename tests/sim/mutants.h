@@ -15,8 +15,8 @@ bool mutant_choose(const char *name);
 void mutants_list(FILE *out);
 
 /* Runs each mutant (the chosen one, if any) over the seeds of options until the judge calls one of the names
- * that the table gives it: assertions, time-outs and an unhealthy end do not count. A line for each, then a
- * summary. True: all were found. */
+ * that the table gives it (and does not without the mutant): assertions, time-outs and an unhealthy end do
+ * not count. A line for each, then a summary. True: all were found. */
 bool mutants_hunt(const struct range_options *options, FILE *out);
 
 #endif
