@@ -9,6 +9,7 @@
 
 #include "broker/log/partition_meta.h"
 #include "common/base/assert.h"
+#include "common/base/mutant.h"
 #include "common/log/atomic_file.h"
 #include "common/log/log_path.h"
 
@@ -217,6 +218,8 @@ enum err data_dir_open(struct env *env, const char *path, int32_t node_id, struc
 
 bool data_dir_clean_start(const struct data_dir *dir)
 {
+    if (MUTANT(CLEAN_START_ALWAYS))
+        return true;
     return !dir->report.damaged && (dir->report.clean_stop || dir->report.same_boot);
 }
 

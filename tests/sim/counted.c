@@ -40,11 +40,16 @@ static void note_open(void *ctx, struct partition *partition)
 }
 
 /* Those that do hold it are not written down: they are all, all the time. */
-static void note_member(struct counted *counted, int32_t broker_id, int topic, const struct partition *leader)
+static void note_member(struct counted *counted, int32_t broker_id, int topic, const struct partition *leader,
+                        bool in_sync)
 {
     int broker = broker_id - BROKER_BASE;
     int64_t end = leader->core.high_watermark;
     if (broker < 0 || broker >= CLUSTER_BROKERS_MAX)
+        return;
+    bool *lost = &counted->lost[broker][topic][leader->index];
+    *lost = *lost && in_sync;
+    if (*lost || !in_sync)
         return;
     int64_t *known = &counted->ends[broker][topic][leader->index];
     int64_t held = counted->open[broker][topic][leader->index];
@@ -67,8 +72,7 @@ static void look_at_leader(void *ctx, struct partition *partition)
     if (core->role != REPLICA_LEADER || topic < 0)
         return;
     for (int32_t i = 0; i < core->members_count; i++)
-        if (core->isr & replica_bit(i))
-            note_member(look->counted, core->members[i].broker_id, topic, partition);
+        note_member(look->counted, core->members[i].broker_id, topic, partition, core->isr & replica_bit(i));
 }
 
 static void each_replica(struct counted *counted, void (*each)(void *ctx, struct partition *partition))
@@ -158,6 +162,26 @@ void counted_died(struct counted *counted, struct node *node)
                 record_held(counted, node, t, p, counted->ends[broker][t][p]);
 }
 
+void counted_lost(struct counted *counted, const struct node *node)
+{
+    int broker = node->id - BROKER_BASE;
+    for (int t = 0; t < CLUSTER_TOPICS_MAX; t++) {
+        for (int p = 0; p < CLUSTER_PARTITIONS_MAX; p++) {
+            counted->lost[broker][t][p] = counted->ends[broker][t][p] >= 0;
+            counted->ends[broker][t][p] = -1;
+        }
+    }
+}
+
+bool counted_any_lost(const struct counted *counted)
+{
+    const bool *lost = &counted->lost[0][0][0];
+    for (size_t i = 0; i < sizeof(counted->lost); i++)
+        if (lost[i])
+            return true;
+    return false;
+}
+
 /* -- life -- */
 
 struct counted *counted_new(struct cluster *cluster)
@@ -166,6 +190,7 @@ struct counted *counted_new(struct cluster *cluster)
     if (counted == NULL)
         return NULL;
     counted->cluster = cluster;
+    memset(counted->ends, 0xff, sizeof(counted->ends)); /* -1 */
     counted->tick.fn = on_tick;
     world_at(cluster->world, &counted->tick, world_now_us(cluster->world) + LOOK_US);
     return counted;

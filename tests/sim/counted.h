@@ -12,9 +12,10 @@ struct counted {
     struct cluster *cluster;
     struct world_event tick;
     /* By broker, topic, partition. ends: the highest high watermark of a leader that had the broker in its
-     * in-sync set; it never goes back, for what is committed is never cut. open: where the replica's log ends
-     * at this look; -1: it is not open. */
+     * in-sync set (-1: there was none); it never goes back, for what is committed is never cut. open: where
+     * the replica's log ends at this look; -1: it is not open. */
     int64_t ends[CLUSTER_BROKERS_MAX][CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
+    bool lost[CLUSTER_BROKERS_MAX][CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; /* see counted_lost() */
     int64_t open[CLUSTER_BROKERS_MAX][CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
 };
 
@@ -27,5 +28,9 @@ void counted_look(struct counted *counted);
 
 /* A node has died: a broker's logs are read and written down. */
 void counted_died(struct counted *counted, struct node *node);
+
+/* The broker's disk is gone: it owes nothing until a leader has had it out of its in-sync set. */
+void counted_lost(struct counted *counted, const struct node *node);
+bool counted_any_lost(const struct counted *counted); /* such a broker is still in some in-sync set */
 
 #endif

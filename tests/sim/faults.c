@@ -2,6 +2,8 @@
 #include "tests/sim/faults.h"
 
 #include "common/base/assert.h"
+#include "tests/sim/counted.h"
+#include "tests/sim/observe.h"
 
 #define SECOND_US 1000000u
 
@@ -162,6 +164,23 @@ static void inject_power_all(struct faults *faults)
             node_kill(node, DEATH_POWER, back_us + below(faults, SECOND_US));
     }
     bite(faults, FAULT_POWER_ALL);
+}
+
+/* A new disk for a broker. Only while every replica is in sync, so that no second copy is missing: what two
+ * losses at once destroy, three replicas do not promise to keep. */
+static void inject_replace_disk(struct faults *faults)
+{
+    struct node *node = any_of(faults, ROLE_BROKER);
+    if (!process_alive(node->process) || !cluster_is_in_sync(faults->cluster) ||
+        counted_any_lost(faults->cluster->counted))
+        return;
+    for (int i = 0; i < FAULTS_ACTIVE_MAX; i++)
+        if (faults->active[i].used && faults->active[i].a == node)
+            return; /* a fault of the old disk stands */
+    node_kill(node, DEATH_POWER, down_us(faults));
+    disk_replace(node->process);
+    counted_lost(faults->cluster->counted, node);
+    bite(faults, FAULT_REPLACE_DISK);
 }
 
 /* Most brokers at once: in-sync sets shrink to nothing, and who comes back first may not know all. */
@@ -355,6 +374,7 @@ static void inject(struct faults *faults, enum fault_kind kind)
                  DEATH_KILL);
         break;
     case FAULT_POWER_BROKER: kill_one(faults, kind, any_of(faults, ROLE_BROKER), DEATH_POWER); break;
+    case FAULT_REPLACE_DISK: inject_replace_disk(faults); break;
     case FAULT_POWER_CONTROLLER: kill_one(faults, kind, any_of(faults, ROLE_CONTROLLER), DEATH_POWER); break;
     case FAULT_POWER_ALL: inject_power_all(faults); break;
     case FAULT_DIE_AT_BROKER: inject_die_at(faults, kind, ROLE_BROKER); break;

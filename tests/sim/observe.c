@@ -286,6 +286,14 @@ bool cluster_is_whole(struct cluster *cluster, char *why, size_t size)
     return parts_are_whole(cluster, image, why, size);
 }
 
+bool cluster_is_in_sync(struct cluster *cluster)
+{
+    struct node *node;
+    char why[CLUSTER_TEXT_MAX];
+    const struct image *image = newest_image(cluster, &node);
+    return image != NULL && parts_are_whole(cluster, image, why, sizeof(why));
+}
+
 uint64_t cluster_replicas(struct cluster *cluster, int topic, int partition)
 {
     struct node *node;

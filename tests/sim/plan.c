@@ -5,6 +5,7 @@
 
 #include "common/base/assert.h"
 
+#define FOCUS_ONE_IN 4
 #define QUIET_ONE_IN 20 /* seeds without any fault: a healthy cluster must be right, too */
 
 static const char *const names[FAULT_COUNT] = {
@@ -71,6 +72,14 @@ static void plan_world(struct plan *plan, struct prng *prng)
     o->bad_luck = prng_below(prng, 4) != 0;
 }
 
+/* A few kinds and nothing else: what needs the same fault again and again drowns in a broad mixture. */
+static void plan_focus(struct plan *plan, struct prng *prng)
+{
+    uint64_t kinds = 1ull << prng_below(prng, FAULT_COUNT) | 1ull << prng_below(prng, FAULT_COUNT);
+    for (int kind = 0; kind < FAULT_COUNT; kind++)
+        plan->weights[kind] = kinds & 1ull << kind ? 10 : 0;
+}
+
 static void plan_faults(struct plan *plan, struct prng *prng)
 {
     static const uint64_t intervals[] = {300000, 1000000, 2000000, 4000000};
@@ -81,6 +90,9 @@ static void plan_faults(struct plan *plan, struct prng *prng)
     for (int kind = 0; kind < FAULT_COUNT; kind++)
         plan->weights[kind] = prng_below(prng, 3) == 0 ? (uint32_t)between(prng, 1, 10) : 0;
     plan->weights[prng_below(prng, FAULT_COUNT)] += 5;
+    if (prng_below(prng, FOCUS_ONE_IN) == 0)
+        plan_focus(plan, prng);
+    plan->weights[FAULT_REPLACE_DISK] = 0; /* for --faults only: the last known leader may come back empty */
     plan->weights[FAULT_KILL_BROKER] += 1; /* never only pinpricks */
     plan->weights[FAULT_POWER_ALL] = MIN(plan->weights[FAULT_POWER_ALL], 1u);
 }

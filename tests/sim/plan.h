@@ -13,6 +13,7 @@
     X(KILL_CONTROLLER, "kill-controller")                                                                    \
     X(KILL_CLIENT, "kill-client")                                                                            \
     X(POWER_BROKER, "power-broker")                                                                          \
+    X(REPLACE_DISK, "replace-disk")                                                                          \
     X(POWER_CONTROLLER, "power-controller")                                                                  \
     X(POWER_ALL, "power-all")                                                                                \
     X(DIE_AT_BROKER, "die-at-change-broker")                                                                 \
