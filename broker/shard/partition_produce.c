@@ -24,8 +24,7 @@ void partition_wait_cancel(struct partition_wait *wait)
 
 static void timed_out(struct env_timer *timer)
 {
-    finish(CONTAINER_OF(timer, struct partition_wait, timer),
-           MUTANT(TIME_OUT_AS_SUCCESS) ? KAFKA_NONE : KAFKA_REQUEST_TIMED_OUT);
+    finish(CONTAINER_OF(timer, struct partition_wait, timer), KAFKA_REQUEST_TIMED_OUT);
 }
 
 static struct partition_wait *first_of(struct list *waits)

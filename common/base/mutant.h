@@ -32,8 +32,6 @@
     X(ALL_AS_ONE, "all-as-one", MUTANT_LOSS, "acks=all is answered once the leader has synced, like acks=1") \
     X(ACK_WHEN_DEPOSED, "ack-when-deposed", MUTANT_LOSS,                                                     \
       "producers that wait are told of success when leadership goes")                                        \
-    X(TIME_OUT_AS_SUCCESS, "time-out-as-success", MUTANT_LOSS,                                               \
-      "a produce request that timed out is answered as a success")                                           \
     X(SERVE_PAST_HIGH_WATERMARK, "serve-past-high-watermark", MUTANT_DIRTY,                                  \
       "consumers read up to the log's end")                                                                  \
     X(READ_SKIPS, "read-skips", MUTANT_SKIP,                                                                 \
