@@ -178,33 +178,32 @@ static void send_all(struct consensus *c, const struct raft_update *update)
         send_one(c, &update->messages.batch[i]);
 }
 
-/* Does what the step asks for, in the order of the contract. */
+/* Does what the step asks for, in the order of the contract. What it handed over is freed or passed on in any
+ * case. */
 static void obey(struct consensus *c, struct raft_update *update)
 {
+    void *memory = HAS(update, RAFT_UPDATE_ENTRIES) ? update->entries.batch[0].batch : NULL;
+    const char *what = "writing quorum-state";
+    enum err err = OK;
     if (MUTANT(SEND_BEFORE_VOTE) && HAS(update, RAFT_UPDATE_MESSAGES))
         send_all(c, update);
-    if (HAS(update, RAFT_UPDATE_CURRENT_TERM) || HAS(update, RAFT_UPDATE_VOTED_FOR)) {
-        enum err err = persist_vote(c);
-        if (err != OK) {
-            fail(c, err, "writing quorum-state");
-            return;
-        }
+    if (HAS(update, RAFT_UPDATE_CURRENT_TERM) || HAS(update, RAFT_UPDATE_VOTED_FOR))
+        err = persist_vote(c);
+    if (err == OK && memory != NULL) {
+        what = "writing the Raft log";
+        err = persist_entries(c, update->entries.index, update->entries.batch, update->entries.n);
     }
-    if (HAS(update, RAFT_UPDATE_ENTRIES)) {
-        void *memory = update->entries.batch[0].batch;
-        enum err err = persist_entries(c, update->entries.index, update->entries.batch, update->entries.n);
+    if (memory != NULL)
         raft_free(memory);
-        if (err != OK) {
-            fail(c, err, "writing the Raft log");
-            return;
-        }
+    if (err == OK && HAS(update, RAFT_UPDATE_SNAPSHOT)) {
+        what = "installing a snapshot";
+        err = install_snapshot(c, &update->snapshot.metadata);
     }
-    if (HAS(update, RAFT_UPDATE_SNAPSHOT)) {
-        enum err err = install_snapshot(c, &update->snapshot.metadata);
-        if (err != OK) {
-            fail(c, err, "installing a snapshot");
-            return;
-        }
+    if (err != OK) {
+        fail(c, err, what);
+        if (HAS(update, RAFT_UPDATE_SNAPSHOT))
+            raft_configuration_close(&update->snapshot.metadata.configuration);
+        return;
     }
     if (HAS(update, RAFT_UPDATE_MESSAGES))
         send_all(c, update);
@@ -859,6 +858,8 @@ void consensus_free(struct consensus *c)
     if (c == NULL)
         return;
     c->failed = true; /* callbacks that are still under way find it ended */
+    if (c->has_install)
+        raft_configuration_close(&c->install.configuration); /* it ended before Raft heard of the snapshot */
     env_timer_cancel(c->env, &c->timer);
     env_timer_cancel(c->env, &c->apply_timer);
     env_timer_cancel(c->env, &c->note_timer);
