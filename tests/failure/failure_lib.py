@@ -223,8 +223,20 @@ def recorded_pid(cluster, role, number):
 def kill_at_once(cluster, roles):
     """SIGKILL to every process of these roles, as close together as can be."""
     members = sorted({(role, number) for role, number, _ in cluster.ports() if role in roles})
-    for pid in [recorded_pid(cluster, role, number) for role, number in members]:
+    pids = [recorded_pid(cluster, role, number) for role, number in members]
+    for pid in pids:
         os.kill(pid, signal.SIGKILL)
+    for pid in pids:  # a dying process still holds the lock of its data directory
+        wait_for(f'the end of process {pid}', lambda pid=pid: is_gone(pid), 20)
+
+
+def is_gone(pid):
+    """Whether a process has ended, reaped or not."""
+    try:
+        with open(f'/proc/{pid}/stat', encoding='ascii', errors='replace') as stat:
+            return stat.read().rpartition(')')[2].split()[0] in 'ZX'
+    except FileNotFoundError:
+        return True
 
 
 def active_controller(cluster):
