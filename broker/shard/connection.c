@@ -212,7 +212,7 @@ static size_t frame_take(struct connection *c, const uint8_t *p, size_t len)
 
 static bool reading_allowed(const struct connection *c)
 {
-    return !c->closing && c->requests_count < CONNECTION_REQUESTS_MAX &&
+    return c->shard->serving && !c->closing && c->requests_count < CONNECTION_REQUESTS_MAX &&
            env_conn_queued(c->conn) <= OUTPUT_CAP_BYTES && list_empty(&c->admission_link);
 }
 
@@ -297,6 +297,12 @@ void connection_read_on(struct connection *c)
         c->paused = false;
         env_conn_resume(c->conn);
     }
+}
+
+void connection_serve_all(struct shard *shard)
+{
+    list_for_each_safe (it, tmp, &shard->connections)
+        connection_read_on(CONTAINER_OF(it, struct connection, link));
 }
 
 void connection_admit_waiting(struct shard *shard)

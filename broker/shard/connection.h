@@ -13,6 +13,8 @@
  *  C5 A frame that has begun must be complete within socket.request.timeout.ms; a peer that takes nothing for
  *     socket.stall.timeout.ms while output waits is closed, and so is one that asks nothing for
  *     connections.max.idle.ms.
+ *  C6 Nothing is read before the shard has metadata: from none, every topic would be unknown, and clients
+ * forget a topic that they are told is unknown.
  */
 #ifndef SLUICE_BROKER_SHARD_CONNECTION_H
 #define SLUICE_BROKER_SHARD_CONNECTION_H
@@ -67,6 +69,9 @@ void connection_flush(struct connection *c);
 
 /* Settles requests that wait for something to happen (request.hurry) with what there is. */
 void connection_hurry(struct connection *c);
+
+/* The shard has its first metadata: connections that came before are read now. */
+void connection_serve_all(struct shard *shard);
 
 /* Closes; why goes to the log (rate-limited) unless NULL. Requests in flight are told. */
 void connection_close(struct connection *c, const char *why);

@@ -81,6 +81,7 @@ struct shard {
     unsigned index;
     struct image *image;     /* the version that this shard answers from; never NULL after start */
     struct list image_waits; /* of struct image_wait */
+    bool serving;            /* metadata has come: requests are read */
     struct route_table routes;
     uint32_t failed_partitions; /* offline for a failed log */
     struct partition_host host;

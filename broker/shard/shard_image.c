@@ -5,6 +5,7 @@
 
 #include "broker/config.h"
 #include "broker/metadata/topic_settings.h"
+#include "broker/shard/connection.h"
 #include "broker/shard/control.h"
 #include "broker/shard/fetcher.h"
 #include "common/base/assert.h"
@@ -185,6 +186,10 @@ void shard_apply_image(struct shard *shard, struct image_step *step)
     wake_image_waits(shard, image_index(shard->image));
     control_shard_applied(shard->broker->control, shard->index, image_index(shard->image),
                           shard->failed_partitions);
+    if (!shard->serving) {
+        shard->serving = true;
+        connection_serve_all(shard);
+    }
 }
 
 void shard_wait_image(struct shard *shard, struct image_wait *wait)

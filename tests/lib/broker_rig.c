@@ -129,6 +129,7 @@ void rig_start(struct rig *rig, unsigned shard_count, const char *const *sets)
     for (unsigned i = 0; i < shard_count; i++) {
         rig->shared.shards[i] = &rig->shards[i];
         ck_assert_int_eq(shard_init(&rig->shards[i], &rig->shared, i, rig->env), OK);
+        rig->shards[i].serving = true;
     }
     ck_assert_ptr_nonnull(control_start(rig->env, &rig->shared, &options));
     ck_assert_int_eq(shard_listen(&rig->shards[0]), OK);

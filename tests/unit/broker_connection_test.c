@@ -522,6 +522,24 @@ START_TEST(connections_over_the_limit_are_closed)
 }
 END_TEST
 
+START_TEST(nothing_is_read_before_the_shard_has_metadata)
+{
+    struct rig_client *client;
+
+    start(NULL);
+    rig.shards[0].serving = false;
+    client = rig_connect(&rig);
+    send_versions(client, 1);
+    rig_settle(&rig);
+    ck_assert_uint_eq(rig.shards[0].counters.requests, 0);
+    rig_topic(&rig, "first", 1);
+    expect_versions(client, 1);
+    send_versions(client, 2);
+    expect_versions(client, 2);
+    rig_stop(&rig);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, frames_that_lie_about_their_size_close_the_connection);
@@ -545,6 +563,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, large_requests_leave_room_for_small_ones_which_pass_them);
     tcase_add_test(tcase, a_connection_may_break_while_it_waits_for_the_budget);
     tcase_add_test(tcase, connections_over_the_limit_are_closed);
+    tcase_add_test(tcase, nothing_is_read_before_the_shard_has_metadata);
 }
 
 SLUICE_TEST_MAIN("broker_connection", add)
