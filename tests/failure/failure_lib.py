@@ -16,7 +16,7 @@ for folder in ('cluster', 'checker'):
 from cluster_lib import BUILD, Cluster, Tap, wait_for  # noqa: E402,F401
 from history import History  # noqa: E402
 
-from confluent_kafka import Consumer, Producer, TopicPartition  # noqa: E402
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition  # noqa: E402
 
 PARTITIONS = 6
 TOPIC, PRODUCER, READER = 1, 1, 2  # the one topic of a history, and its processes
@@ -72,6 +72,7 @@ class Load(threading.Thread):
         self.gaps = Gaps()
         self.sent = 0
         self.ending = False
+        self.broken = None
         self.folder = tempfile.mkdtemp(prefix='sluice-history-')
         self.history = History(os.path.join(self.folder, 'producer'), PRODUCER)
 
@@ -106,12 +107,17 @@ class Load(threading.Thread):
                 break
             except BufferError:
                 self.producer.poll(0.01)
+            except KafkaException as error:  # as when a broker denies a topic that exists
+                self.broken = error
+                self.ending = True
+                return
         self.sent += 1
 
     def flows(self, seconds=30):
         """Waits until every partition has acknowledged something that was sent from now on."""
         mark = self.sent
-        wait_for('acknowledgments from every partition', lambda: min(self.newest) >= mark, seconds)
+        wait_for('acknowledgments from every partition', lambda: self.broken or min(self.newest) >= mark, seconds)
+        assert not self.broken, f'the producer gave up: {self.broken}'
 
     def end(self):
         """Stops and waits for the last answers."""
