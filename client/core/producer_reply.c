@@ -51,10 +51,16 @@ static void succeed(struct client *client, struct client_batch *batch, int64_t b
 }
 
 /* Behind a batch that is repeated, the gap closes by itself. At the head there is nothing to wait for: the
- * broker has lost what came before, and numbers start over. */
+ * broker has lost what came before, and numbers start over. But a leader that is none any more may say so
+ * too, of a batch that its successor has: what may have been written is asked again, never sent under new
+ * numbers. */
 static void out_of_sequence(struct client *client, struct client_batch *batch, int16_t kafka_error)
 {
-    batch->in_doubt = false;
+    if (batch->in_doubt) {
+        client_batch_retry(client, batch, client_failure_of(OK, kafka_error), true);
+        client_refresh(client);
+        return;
+    }
     batch->attempts++;
     batch->last = client_failure_of(OK, kafka_error);
     if (is_first(batch))

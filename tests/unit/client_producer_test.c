@@ -237,6 +237,56 @@ START_TEST(leadership_lost_after_the_append_leaves_the_outcome_open)
 }
 END_TEST
 
+struct stale {
+    int32_t produced;     /* requests since the script began */
+    int32_t window_count; /* what the real leader knows, while the stale one answers */
+};
+
+static int16_t first_is_written_and_denied(struct crig *rig, int32_t partition, const uint8_t *batch,
+                                           bool *append)
+{
+    const struct stale *stale = rig->ctx;
+    *append = true;
+    return stale->produced == 1 ? KAFKA_NOT_LEADER_OR_FOLLOWER : KAFKA_NONE;
+}
+
+/* The second request meets a leader that is none any more and does not know the producer's last batches. */
+static bool second_meets_a_stale_leader(struct crig *rig, int32_t node, int16_t key)
+{
+    struct stale *stale = rig->ctx;
+    if (key != KAFKA_API_PRODUCE)
+        return true;
+    stale->produced++;
+    if (stale->produced == 2) {
+        stale->window_count = rig->partitions[0].window_count;
+        rig->partitions[0].window_count = 0;
+    } else if (stale->produced == 3) {
+        rig->partitions[0].window_count = stale->window_count;
+    }
+    return true;
+}
+
+/* Found by simulation: the batch was sent again under new numbers, and was there twice. */
+START_TEST(out_of_order_from_a_stale_leader_does_not_renumber_what_may_be_written)
+{
+    struct crig *rig = crig_new(NULL, 1);
+    struct client_topic *topic = crig_topic(rig);
+    struct stale stale = {0};
+    produce_range(rig, topic, 0, 0, 10);
+    ck_assert(crig_until(rig, SECOND, crig_settled));
+    rig->ctx = &stale;
+    rig->on_produce = first_is_written_and_denied;
+    rig->on_request = second_meets_a_stale_leader;
+    produce_range(rig, topic, 0, 10, 11);
+    ck_assert(crig_until(rig, 10 * SECOND, crig_settled));
+    ck_assert_int_ge(stale.produced, 3);
+    ck_assert_int_eq(rig->delivered_count, 11);
+    ck_assert_int_eq(rig->partitions[0].producer_epoch, 0);
+    crig_check_log(rig, 11, true);
+    crig_free(rig);
+}
+END_TEST
+
 /* The broker forgot the producer, as after its state expired or a log was lost. */
 START_TEST(forgotten_sequence_starts_over_with_a_new_epoch)
 {
@@ -494,6 +544,7 @@ static void add(TCase *tcase)
     tcase_add_loop_test(tcase, batches_can_be_compressed, CODEC_NONE, CODEC_COUNT);
     tcase_add_test(tcase, key_hash_is_kafkas);
     tcase_add_test(tcase, leadership_lost_after_the_append_leaves_the_outcome_open);
+    tcase_add_test(tcase, out_of_order_from_a_stale_leader_does_not_renumber_what_may_be_written);
     tcase_add_test(tcase, same_key_goes_to_the_same_partition);
     tcase_add_test(tcase, records_without_key_fill_batches_and_visit_all_partitions);
     tcase_add_loop_test(tcase, any_mixture_of_trouble_keeps_each_record_once_and_in_order, 1, 40);
