@@ -8,12 +8,11 @@
 
 /* Names of the judge that count as finding a mutant. One bug shows in several ways: a record that is lost is
  * missing for one reader, replaced for another. */
-#define MUTANT_LOSS                                                                                          \
-    "lost-write,unseen,vanished-read,inconsistent-offsets,divergence,not-durable,isr-too-early"
-#define MUTANT_DIRTY  "vanished-read,inconsistent-offsets,aborted-read"
+#define MUTANT_LOSS   "lost-write,unseen,inconsistent-offsets,divergence,not-durable,isr-behind"
+#define MUTANT_DIRTY  "lost-write,unseen,inconsistent-offsets,G1a"
 #define MUTANT_SKIP   "poll-skip,int-poll-skip,lost-write"
 #define MUTANT_TWICE  "duplicate,nonmonotonic-send"
-#define MUTANT_QUORUM "two-term-leaders,image-divergence,two-leaders"
+#define MUTANT_QUORUM "two-leaders,image-divergence"
 
 /* X(ID, "name", violations, "what it does") */
 #define MUTANT_TABLE(X)                                                                                      \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the metadata may never say: two leaders in one epoch (or term), different images at one offset, a
- * stranger or a replica that is behind in the ISR. */
+ * stranger or a replica that is behind in the ISR, a replica that lost what was counted on. */
 #include "tests/checker/checker_int.h"
 
 struct said {
@@ -50,6 +50,8 @@ static void on_metadata(struct metadata *m, const struct checker_event *e)
         check_report(m->c, &CHECK_FOUND(ISR_FOREIGN, e, e));
     if (e->rec.what == HISTORY_JOINED && e->rec.offset < e->rec.arg)
         check_report(m->c, &CHECK_FOUND(ISR_BEHIND, e, e));
+    if (e->rec.what == HISTORY_HELD && e->rec.offset < e->rec.arg)
+        check_report(m->c, &CHECK_FOUND(NOT_DURABLE, e, e));
 }
 
 void check_metadata(struct checker *c)

@@ -150,6 +150,15 @@ static int compare_events(const void *a, const void *b)
     return compare_u64(x->position, y->position);
 }
 
+/* A single file is, and need not be sorted. */
+static bool in_order(const struct checker *c)
+{
+    for (size_t i = 1; i < c->event_count; i++)
+        if (compare_events(&c->events[i - 1], &c->events[i]) > 0)
+            return false;
+    return true;
+}
+
 typedef void (*check_step)(struct checker *c);
 
 static const check_step steps[] = {
@@ -163,7 +172,7 @@ enum err checker_run(struct checker *c)
     ASSERT(c->stats.records == 0);
     c->stats.records = c->event_count;
     c->stats.sources = c->source_count;
-    if (c->event_count)
+    if (!in_order(c))
         qsort(c->events, c->event_count, sizeof(*c->events), compare_events);
     for (size_t i = 0; i < ARRAY_LEN(steps) && !c->no_memory; i++)
         steps[i](c);

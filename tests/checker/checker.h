@@ -61,6 +61,8 @@
       "two nodes applied different entries at one index of the quorum's log")                                \
     X(ISR_FOREIGN, "isr-foreign", "-", "a broker that is no replica is in the ISR")                          \
     X(ISR_BEHIND, "isr-behind", "-", "a replica behind the high watermark joined the ISR")                   \
+    X(NOT_DURABLE, "not-durable", "-",                                                                       \
+      "after a crash a replica does not hold what the high watermark had counted on it for")                 \
     X(PHANTOM_READ, "phantom-read", "-", "a record was read that nobody ever wrote")                         \
     X(WRONG_KEY, "wrong-key", "-", "a record was read from another partition than it was written to")
 

@@ -189,9 +189,9 @@ void check_samples(struct checker *c);   /* regress, early-delete */
 void check_groups(struct checker *c);    /* lost-commit, double-owner */
 void check_registers(struct checker *c); /* not-linearizable */
 void check_replicas(struct checker *c);  /* divergence */
-void check_metadata(
-    struct checker *c); /* two-leaders, image-divergence, entry-divergence, isr-foreign, isr-behind */
-void check_health(struct checker *c); /* health, authz */
-void check_gaps(struct checker *c);   /* gap */
+void check_metadata(struct checker *c);  /* two-leaders, image-divergence, entry-divergence, isr-foreign,
+                                            isr-behind, not-durable */
+void check_health(struct checker *c);    /* health, authz */
+void check_gaps(struct checker *c);      /* gap */
 
 #endif

@@ -27,22 +27,31 @@
     X(INFO, "info")
 
 /* X(name, text, is a call). Calls have an invoke; the others are single OK records of something that was
- * seen. Fields beyond type, op, process, time and node: PRODUCE   key, value, call; OK: offset (-1 unknown),
- * epoch; txn if in one; arg = value it was made from, or 0 POLL      one OK record for each record that came,
- * in order, all with the invoke's call: key, value, offset, epoch (of its batch); an OK with offset -1 says
- * "asked for this key, nothing came". group and txn in a pipe SAMPLE    what = LATEST, HIGH_WATERMARK,
- * LAST_STABLE or LOG_START; OK: key, offset, epoch of the answering leader COMMIT    group, key, offset; txn
- * when committed in a transaction COMMITTED group, key; OK: offset (-1: none) TXN_BEGIN, TXN_COMMIT,
- * TXN_ABORT: txn, an id that is never used again ADMIN     what = SET, GET, CREATE or DELETE of the register
- * named by key; arg = value (0: absent) ASSIGN    key (or none: all keys of the process), offset it starts at
- * (-1 unknown), group and epoch = generation REVOKE    key (or none), group SEEK      key (or none), offset
- * (-1 unknown); also a reset after an out-of-range answer TRIM      key, offset: from now on retention or
- * DeleteRecords may remove what is below it METADATA  key; what = LEADER: epoch, node = leader; ISR: arg,
- * arg2 = bit sets of ISR and replicas; JOINED: node joined the ISR with log end `offset` while the high
- * watermark was arg REPLICA   key, node, call = round of comparison; what = BATCH: offset, epoch, arg = CRC;
- * HIGH_WATERMARK or LOG_START of that replica: offset (topic HISTORY_QUORUM, partition 0, epoch = term: the
- * leader of the controllers) IMAGE     metadata image of a node: offset, arg = hash FAULT     a fault began
- * or ended; arg is the writer's own number for it. Only shown. */
+ * seen. Fields beyond type, op, process, time and node:
+ * - PRODUCE: key, value; OK: offset (-1 unknown), epoch; txn if in one; arg = value it was made from, or 0
+ * - POLL: one OK record for each record that came, in order, all with the invoke's call: key, value, offset,
+ *   epoch (of its batch); an OK with offset -1 says "asked for this key, nothing came"; group and txn in a
+ *   pipe
+ * - SAMPLE: what = LATEST, HIGH_WATERMARK, LAST_STABLE or LOG_START; OK: key, offset, epoch of the answering
+ *   leader
+ * - COMMIT: group, key, offset; txn when committed in a transaction. COMMITTED: group, key; OK: offset (-1:
+ *   none)
+ * - TXN_BEGIN, TXN_COMMIT, TXN_ABORT: txn, an id that is never used again
+ * - ADMIN: what = SET, GET, CREATE or DELETE of the register named by key; arg = value (0: absent)
+ * - ASSIGN: key (or none: all keys of the process), offset it starts at (-1 unknown), group and epoch =
+ *   generation. REVOKE: key (or none), group
+ * - SEEK: key (or none), offset (-1 unknown); also a reset after an out-of-range answer
+ * - TRIM: key, offset: from now on retention or DeleteRecords may remove what is below it
+ * - METADATA: key; what = LEADER: epoch, node = leader (topic HISTORY_QUORUM, partition 0, epoch = term: the
+ *   leader of the controllers); ISR: arg, arg2 = bit sets of ISR and replicas; JOINED: node was in the ISR
+ *   with log end `offset` while the high watermark was arg; HELD: when the node died its disk held all up to
+ *   `offset`, and a leader had counted on it for arg
+ * - REPLICA: key, node, call = round of comparison; what = BATCH: offset, epoch, arg = CRC; HIGH_WATERMARK or
+ *   LOG_START of that replica: offset
+ * - IMAGE: metadata image of a node: offset, arg = hash. ENTRY: entry `offset` of the quorum's log as a node
+ *   applied it: epoch = term, arg = CRC
+ * - HEALTH: arg = how much there was of something, arg2 = how much may be
+ * - FAULT: a fault began or ended; arg is the writer's own number for it. Only shown. */
 #define HISTORY_OPS(X)                                                                                       \
     X(PRODUCE, "produce", true)                                                                              \
     X(POLL, "poll", true)                                                                                    \
@@ -77,6 +86,7 @@
     X(LEADER, "leader")                                                                                      \
     X(ISR, "isr")                                                                                            \
     X(JOINED, "joined")                                                                                      \
+    X(HELD, "held")                                                                                          \
     X(BATCH, "batch")
 
 /* X(name, bit, text). The defaults (no flag) are the strict ones. */

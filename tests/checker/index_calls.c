@@ -183,7 +183,7 @@ static const struct {
     [HISTORY_COMMITTED] = {.keyed = true, .grouped = true},
     [HISTORY_ADMIN] = {.keyed = true, .whats = BIT(SET) | BIT(GET) | BIT(CREATE) | BIT(DELETE)},
     [HISTORY_TRIM] = {.keyed = true},
-    [HISTORY_METADATA] = {.keyed = true, .whats = BIT(LEADER) | BIT(ISR) | BIT(JOINED)},
+    [HISTORY_METADATA] = {.keyed = true, .whats = BIT(LEADER) | BIT(ISR) | BIT(JOINED) | BIT(HELD)},
     [HISTORY_REPLICA] = {.keyed = true, .whats = BIT(BATCH) | BIT(HIGH_WATERMARK) | BIT(LOG_START)},
 #undef BIT
 };

@@ -68,8 +68,11 @@ void client_node_close(struct client_node *client)
     client_driver_close(client->driver, on_closed, client->node);
 }
 
-void client_node_record(struct client_node *client, struct history_record record)
+struct history_record client_node_note(const struct client_node *client, enum history_type type,
+                                       enum history_op op, int topic, int32_t partition)
 {
-    record.process = client->process;
-    cluster_record(client->node->cluster, record);
+    struct history_record record = history_record(type, op, client->process, 0);
+    record.topic = cluster_topic(topic);
+    record.partition = partition;
+    return record;
 }

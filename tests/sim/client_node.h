@@ -26,7 +26,8 @@ int client_node_topic(struct client_node *client, const struct client_topic *top
 /* Closes the driver; node_stopped() follows. */
 void client_node_close(struct client_node *client);
 
-/* Adds a record of this client. */
-void client_node_record(struct client_node *client, struct history_record record);
+/* A record of this client about a partition, for cluster_record(). */
+struct history_record client_node_note(const struct client_node *client, enum history_type type,
+                                       enum history_op op, int topic, int32_t partition);
 
 #endif

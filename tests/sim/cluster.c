@@ -9,7 +9,6 @@
 #include "common/base/assert.h"
 #include "common/obs/log.h"
 #include "tests/sim/counted.h"
-#include "tests/sim/world/sim_heap.h"
 
 #define RESTART_US     100000 /* of a process that ended by itself */
 #define RESTART_MAX_US 3000000
@@ -61,8 +60,7 @@ static void note_assertion(struct node *node, const char *why)
         snprintf(cluster->first_assertion, sizeof(cluster->first_assertion), "%s: %s",
                  process_name(node->process), why);
     if (!cluster->options.report_only)
-        cluster_record(cluster, (struct history_record){
-                                    .type = HIST_OK, .op = HIST_HEALTH, .value = 1, .node = node->id});
+        cluster_unhealthy(cluster, node, 1, 0);
 }
 
 static void on_death(void *ctx, struct process *process, const char *why)
@@ -120,8 +118,7 @@ static void on_ending(struct world_event *event)
     cluster->graceful_stops++;
     size_t left = process_end(node->process); /* on_death() plans the restart */
     cluster->stop_leaks += left > 0;
-    cluster_record(
-        cluster, (struct history_record){.type = HIST_OK, .op = HIST_LEAK, .value = left, .node = node->id});
+    cluster_unhealthy(cluster, node, (int64_t)left, 0); /* blocks of memory */
 }
 
 void node_stopped(struct node *node)
@@ -164,7 +161,7 @@ void node_failed(struct node *node, const char *why)
 void cluster_init(struct cluster *cluster, struct world *world, const struct cluster_options *options)
 {
     *cluster = (struct cluster){.world = world, .options = *options, .next_client = 1};
-    history_init(&cluster->history);
+    chronicle_init(&cluster->chronicle, options->seed);
     cluster->counted = counted_new(cluster);
     ASSERT(cluster->counted != NULL);
     for (int i = 1; i <= options->controllers; i++)
@@ -184,7 +181,7 @@ void cluster_free(struct cluster *cluster)
         world_cancel(cluster->world, &cluster->nodes[i].ending);
     }
     counted_free(cluster->counted);
-    history_free(&cluster->history);
+    chronicle_free(&cluster->chronicle);
 }
 
 struct node *cluster_add(struct cluster *cluster, enum role role, int id)
@@ -239,10 +236,32 @@ char *cluster_controllers_text(const struct cluster *cluster, bool with_ids, cha
 
 void cluster_record(struct cluster *cluster, struct history_record record)
 {
-    int slot = sim_heap_enter(SIM_HEAP_HOST);
-    record.time_us = world_now_us(cluster->world);
-    history_add(&cluster->history, &record);
-    sim_heap_enter(slot);
+    record.time_us = (int64_t)world_now_us(cluster->world);
+    if (record.op == HISTORY_PRODUCE && record.type != HISTORY_INVOKE)
+        cluster->sends_ended++;
+    cluster->sends_acked += record.op == HISTORY_PRODUCE && record.type == HISTORY_OK;
+    cluster->records_polled += record.op == HISTORY_POLL && record.type == HISTORY_OK && record.value != 0;
+    chronicle_add(&cluster->chronicle, &record);
+}
+
+struct history_record cluster_note(enum history_op op, int node, int topic, int partition)
+{
+    struct history_record record = history_record(HISTORY_OK, op, CLUSTER_OBSERVERS + (uint32_t)node, 0);
+    if (node > 0)
+        record.node = node;
+    if (topic >= 0) {
+        record.topic = cluster_topic(topic);
+        record.partition = partition;
+    }
+    return record;
+}
+
+void cluster_unhealthy(struct cluster *cluster, const struct node *node, int64_t is, int64_t limit)
+{
+    struct history_record record = cluster_note(HISTORY_HEALTH, node != NULL ? node->id : 0, -1, 0);
+    record.arg = is;
+    record.arg2 = limit;
+    cluster_record(cluster, record);
 }
 
 static const struct {

@@ -7,7 +7,7 @@
 #define SLUICE_SIM_CLUSTER_H
 
 #include "common/base/map.h"
-#include "tests/sim/judge/history.h"
+#include "tests/sim/chronicle.h"
 #include "tests/sim/world/world.h"
 
 #define CLUSTER_CONTROLLERS_MAX 5
@@ -17,6 +17,8 @@
 #define CLUSTER_TOPICS_MAX      8
 #define CLUSTER_PARTITIONS_MAX  16
 #define CLUSTER_TEXT_MAX        512
+#define CLUSTER_OBSERVERS                                                                                    \
+    1000000u /* processes of the history from here on look from outside, one for each node */
 
 enum role { ROLE_CONTROLLER, ROLE_BROKER, ROLE_PRODUCER, ROLE_CONSUMER, ROLE_READER, ROLE_COUNT };
 
@@ -47,6 +49,7 @@ enum reach {
 };
 
 struct cluster_options {
+    uint64_t seed; /* named in the history */
     int controllers, brokers, shards;
     int topics, partitions, replicas, min_isr;
     int producers, consumers;
@@ -97,7 +100,8 @@ struct cluster {
     struct cluster_options options;
     struct node nodes[CLUSTER_NODES_MAX];
     int node_count;
-    struct history history;
+    struct chronicle chronicle;
+    uint64_t sends_acked, sends_ended, records_polled; /* for weighing a run */
     struct counted *counted;
     uint32_t next_client; /* process number of the next client's life */
     char first_assertion[CLUSTER_TEXT_MAX];
@@ -131,8 +135,13 @@ void node_stop(struct node *node, uint64_t down_us);
 void node_stopped(struct node *node);
 /* It cannot go on: the process ends here and now. Does not return. */
 void node_failed(struct node *node, const char *why);
-/* Adds a record, whoever runs. time, and nothing else, is filled in. */
+/* What an observer of a node sees (0: of the cluster as a whole), about a partition (topic -1: about none);
+ * the rest is unknown. */
+struct history_record cluster_note(enum history_op op, int node, int topic, int partition);
+/* Adds a record, whoever runs. Its time, and nothing else, is filled in. */
 void cluster_record(struct cluster *cluster, struct history_record record);
+/* Something that never may happen: there were `is` of it, and `limit` may be. */
+void cluster_unhealthy(struct cluster *cluster, const struct node *node, int64_t is, int64_t limit);
 /* Sink of the loggers: error lines are counted, all go to the trace. */
 void node_log(void *ctx, const char *line, size_t len);
 int64_t node_wall_ms(void *ctx);
@@ -140,10 +149,10 @@ int64_t node_wall_ms(void *ctx);
 /* "c1:9100,c2:9100,..." or with ids ("1@c1:9100,..."); brokers' addresses for clients. */
 char *cluster_controllers_text(const struct cluster *cluster, bool with_ids, char *out, size_t size);
 
-/* Topic number t is "t<number>"; a key of the history is topic * 1000 + partition + 1. */
-static inline uint32_t cluster_key(int topic, int partition)
+/* Topic t is called "t<number>"; the history numbers topics from 1. */
+static inline uint32_t cluster_topic(int topic)
 {
-    return (uint32_t)(topic * 1000 + partition + 1);
+    return (uint32_t)(topic + 1);
 }
 
 /* The name of a reach entry, lower case with dashes. */

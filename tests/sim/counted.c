@@ -54,14 +54,14 @@ static void note_member(struct counted *counted, int32_t broker_id, int topic, c
     int64_t *known = &counted->ends[broker][topic][leader->index];
     int64_t held = counted->open[broker][topic][leader->index];
     *known = MAX(*known, end);
-    if (held >= 0 && held < end)
-        cluster_record(counted->cluster, (struct history_record){.type = HIST_OK,
-                                                                 .op = HIST_ISR_ADD,
-                                                                 .key = cluster_key(topic, leader->index),
-                                                                 .epoch = leader->core.leader_epoch,
-                                                                 .node = broker_id,
-                                                                 .offset = held,
-                                                                 .value = (uint64_t)end});
+    if (held < 0 || held >= end)
+        return;
+    struct history_record record = cluster_note(HISTORY_METADATA, broker_id, topic, leader->index);
+    record.what = HISTORY_JOINED;
+    record.epoch = leader->core.leader_epoch;
+    record.offset = held;
+    record.arg = end;
+    cluster_record(counted->cluster, record);
 }
 
 static void look_at_leader(void *ctx, struct partition *partition)
@@ -142,12 +142,11 @@ static void record_held(struct counted *counted, struct node *node, int topic, i
     struct held held = {.node = node, .end = -1};
     snprintf(dir, sizeof(dir), "/data/t%d-%d", topic, partition);
     disk_walk(node->process, dir, read_file, &held);
-    cluster_record(counted->cluster, (struct history_record){.type = HIST_OK,
-                                                             .op = HIST_HELD,
-                                                             .key = cluster_key(topic, partition),
-                                                             .node = node->id,
-                                                             .offset = MAX(held.end, 0),
-                                                             .value = (uint64_t)end});
+    struct history_record record = cluster_note(HISTORY_METADATA, node->id, topic, partition);
+    record.what = HISTORY_HELD;
+    record.offset = MAX(held.end, 0);
+    record.arg = end;
+    cluster_record(counted->cluster, record);
 }
 
 void counted_died(struct counted *counted, struct node *node)

@@ -6,7 +6,7 @@
 #include "common/base/assert.h"
 #include "common/base/mutant.h"
 
-STATIC_ASSERT(VIOLATION_COUNT <= 64, "names of violations are bits");
+STATIC_ASSERT(CHECKER_KIND_COUNT <= 64, "names of violations are bits");
 
 static const struct mutant_info {
     const char *name, *violations, *what;
@@ -47,10 +47,10 @@ static uint64_t violations_of(const char *list)
     while (*list != '\0') {
         size_t len = strcspn(list, ",");
         int i = 0;
-        while (i < VIOLATION_COUNT && (strlen(violation_name((enum violation)i)) != len ||
-                                       strncmp(violation_name((enum violation)i), list, len) != 0))
+        while (i < CHECKER_KIND_COUNT && (strlen(checker_kind_name((enum checker_kind)i)) != len ||
+                                          strncmp(checker_kind_name((enum checker_kind)i), list, len) != 0))
             i++;
-        ASSERT(i < VIOLATION_COUNT);
+        ASSERT(i < CHECKER_KIND_COUNT);
         bits |= 1ull << i;
         list += len + (list[len] == ',');
     }
@@ -59,9 +59,9 @@ static uint64_t violations_of(const char *list)
 
 static const char *found_as(const struct range_totals *totals, uint64_t wanted)
 {
-    for (int i = 0; i < VIOLATION_COUNT; i++)
+    for (int i = 0; i < CHECKER_KIND_COUNT; i++)
         if ((wanted & 1ull << i) && totals->violations[i] > 0)
-            return violation_name((enum violation)i);
+            return checker_kind_name((enum checker_kind)i);
     return "not found";
 }
 

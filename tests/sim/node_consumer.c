@@ -16,11 +16,30 @@ struct consumer {
     struct env_timer timer;
     bool assigned[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
     bool at_end[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
+    uint32_t call[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; /* of the poll that waits */
 };
 
 static bool is_final(const struct consumer *consumer)
 {
     return consumer->client.node->role == ROLE_READER;
+}
+
+/* A client polls a partition from the moment of its last answer on. */
+static void begin_poll(struct consumer *consumer, int topic, int32_t partition)
+{
+    struct client_node *client = &consumer->client;
+    struct history_record record = client_node_note(client, HISTORY_INVOKE, HISTORY_POLL, topic, partition);
+    record.call = consumer->call[topic][partition] = client->next_op++;
+    cluster_record(client->node->cluster, record);
+}
+
+/* The position is another one from now on; -1: not known which. */
+static void record_move(struct consumer *consumer, enum history_op op, int topic, int32_t partition,
+                        int64_t offset)
+{
+    struct history_record record = client_node_note(&consumer->client, HISTORY_OK, op, topic, partition);
+    record.offset = offset;
+    cluster_record(consumer->client.node->cluster, record);
 }
 
 static void assign(struct consumer *consumer, int topic, int32_t partition)
@@ -30,8 +49,8 @@ static void assign(struct consumer *consumer, int topic, int32_t partition)
         client_consume(client_driver_client(client->driver), client_driver_now_us(client->driver),
                        client->topics[topic], partition, (struct client_start){.from = CLIENT_FROM_EARLIEST});
     consumer->assigned[topic][partition] = err == OK;
-    client_node_record(client, (struct history_record){
-                                   .type = HIST_OK, .op = HIST_ASSIGN, .key = cluster_key(topic, partition)});
+    record_move(consumer, HISTORY_ASSIGN, topic, partition, 0);
+    begin_poll(consumer, topic, partition);
 }
 
 static void assign_all(struct consumer *consumer)
@@ -54,26 +73,17 @@ static void on_topic(void *ctx, struct client_topic *topic, struct client_failur
     assign_all(ctx);
 }
 
-static void record_poll(struct consumer *consumer, uint32_t op, uint32_t key, const struct record *record)
+/* value 0: nothing came. */
+static void record_poll(struct consumer *consumer, int topic, int32_t partition, uint64_t value,
+                        int64_t offset)
 {
-    ASSERT(record->value.len >= 8);
-    client_node_record(&consumer->client,
-                       (struct history_record){.type = HIST_OK,
-                                               .op = HIST_POLL,
-                                               .op_id = op,
-                                               .key = key,
-                                               .offset = record->offset,
-                                               .value = load_be64(record->value.p),
-                                               .flags = is_final(consumer) ? HIST_F_FINAL : 0});
-}
-
-static void record_empty(struct consumer *consumer, uint32_t op, uint32_t key, int64_t position)
-{
-    uint16_t flags = (uint16_t)(HIST_F_EMPTY | (is_final(consumer) ? HIST_F_FINAL : 0));
-    client_node_record(
-        &consumer->client,
-        (struct history_record){
-            .type = HIST_OK, .op = HIST_POLL, .op_id = op, .key = key, .offset = position, .flags = flags});
+    struct history_record record =
+        client_node_note(&consumer->client, HISTORY_OK, HISTORY_POLL, topic, partition);
+    record.call = consumer->call[topic][partition];
+    record.value = value;
+    record.offset = offset;
+    record.flags = is_final(consumer) ? HISTORY_FINAL : 0;
+    cluster_record(consumer->client.node->cluster, record);
 }
 
 static void part_at_end(struct consumer *consumer, int topic, int32_t partition, int64_t end)
@@ -91,23 +101,23 @@ static void on_records(void *ctx, const struct client_records *records)
 {
     struct consumer *consumer = ctx;
     int topic = client_node_topic(&consumer->client, records->topic);
-    uint32_t key = cluster_key(topic, records->partition), op = consumer->client.next_op++;
     struct client_records_iter it = client_records_begin(records, &consumer->scratch);
     struct record record;
     bool any = false;
     if (records->moved_from >= 0)
-        client_node_record(&consumer->client,
-                           (struct history_record){.type = HIST_OK, .op = HIST_ASSIGN, .key = key});
+        record_move(consumer, HISTORY_SEEK, topic, records->partition, -1);
     while (client_records_next(&it, &record)) {
-        record_poll(consumer, op, key, &record);
+        ASSERT(record.value.len >= 8);
+        record_poll(consumer, topic, records->partition, load_be64(record.value.p), record.offset);
         any = true;
     }
     if (it.err != OK) /* the client has verified what it hands out */
-        client_node_record(
-            &consumer->client,
-            (struct history_record){.type = HIST_OK, .op = HIST_HEALTH, .value = 2, .key = key});
-    if (!any && records->position >= records->high_watermark)
-        record_empty(consumer, op, key, records->position);
+        cluster_unhealthy(consumer->client.node->cluster, consumer->client.node, 1, 0);
+    bool empty = !any && records->position >= records->high_watermark;
+    if (empty)
+        record_poll(consumer, topic, records->partition, 0, -1);
+    if (any || empty)
+        begin_poll(consumer, topic, records->partition);
     if (records->position >= records->high_watermark)
         part_at_end(consumer, topic, records->partition, records->high_watermark);
 }

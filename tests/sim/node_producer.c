@@ -12,25 +12,24 @@
 struct producer {
     struct client_node client; /* first */
     struct env_timer timer;
-    uint64_t counter;
+    uint32_t counter;
     uint8_t *value;
 };
 
 /* Number of the life and of the record: no two are equal in a run. */
 static uint64_t value_of(const struct producer *producer, uint64_t counter)
 {
-    return (uint64_t)producer->client.process << 40 | counter;
+    return history_value(producer->client.process, (uint32_t)counter);
 }
 
-static void record_end(struct producer *producer, uint64_t counter, enum hist_type type, uint32_t key,
-                       int64_t offset)
+static void record_send(struct producer *producer, uint64_t counter, enum history_type type, int topic,
+                        int32_t partition, int64_t offset)
 {
-    client_node_record(&producer->client, (struct history_record){.type = (uint8_t)type,
-                                                                  .op = HIST_SEND,
-                                                                  .op_id = (uint32_t)counter,
-                                                                  .key = key,
-                                                                  .value = value_of(producer, counter),
-                                                                  .offset = offset});
+    struct history_record record =
+        client_node_note(&producer->client, type, HISTORY_PRODUCE, topic, partition);
+    record.value = value_of(producer, counter);
+    record.offset = offset;
+    cluster_record(producer->client.node->cluster, record);
 }
 
 static void on_topic(void *ctx, struct client_topic *topic, struct client_failure failure)
@@ -39,26 +38,27 @@ static void on_topic(void *ctx, struct client_topic *topic, struct client_failur
         client_node_topic(ctx, topic);
 }
 
-static enum hist_type outcome_of(struct client_failure failure)
+static enum history_type outcome_of(struct client_failure failure)
 {
     if (failure.err == OK)
-        return HIST_OK;
-    return failure.err == ERR_UNKNOWN_OUTCOME ? HIST_INFO : HIST_FAIL;
+        return HISTORY_OK;
+    return failure.err == ERR_UNKNOWN_OUTCOME ? HISTORY_INFO : HISTORY_FAIL;
 }
 
 static void on_delivered(void *ctx, const struct client_delivery *delivery)
 {
     struct producer *producer = ctx;
-    uint32_t key = cluster_key(client_node_topic(&producer->client, delivery->topic), delivery->partition);
-    enum hist_type outcome = outcome_of(delivery->failure);
-    if (outcome != HIST_OK)
-        world_trace(producer->client.node->cluster->world, "%s: %d records to key %u from %llx on: %s %d",
-                    process_name(producer->client.node->process), delivery->count, key,
-                    (unsigned long long)value_of(producer, delivery->tags[0]),
-                    err_name(delivery->failure.err), delivery->failure.kafka_error);
+    int topic = client_node_topic(&producer->client, delivery->topic);
+    enum history_type outcome = outcome_of(delivery->failure);
+    if (outcome != HISTORY_OK)
+        world_trace(producer->client.node->cluster->world, "%s: %d records to t%d-%d from %u.%u on: %s %d",
+                    process_name(producer->client.node->process), delivery->count, topic, delivery->partition,
+                    producer->client.process, (unsigned)delivery->tags[0], err_name(delivery->failure.err),
+                    delivery->failure.kafka_error);
     for (int32_t i = 0; i < delivery->count; i++) {
         int64_t offset = delivery->base_offset >= 0 ? delivery->base_offset + i : -1;
-        record_end(producer, delivery->tags[i], outcome, key, outcome == HIST_OK ? offset : -1);
+        record_send(producer, delivery->tags[i], outcome, topic, delivery->partition,
+                    outcome == HISTORY_OK ? offset : -1);
         producer->client.node->pending--;
     }
 }
@@ -75,27 +75,22 @@ static void produce_one(struct producer *producer)
     int32_t partitions = client_topic_partitions(client->topics[topic]);
     int32_t partition = (int32_t)prng_below(&client->env->prng, (uint64_t)partitions);
     int32_t len = 8 + (int32_t)prng_below(&client->env->prng, options->record_bytes_max);
-    uint64_t counter = ++producer->counter;
-    uint32_t key = cluster_key(topic, partition);
+    uint32_t counter = ++producer->counter;
     store_be64(producer->value, value_of(producer, counter));
     struct record_in record = {.timestamp_ms = env_wall_ms(client->env),
                                .key = BYTES_NULL,
                                .value = {.p = producer->value, .len = len}};
-    client_node_record(client, (struct history_record){.type = HIST_INVOKE,
-                                                       .op = HIST_SEND,
-                                                       .op_id = (uint32_t)counter,
-                                                       .key = key,
-                                                       .value = value_of(producer, counter)});
+    record_send(producer, counter, HISTORY_INVOKE, topic, partition, -1);
     enum err err = client_produce(client_driver_client(client->driver), client_driver_now_us(client->driver),
                                   client->topics[topic], partition, &record, counter);
     if (err == OK) {
         client->node->pending++;
         return;
     }
-    world_trace(client->node->cluster->world, "%s: record %llx to key %u not taken: %s",
-                process_name(client->node->process), (unsigned long long)value_of(producer, counter), key,
+    world_trace(client->node->cluster->world, "%s: record %u.%u to t%d-%d not taken: %s",
+                process_name(client->node->process), client->process, counter, topic, partition,
                 err_name(err));
-    record_end(producer, counter, HIST_FAIL, key, -1);
+    record_send(producer, counter, HISTORY_FAIL, topic, partition, -1);
 }
 
 static void on_tick(struct env_timer *timer)

@@ -50,24 +50,27 @@ static uint64_t bits_of(const int32_t *ids, int32_t count)
     return bits;
 }
 
+static void note_leader(struct cluster *cluster, int topic, int partition, int32_t epoch, int32_t leader)
+{
+    struct history_record record = cluster_note(HISTORY_METADATA, leader, topic, partition);
+    record.what = HISTORY_LEADER;
+    record.epoch = epoch;
+    cluster_record(cluster, record);
+}
+
 static void note_change(struct observer *observer, struct seen_partition *seen, int topic,
                         const struct image_partition *p)
 {
     struct cluster *cluster = observer->cluster;
-    uint32_t key = cluster_key(topic, p->index);
-    cluster_record(cluster, (struct history_record){.type = HIST_OK,
-                                                    .op = HIST_ISR,
-                                                    .key = key,
-                                                    .epoch = p->leader_epoch,
-                                                    .offset = p->partition_epoch,
-                                                    .value = bits_of(p->isr, p->isr_count) |
-                                                             bits_of(p->elr, p->elr_count),
-                                                    .aux = bits_of(p->replicas, p->replicas_count)});
+    struct history_record isr = cluster_note(HISTORY_METADATA, 0, topic, p->index);
+    isr.what = HISTORY_ISR;
+    isr.epoch = p->leader_epoch;
+    isr.offset = p->partition_epoch;
+    isr.arg = (int64_t)(bits_of(p->isr, p->isr_count) | bits_of(p->elr, p->elr_count));
+    isr.arg2 = (int64_t)bits_of(p->replicas, p->replicas_count);
+    cluster_record(cluster, isr);
     if (p->leader >= 0)
-        cluster_record(
-            cluster,
-            (struct history_record){
-                .type = HIST_OK, .op = HIST_LEADER, .key = key, .epoch = p->leader_epoch, .node = p->leader});
+        note_leader(cluster, topic, p->index, p->leader_epoch, p->leader);
     cluster->reached[REACH_ISR_SHRUNK] += p->isr_count < seen->isr_count;
     cluster->reached[REACH_ISR_EXPANDED] += seen->isr_count > 0 && p->isr_count > seen->isr_count;
     cluster->reached[REACH_LEADER_CHANGED] += p->leader_epoch > seen->leader_epoch;
@@ -115,19 +118,21 @@ static void look_at_controller(struct observer *observer, struct node *node)
     if (status.leads && status.term != observer->term_seen[i]) {
         observer->term_seen[i] = status.term;
         observer->cluster->reached[REACH_ELECTION]++;
-        cluster_record(
-            observer->cluster,
-            (struct history_record){.type = HIST_OK, .op = HIST_TERM, .aux = status.term, .node = node->id});
+        struct history_record record = cluster_note(HISTORY_METADATA, node->id, -1, 0);
+        record.what = HISTORY_LEADER;
+        record.topic = HISTORY_QUORUM;
+        record.partition = 0;
+        record.epoch = (int32_t)status.term;
+        cluster_record(observer->cluster, record);
     }
     const struct image *image = controller_image(controller);
     if (image == NULL || image_index(image) == observer->image_seen[i])
         return;
     observer->image_seen[i] = image_index(image);
-    cluster_record(observer->cluster, (struct history_record){.type = HIST_OK,
-                                                              .op = HIST_IMAGE,
-                                                              .aux = image_index(image),
-                                                              .value = image_hash(image),
-                                                              .node = node->id});
+    struct history_record record = cluster_note(HISTORY_IMAGE, node->id, -1, 0);
+    record.offset = (int64_t)image_index(image);
+    record.arg = (int64_t)image_hash(image);
+    cluster_record(observer->cluster, record);
 }
 
 static void look(struct observer *observer)
@@ -150,7 +155,26 @@ static void look(struct observer *observer)
 struct broker_look {
     struct observer *observer;
     struct node *node;
+    int index; /* of the broker */
 };
+
+/* A number that a leader told, when it is another than before: a call of no time. */
+static void note_sample(struct broker_look *at, int topic, int partition, int32_t epoch,
+                        enum history_what what, int64_t value, int64_t *known)
+{
+    struct history_record record = cluster_note(HISTORY_SAMPLE, at->node->id, topic, partition);
+    if (*known == value)
+        return;
+    *known = value;
+    record.what = (uint8_t)what;
+    record.call = ++at->observer->calls;
+    record.type = HISTORY_INVOKE;
+    cluster_record(at->observer->cluster, record);
+    record.type = HISTORY_OK;
+    record.epoch = epoch;
+    record.offset = value;
+    cluster_record(at->observer->cluster, record);
+}
 
 static void look_at_replica(void *ctx, struct partition *partition)
 {
@@ -160,27 +184,24 @@ static void look_at_replica(void *ctx, struct partition *partition)
     partition_get(partition, &view);
     if (topic < 0 || !view.is_leader)
         return;
-    uint32_t key = cluster_key(topic, partition_index(partition));
-    cluster_record(at->observer->cluster, (struct history_record){.type = HIST_OK,
-                                                                  .op = HIST_LEADER,
-                                                                  .key = key,
-                                                                  .epoch = view.leader_epoch,
-                                                                  .node = at->node->id});
-    cluster_record(at->observer->cluster, (struct history_record){.type = HIST_OK,
-                                                                  .op = HIST_SAMPLE,
-                                                                  .key = key,
-                                                                  .epoch = view.leader_epoch,
-                                                                  .node = at->node->id,
-                                                                  .offset = view.log_start,
-                                                                  .value = (uint64_t)view.high_watermark,
-                                                                  .aux = (uint64_t)view.last_stable_offset});
+    int index = partition_index(partition);
+    struct sampled *known = &at->observer->sampled[at->index][topic][index];
+    if (known->epoch != view.leader_epoch + 1) {
+        *known = (struct sampled){view.leader_epoch + 1, -1, -1, -1};
+        note_leader(at->observer->cluster, topic, index, view.leader_epoch, at->node->id);
+    }
+    note_sample(at, topic, index, view.leader_epoch, HISTORY_LOG_START, view.log_start, &known->log_start);
+    note_sample(at, topic, index, view.leader_epoch, HISTORY_HIGH_WATERMARK, view.high_watermark,
+                &known->high_watermark);
+    note_sample(at, topic, index, view.leader_epoch, HISTORY_LAST_STABLE, view.last_stable_offset,
+                &known->last_stable);
 }
 
 static void look_at_brokers(struct observer *observer)
 {
     for (int i = 0; i < observer->cluster->options.brokers; i++) {
-        struct broker_look at = {.observer = observer,
-                                 .node = cluster_node(observer->cluster, ROLE_BROKER, i)};
+        struct broker_look at = {
+            .observer = observer, .node = cluster_node(observer->cluster, ROLE_BROKER, i), .index = i};
         char reason[256];
         if (node_broker(at.node) != NULL && broker_ready(node_broker(at.node), reason, sizeof(reason)))
             broker_each_replica(node_broker(at.node), look_at_replica,

@@ -17,7 +17,12 @@ struct observer {
     struct seen_partition {
         int32_t epoch, leader_epoch, isr_count;
     } partitions[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
+    struct sampled {
+        int32_t epoch; /* plus 1; 0: none yet */
+        int64_t log_start, high_watermark, last_stable;
+    } sampled[CLUSTER_BROKERS_MAX][CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; /* as last written down */
     uint64_t fenced;
+    uint32_t calls;
 };
 
 /* Looks from now on, until the end. */

@@ -102,6 +102,7 @@ struct plan plan_of(uint64_t seed, uint32_t seconds)
     struct plan plan = {.seed = seed, .run_us = (uint64_t)seconds * 1000000};
     struct prng prng;
     prng_seed(&prng, seed);
+    plan.cluster.seed = seed;
     plan_cluster(&plan, &prng);
     plan_world(&plan, &prng);
     plan_faults(&plan, &prng);

@@ -88,6 +88,8 @@ static void add(struct range *range, const struct run_result *result)
     t->virtual_us += result->virtual_us;
     t->events += result->events;
     t->operations += result->operations;
+    t->run_cpu_us += result->run_cpu_us;
+    t->judge_cpu_us += result->judge_cpu_us;
     t->kills += result->bites.kills;
     t->power_cuts += result->bites.power_cuts;
     t->partitions += result->partitions_cut;
@@ -102,7 +104,7 @@ static void add(struct range *range, const struct run_result *result)
     for (int i = 0; i < REACH_COUNT; i++)
         t->reached[i] += result->reached[i];
     bool wanted = false;
-    for (int i = 0; i < VIOLATION_COUNT; i++) {
+    for (int i = 0; i < CHECKER_KIND_COUNT; i++) {
         t->violations[i] += result->violations[i];
         wanted |= result->violations[i] > 0 && (range->options->wanted & 1ull << i);
     }
@@ -152,7 +154,7 @@ static void job_end(struct range *range, uint32_t at, int status)
         memset(&result, 0, sizeof(result));
         result.seed = job.seed;
         result.bad = true;
-        result.violations[VIOLATION_UNHEALTHY] = 1;
+        result.violations[CHECKER_HEALTH] = 1;
         snprintf(result.text, sizeof(result.text), "the simulator ended with signal %d, status %d",
                  WIFSIGNALED(status) ? WTERMSIG(status) : 0, WIFEXITED(status) ? WEXITSTATUS(status) : 0);
     }
@@ -205,20 +207,21 @@ bool range_report(const struct range_options *options, const struct range_totals
         fprintf(out, "reached %s: %llu\n", reach_name((enum reach)i), (unsigned long long)t->reached[i]);
         good = good && (!options->must_reach || t->reached[i] > 0);
     }
-    for (int i = 0; i < VIOLATION_COUNT; i++)
+    for (int i = 0; i < CHECKER_KIND_COUNT; i++)
         if (t->violations[i] > 0)
-            fprintf(out, "violation %s: %llu\n", violation_name((enum violation)i),
+            fprintf(out, "violation %s: %llu\n", checker_kind_name((enum checker_kind)i),
                     (unsigned long long)t->violations[i]);
     uint64_t virtual_minutes = t->virtual_us / 60000000;
     fprintf(out,
             "seeds=%llu virtual_hours=%.2f events=%llu operations=%llu crashes=%llu partitions=%llu "
             "disk_faults=%llu faults_asked=%llu faults_bitten=%llu void=%llu operations_per_minute=%llu "
-            "violations=%llu\n",
+            "judging=%.0f%% violations=%llu\n",
             (unsigned long long)t->seeds, (double)t->virtual_us / 3.6e9, (unsigned long long)t->events,
             (unsigned long long)t->operations, (unsigned long long)(t->kills + t->power_cuts),
             (unsigned long long)t->partitions, (unsigned long long)t->disk_faults,
             (unsigned long long)t->asked, (unsigned long long)t->bitten, (unsigned long long)t->is_void,
             (unsigned long long)(virtual_minutes > 0 ? t->operations / virtual_minutes : 0),
+            100.0 * (double)t->judge_cpu_us / (double)MAX(t->run_cpu_us + t->judge_cpu_us, 1u),
             (unsigned long long)t->bad);
     return good;
 }

@@ -21,8 +21,9 @@ struct range_totals {
     uint64_t seeds, bad, is_void, virtual_us, events, operations;
     uint64_t kills, power_cuts, partitions, disk_faults, asked, bitten;
     uint64_t reached[REACH_COUNT];
-    uint64_t violations[VIOLATION_COUNT];
+    uint64_t violations[CHECKER_KIND_COUNT];
     uint64_t asked_of[FAULT_COUNT], bitten_of[FAULT_COUNT];
+    uint64_t run_cpu_us, judge_cpu_us;
     uint64_t first_bad_seed, seeds_before_bad;
     uint64_t found, found_seed; /* seeds with a wanted violation, the first of them */
 };

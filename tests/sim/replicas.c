@@ -7,46 +7,36 @@
 
 #include "common/base/assert.h"
 #include "common/base/crc32c.h"
-#include "common/batch/record.h"
+#include "common/batch/batch.h"
 #include "tests/sim/run_int.h"
-
-#define PLAIN_BYTES_MAX (16u << 20)
 
 struct dump {
     struct cluster *cluster;
     struct node *node;
-    struct batch_scratch scratch;
-    uint32_t key;
+    int topic, partition;
     int64_t end; /* high watermark */
     char dir[64];
 };
 
-static void dump_record(struct dump *dump, const struct record *record, int32_t epoch)
+static void note(struct dump *dump, enum history_what what, int64_t offset, int32_t epoch, int64_t arg)
 {
-    if (record->offset >= dump->end || record->value.len < 8)
-        return;
-    cluster_record(dump->cluster,
-                   (struct history_record){.type = HIST_OK,
-                                           .op = HIST_REPLICA,
-                                           .key = dump->key,
-                                           .node = dump->node->id,
-                                           .offset = record->offset,
-                                           .value = load_be64(record->value.p),
-                                           .epoch = epoch,
-                                           .aux = crc32c(0, record->value.p, (size_t)record->value.len)});
+    struct history_record record =
+        cluster_note(HISTORY_REPLICA, dump->node->id, dump->topic, dump->partition);
+    record.what = (uint8_t)what;
+    record.call = 1; /* the only round of comparison */
+    record.offset = offset;
+    record.epoch = epoch;
+    record.arg = arg;
+    cluster_record(dump->cluster, record);
 }
 
 static void dump_batches(struct dump *dump, const uint8_t *p, size_t len)
 {
     while (len >= BATCH_HEADER_BYTES) {
-        struct batch_iter it;
-        struct record record;
         size_t size = batch_size(p);
         if (size < BATCH_HEADER_BYTES || size > len || batch_base_offset(p) >= dump->end)
             return;
-        if (!(batch_attributes(p) & BATCH_CONTROL) && batch_iter_init(&it, p, &dump->scratch) == OK)
-            while (batch_iter_next(&it, &record))
-                dump_record(dump, &record, batch_leader_epoch(p));
+        note(dump, HISTORY_BATCH, batch_base_offset(p), batch_leader_epoch(p), crc32c(0, p, size));
         p += size;
         len -= size;
     }
@@ -70,21 +60,14 @@ static bool dump_file(void *ctx, const char *path, uint64_t size)
 void replicas_dump(struct cluster *cluster, int topic, int partition, uint64_t brokers)
 {
     struct dump dump = {
-        .cluster = cluster, .key = cluster_key(topic, partition), .end = cluster->ends[topic][partition]};
-    int rc = batch_scratch_init(&dump.scratch, PLAIN_BYTES_MAX, 0);
-    ASSERT(rc == OK);
+        .cluster = cluster, .topic = topic, .partition = partition, .end = cluster->ends[topic][partition]};
     snprintf(dump.dir, sizeof(dump.dir), "/data/t%d-%d", topic, partition);
     for (int i = 0; i < cluster->options.brokers; i++) {
         if (!(brokers & 1ull << i))
             continue;
         dump.node = cluster_node(cluster, ROLE_BROKER, i);
-        cluster_record(cluster, (struct history_record){.type = HIST_OK,
-                                                        .op = HIST_REPLICA_SPAN,
-                                                        .key = dump.key,
-                                                        .node = dump.node->id,
-                                                        .offset = 0,
-                                                        .value = (uint64_t)dump.end});
+        note(&dump, HISTORY_LOG_START, 0, -1, 0);
+        note(&dump, HISTORY_HIGH_WATERMARK, dump.end, -1, 0);
         disk_walk(dump.node->process, dump.dir, dump_file, &dump);
     }
-    batch_scratch_free(&dump.scratch);
 }

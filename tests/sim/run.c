@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/base/assert.h"
 #include "tests/sim/faults.h"
@@ -33,7 +34,7 @@ static void unhealthy(struct run *run, uint64_t code)
 {
     if (run->first_why[0] == '\0')
         memcpy(run->first_why, run->why, sizeof(run->why));
-    cluster_record(run->cluster, (struct history_record){.type = HIST_OK, .op = HIST_HEALTH, .value = code});
+    cluster_unhealthy(run->cluster, NULL, 1, 0);
     observer_trace(&run->observer);
     world_trace(run->world, "unhealthy %llu: %s", (unsigned long long)code, run->why);
 }
@@ -52,11 +53,7 @@ static bool wait_for(struct run *run, uint64_t limit_us, bool (*holds)(struct ru
 
 static bool is_warm(struct run *run)
 {
-    const struct history *history = &run->cluster->history;
-    for (size_t i = 0; i < history->count; i++)
-        if (history->records[i].op == HIST_SEND && history->records[i].type == HIST_OK)
-            return true;
-    return false;
+    return run->cluster->sends_acked > 0;
 }
 
 static bool is_whole(struct run *run)
@@ -138,33 +135,70 @@ static void phase_end(struct run *run)
 
 /* -- verdict -- */
 
-static void describe_first(const struct check_report *report, char *out, size_t size)
+static uint64_t cpu_us(void)
 {
-    for (int i = 0; i < VIOLATION_COUNT; i++) {
-        if (report->counts[i] == 0)
-            continue;
-        snprintf(out, size, "%s: %s", violation_name((enum violation)i), report->examples[i]);
-        return;
+    struct timespec ts;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+/* The first violation in one line, and why the run is unhealthy if it is. */
+static void describe(const struct run *run, const struct checker *checker, char *out, size_t size)
+{
+    char line[RUN_TEXT_MAX] = "";
+    FILE *text = fmemopen(line, sizeof(line), "w");
+    ASSERT(text != NULL);
+    checker_print(checker, text, false);
+    fclose(text);
+    bool unhealthy = checker_count(checker, CHECKER_HEALTH) > 0;
+    snprintf(out, size, "%.*s%s%s%s", (int)strcspn(line, "\n"), line, unhealthy ? " (" : "",
+             !unhealthy                                 ? ""
+             : run->cluster->first_assertion[0] != '\0' ? run->cluster->first_assertion
+                                                        : run->first_why,
+             unhealthy ? ")" : "");
+}
+
+static void take_verdict(struct run *run, const struct checker *checker, struct run_result *result)
+{
+    const struct checker_stats *stats = checker_stats(checker);
+    for (int i = 0; i < CHECKER_KIND_COUNT; i++)
+        result->violations[i] = checker_count(checker, (enum checker_kind)i);
+    result->records = stats->records;
+    result->gap_us = (uint64_t)stats->gap_max_us;
+    result->lag_us = (uint64_t)stats->lag_max_us;
+    result->bad = stats->violations > 0;
+    if (result->bad)
+        describe(run, checker, result->text, sizeof(result->text));
+    if (run->options->trace != NULL) {
+        checker_print(checker, run->options->trace, true);
+        checker_print_summary(checker, run->options->trace);
     }
 }
 
 static void judge(struct run *run, struct run_result *result)
 {
-    static struct check_report report;
-    const struct check_options options = {.staleness_max_us = 0};
-    result->bad = !check_history(&run->cluster->history, &options, &report);
-    for (int i = 0; i < VIOLATION_COUNT; i++)
-        result->violations[i] = report.counts[i];
-    result->operations = report.sends_ok + report.sends_fail + report.sends_info + report.records_polled;
-    result->gap_us = report.gap_us;
-    result->staleness_us = report.staleness_us;
-    if (!result->bad)
-        return;
-    describe_first(&report, result->text, sizeof(result->text));
-    size_t len = strlen(result->text);
-    if (report.counts[VIOLATION_UNHEALTHY] > 0)
-        snprintf(result->text + len, sizeof(result->text) - len, " (%s)",
-                 run->cluster->first_assertion[0] != '\0' ? run->cluster->first_assertion : run->first_why);
+    const struct checker_options options = {.partial = false};
+    const struct history_writer *history = &run->cluster->chronicle.writer;
+    result->run_cpu_us = cpu_us();
+    struct checker *checker = checker_new(&options);
+    ASSERT(checker != NULL);
+    enum err err = checker_add(checker, "seed", history->bytes, history->used, NULL);
+    ASSERT(err == OK);
+    err = checker_run(checker);
+    ASSERT(err == OK);
+    take_verdict(run, checker, result);
+    checker_free(checker);
+    result->judge_cpu_us = cpu_us() - result->run_cpu_us;
+}
+
+static void save_history(struct run *run)
+{
+    char path[1024];
+    snprintf(path, sizeof(path), "%s/seed-%llu.history", run->options->keep_dir,
+             (unsigned long long)run->plan.seed);
+    enum err err = chronicle_save(&run->cluster->chronicle, path);
+    if (err != OK)
+        fprintf(stderr, "%s: %s\n", path, err_text(err));
 }
 
 static void weigh(const struct run *run, struct run_result *result)
@@ -186,6 +220,7 @@ static void collect(struct run *run, struct run_result *result)
     static const enum fault_kind cuts[] = {FAULT_CUT, FAULT_CUT_ONE_WAY, FAULT_ISOLATE, FAULT_SPLIT,
                                            FAULT_BRIDGE};
     result->seed = run->plan.seed;
+    result->operations = run->cluster->sends_ended + run->cluster->records_polled;
     result->hash = world_hash(run->world);
     result->events = world_events(run->world);
     result->virtual_us = world_now_us(run->world);
@@ -227,15 +262,12 @@ void run_seed(uint64_t seed, const struct run_options *options, struct run_resul
     if (phase_recover(run))
         phase_read(run);
     phase_end(run);
-    judge(run, ret_result);
     collect(run, ret_result);
+    judge(run, ret_result);
     if (!ret_result->bad)
         weigh(run, ret_result);
-    if (options->keep_dir != NULL) {
-        char path[1024];
-        snprintf(path, sizeof(path), "%s/seed-%llu.hist", options->keep_dir, (unsigned long long)seed);
-        history_save(&run->cluster->history, 0, run->cluster->history.count, 0, path);
-    }
+    if (options->keep_dir != NULL)
+        save_history(run);
     cluster_free(run->cluster);
     world_free(run->world);
     free(run->cluster);

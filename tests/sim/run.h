@@ -4,7 +4,7 @@
 #ifndef SLUICE_SIM_RUN_H
 #define SLUICE_SIM_RUN_H
 
-#include "tests/sim/judge/verdict.h"
+#include "tests/checker/checker.h"
 #include "tests/sim/plan.h"
 
 #define RUN_TEXT_MAX 768
@@ -23,8 +23,9 @@ struct run_result {
     struct world_bites bites;
     uint64_t asked[FAULT_COUNT], bitten[FAULT_COUNT];
     uint64_t reached[REACH_COUNT];
-    uint64_t violations[VIOLATION_COUNT];
-    uint64_t error_lines, gap_us, staleness_us;
+    uint64_t violations[CHECKER_KIND_COUNT];
+    uint64_t error_lines, records, gap_us, lag_us;
+    uint64_t run_cpu_us, judge_cpu_us;
     uint64_t partitions_cut; /* faults that cut the network */
     bool bad;                /* a promise was broken */
     bool is_void;            /* too little happened to prove anything */
