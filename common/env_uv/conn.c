@@ -28,7 +28,10 @@ static void conn_make_pending(struct euv_conn *conn)
 static void conn_on_poll_closed(uv_handle_t *handle)
 {
     struct euv_sock *sock = handle->data;
-    free(CONTAINER_OF(sock, struct euv_conn, sock));
+    struct euv_conn *conn = CONTAINER_OF(sock, struct euv_conn, sock);
+    conn->poll_closing = false;
+    if (conn->released)
+        free(conn);
 }
 
 /* Frees the memory, once libuv lets go of it. */
@@ -36,10 +39,20 @@ static void conn_release(struct euv_conn *conn)
 {
     list_remove(&conn->dirty);
     list_remove(&conn->pending);
-    if (conn->has_poll)
-        uv_close((uv_handle_t *)&conn->sock.poll, conn_on_poll_closed);
-    else
+    conn->released = true;
+    if (!conn->poll_closing)
         free(conn);
+}
+
+/* Before the descriptor is closed: libuv takes its number out of the epoll set when the handle is closed,
+ * also when it was stopped before, and by then the number may be another connection's. */
+static void conn_close_poll(struct euv_conn *conn)
+{
+    if (!conn->has_poll)
+        return;
+    conn->has_poll = false;
+    conn->poll_closing = true;
+    uv_close((uv_handle_t *)&conn->sock.poll, conn_on_poll_closed);
 }
 
 static void conn_shut(struct euv_conn *conn)
@@ -48,8 +61,7 @@ static void conn_shut(struct euv_conn *conn)
     euv_dial_cancel(conn);
     euv_outq_clear(conn->sock.loop, &conn->out);
     list_remove(&conn->dirty);
-    if (conn->has_poll)
-        uv_poll_stop(&conn->sock.poll);
+    conn_close_poll(conn);
     conn->armed = 0;
     if (conn->fd >= 0)
         euv_transport_close(conn);
@@ -119,6 +131,15 @@ void euv_conns_run_pending(struct euv_loop *loop)
         struct euv_conn *conn = CONTAINER_OF(now.next, struct euv_conn, pending);
         list_remove(&conn->pending);
         conn_tell_pending(conn);
+    }
+}
+
+void euv_conns_forget_ended(struct euv_loop *loop)
+{
+    list_for_each_safe (it, tmp, &loop->pending) {
+        struct euv_conn *conn = CONTAINER_OF(it, struct euv_conn, pending);
+        if (conn->state == CONN_DYING)
+            conn_release(conn);
     }
 }
 

@@ -168,10 +168,11 @@ struct euv_conn {
     int fd;
     enum err why;
     uint8_t state;
-    uint8_t armed; /* UV_READABLE | UV_WRITABLE asked of libuv */
-    bool has_poll; /* sock.poll is initialised */
-    bool paused;   /* by the owner; taken back lazily (the next event disarms) */
-    bool want_out; /* the kernel took less than all */
+    uint8_t armed;               /* UV_READABLE | UV_WRITABLE asked of libuv */
+    bool has_poll;               /* sock.poll is initialised */
+    bool poll_closing, released; /* the memory goes when libuv and the loop both let go of it */
+    bool paused;                 /* by the owner; taken back lazily (the next event disarms) */
+    bool want_out;               /* the kernel took less than all */
     bool above_high;
     bool drained_due;
     bool eof; /* the peer closed; ends after this turn's flush */
@@ -184,8 +185,9 @@ bool euv_conn_poll_init(struct euv_conn *conn);
 void euv_conn_update_poll(struct euv_conn *conn);
 void euv_conn_opened(struct euv_conn *conn); /* the handshake is done */
 void euv_conn_end(struct euv_conn *conn, enum err why);
-void euv_conns_flush(struct euv_loop *loop);       /* end of a turn */
-void euv_conns_run_pending(struct euv_loop *loop); /* closed() and drained() */
+void euv_conns_flush(struct euv_loop *loop);        /* end of a turn */
+void euv_conns_run_pending(struct euv_loop *loop);  /* closed() and drained() */
+void euv_conns_forget_ended(struct euv_loop *loop); /* the loop ends: closed() is not called any more */
 
 void euv_dial_ready(struct euv_conn *conn);  /* the handshake ended one way or the other */
 void euv_dial_cancel(struct euv_conn *conn); /* lets go of conn->dial */

@@ -156,9 +156,8 @@ static void listener_destroy(struct euv_sock *sock)
     ASSERT(!listener->closed);
     listener->closed = true;
     env_timer_cancel(&sock->loop->env, &listener->retry);
-    uv_poll_stop(&sock->poll);
-    close(listener->fd);
     uv_close((uv_handle_t *)&sock->poll, listener_on_poll_closed);
+    close(listener->fd); /* last: libuv still takes its number out of the epoll set */
 }
 
 static void listener_close(struct env_listener *base)

@@ -156,6 +156,7 @@ static void loop_close_handle(uv_handle_t *handle, void *arg)
 
 void euv_loop_free(struct euv_loop *loop)
 {
+    euv_conns_forget_ended(loop);
     uv_walk(&loop->uv, loop_close_handle, NULL);
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     int rc = uv_loop_close(&loop->uv);

@@ -62,7 +62,7 @@ def planted_build(folder, source):
     path = os.path.join(core, 'x.c')
     with open(path, 'w', encoding='utf-8') as file:
         file.write(source)
-    subprocess.run(['cc', '-O0', '-w', '-fno-builtin', '-c', path, '-o', os.path.join(built, 'x.o')], check=True)
+    subprocess.run(['cc', '-std=gnu89', '-O0', '-w', '-fno-builtin', '-c', path, '-o', os.path.join(built, 'x.o')], check=True)
     subprocess.run(['ar', 'rcs', os.path.join(built, 'libx.a'), os.path.join(built, 'x.o')], check=True)
 
 
