@@ -5,9 +5,7 @@
 
 #include "common/base/assert.h"
 #include "common/base/map.h"
-
-#define ENTRY_TEXT_MAX 33 /* -2147483648, space, 20 digits of an offset, newline */
-#define HEAD_TEXT_MAX  16
+#include "common/logformat/epoch_text.h"
 
 void epoch_cache_init(struct epoch_cache *cache, const struct core_alloc *alloc)
 {
@@ -148,85 +146,36 @@ int64_t epoch_cache_divergence(const struct epoch_cache *cache, int32_t epoch, i
 
 uint32_t epoch_cache_text_max(const struct epoch_cache *cache)
 {
-    return HEAD_TEXT_MAX + cache->count * ENTRY_TEXT_MAX;
-}
-
-/* Writes v in decimal and the byte `end`. Returns the place behind. */
-static char *put_number(char *out, int64_t v, char end)
-{
-    char digits[20];
-    int count = 0;
-    ASSERT(v >= 0);
-    do {
-        digits[count++] = (char)('0' + v % 10);
-        v /= 10;
-    } while (v > 0);
-    while (count > 0)
-        *out++ = digits[--count];
-    *out++ = end;
-    return out;
+    return EPOCH_TEXT_HEAD_MAX + cache->count * EPOCH_TEXT_ENTRY_MAX;
 }
 
 uint32_t epoch_cache_format(const struct epoch_cache *cache, char *out)
 {
-    size_t first = sizeof(EPOCH_CHECKPOINT_FIRST) - 1;
-    memcpy(out, EPOCH_CHECKPOINT_FIRST, first);
-    char *at = put_number(out + first, cache->count, '\n');
-    for (uint32_t i = 0; i < cache->count; i++) {
-        at = put_number(at, cache->entries[i].epoch, ' ');
-        at = put_number(at, cache->entries[i].start_offset, '\n');
-    }
+    char *at = epoch_text_put_head(out, cache->count);
+    for (uint32_t i = 0; i < cache->count; i++)
+        at = epoch_text_put(at, cache->entries[i].epoch, cache->entries[i].start_offset);
     ASSERT((uint64_t)(at - out) <= epoch_cache_text_max(cache));
     return (uint32_t)(at - out);
 }
 
-/* Reads decimal digits up to and including the byte `end`. False when there are none or the value passes max.
- */
-static bool parse_number(const char **p, const char *limit, char end, int64_t max, int64_t *ret)
+static enum err parse_entries(struct epoch_cache *cache, struct epoch_text *it)
 {
-    int64_t v = 0;
-    const char *at = *p;
-    while (at < limit && *at >= '0' && *at <= '9') {
-        if (v > (max - (*at - '0')) / 10)
-            return false;
-        v = v * 10 + (*at++ - '0');
-    }
-    if (at == *p || at == limit || *at != end)
-        return false;
-    *p = at + 1;
-    *ret = v;
-    return true;
-}
-
-static enum err parse_entries(struct epoch_cache *cache, const char *p, const char *limit)
-{
-    int64_t count;
-    if (!parse_number(&p, limit, '\n', EPOCH_CACHE_MAX, &count))
-        return ERR_MALFORMED;
-    for (int64_t i = 0; i < count; i++) {
-        int64_t epoch, start;
-        if (!parse_number(&p, limit, ' ', INT32_MAX, &epoch) ||
-            !parse_number(&p, limit, '\n', INT64_MAX, &start))
-            return ERR_MALFORMED;
-        if (cache->count > 0) {
-            const struct epoch_entry *last = &cache->entries[cache->count - 1];
-            if (epoch <= last->epoch || start <= last->start_offset)
-                return ERR_MALFORMED;
-        }
-        enum err err = epoch_cache_assign(cache, (int32_t)epoch, start, NULL);
-        if (err)
-            return err;
-    }
-    return p == limit ? OK : ERR_MALFORMED;
+    enum err err;
+    while ((err = epoch_text_next(it)) == OK)
+        if ((err = epoch_cache_assign(cache, it->epoch, it->start_offset, NULL)) != OK)
+            break;
+    return err == ERR_NOT_FOUND ? OK : err;
 }
 
 enum err epoch_cache_parse(struct epoch_cache *cache, const char *text, uint32_t len)
 {
-    uint32_t first = sizeof(EPOCH_CHECKPOINT_FIRST) - 1;
+    struct epoch_text it;
     epoch_cache_clear(cache);
-    if (len < first || memcmp(text, EPOCH_CHECKPOINT_FIRST, first) != 0)
-        return ERR_VERSION;
-    enum err err = parse_entries(cache, text + first, text + len);
+    enum err err = epoch_text_open(text, len, &it);
+    if (err == OK && it.left > EPOCH_CACHE_MAX)
+        err = ERR_MALFORMED;
+    if (err == OK)
+        err = parse_entries(cache, &it);
     if (err)
         epoch_cache_clear(cache);
     return err;

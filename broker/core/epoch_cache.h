@@ -10,9 +10,8 @@
 #include "broker/core/alloc.h"
 #include "common/base/err.h"
 
-#define EPOCH_NONE             (-1)
-#define EPOCH_CACHE_MAX        (1u << 20) /* entries; far above what elections can make between two log starts */
-#define EPOCH_CHECKPOINT_FIRST "0\n"      /* version line of Kafka's leader-epoch-checkpoint */
+#define EPOCH_NONE      (-1)
+#define EPOCH_CACHE_MAX (1u << 20) /* entries; far above what elections can make between two log starts */
 
 struct epoch_entry {
     int32_t epoch;

@@ -1,24 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Kafka's producer snapshot: int16 version, uint32 CRC-32C of all that follows, int32 count, entries of 46
- * bytes. Then our own part: magic, and for each entry in the same order a count byte and the older batches of
- * its window. */
+/* Kafka's producer snapshot (common/logformat/snapshot_format.h), then our own part: magic, and for each
+ * entry in the same order a count byte and the older batches of its window. */
 #include "broker/core/producer_state.h"
 
 #include "broker/core/producer_entry.h"
 #include "common/base/assert.h"
-#include "common/base/crc32c.h"
 #include "common/base/wire.h"
+#include "common/logformat/snapshot_format.h"
 
-#define SNAPSHOT_VERSION 1
-#define CRC_AT           2
-#define ENTRIES_AT       6
-#define ENTRY_SIZE       46
-#define OLDER_SIZE       28
-#define OLDER_MAGIC      0x534c5731u /* "SLW1" */
+#define OLDER_SIZE  28
+#define OLDER_MAGIC 0x534c5731u /* "SLW1" */
 
 uint64_t producer_snapshot_size(const struct producer_state *state)
 {
-    uint64_t size = ENTRIES_AT + 4 + 4 + (uint64_t)state->count * (ENTRY_SIZE + 1);
+    uint64_t size = SNAPSHOT_HEAD_BYTES + 4 + (uint64_t)state->count * (SNAPSHOT_ENTRY_BYTES + 1);
     for (uint32_t i = 0; i < state->count; i++)
         size += state->entries[i].count > 1 ? (state->entries[i].count - 1u) * OLDER_SIZE : 0;
     return size;
@@ -29,15 +24,15 @@ static uint8_t *put_entry(uint8_t *p, const struct producer_entry *e)
 {
     static const struct producer_range none = {-1, -1, 0, -1, -1};
     const struct producer_range *last = e->count ? &e->window[e->count - 1] : &none;
-    store_be64(p, (uint64_t)e->producer_id);
-    store_be16(p + 8, (uint16_t)e->epoch);
-    store_be32(p + 10, (uint32_t)last->last_sequence);
-    store_be64(p + 14, (uint64_t)last->last_offset);
-    store_be32(p + 22, (uint32_t)last->offset_delta);
-    store_be64(p + 26, (uint64_t)last->timestamp_ms);
-    store_be32(p + 34, (uint32_t)-1); /* coordinator epoch: no transactions yet */
-    store_be64(p + 38, (uint64_t)-1); /* first offset of the open transaction */
-    return p + ENTRY_SIZE;
+    const struct snapshot_entry entry = {.producer_id = e->producer_id,
+                                         .producer_epoch = e->epoch,
+                                         .last_sequence = last->last_sequence,
+                                         .last_offset = last->last_offset,
+                                         .offset_delta = last->offset_delta,
+                                         .timestamp_ms = last->timestamp_ms,
+                                         .coordinator_epoch = -1, /* no transactions yet */
+                                         .txn_first_offset = -1};
+    return snapshot_entry_put(p, &entry);
 }
 
 static uint8_t *put_older(uint8_t *p, const struct producer_entry *e)
@@ -60,10 +55,7 @@ static uint8_t *put_older(uint8_t *p, const struct producer_entry *e)
 void producer_snapshot_encode(const struct producer_state *state, uint8_t *out)
 {
     uint64_t size = producer_snapshot_size(state);
-    uint8_t *p = out + ENTRIES_AT;
-    store_be16(out, SNAPSHOT_VERSION);
-    store_be32(p, state->count);
-    p += 4;
+    uint8_t *p = out + SNAPSHOT_HEAD_BYTES;
     for (uint32_t i = state->oldest; i != PRODUCER_INDEX_NONE; i = state->entries[i].newer)
         p = put_entry(p, &state->entries[i]);
     store_be32(p, OLDER_MAGIC);
@@ -71,7 +63,7 @@ void producer_snapshot_encode(const struct producer_state *state, uint8_t *out)
     for (uint32_t i = state->oldest; i != PRODUCER_INDEX_NONE; i = state->entries[i].newer)
         p = put_older(p, &state->entries[i]);
     ASSERT((uint64_t)(p - out) == size);
-    store_be32(out + CRC_AT, crc32c(0, out + ENTRIES_AT, size - ENTRIES_AT));
+    snapshot_seal(out, size, state->count);
 }
 
 /* first sequence = last - delta, back over the wrap. */
@@ -83,25 +75,21 @@ static int32_t first_of(int32_t last_sequence, int32_t offset_delta)
 
 static enum err get_entry(struct producer_state *state, struct reader *r, uint64_t now_us)
 {
-    int64_t producer_id = reader_i64(r);
-    int16_t epoch = reader_i16(r);
-    struct producer_range last = {0};
-    last.last_sequence = reader_i32(r);
-    last.last_offset = reader_i64(r);
-    last.offset_delta = reader_i32(r);
-    last.timestamp_ms = reader_i64(r);
-    reader_i32(r);
-    reader_i64(r);
-    if (r->err || producer_id < 0 || last.offset_delta < 0)
+    struct snapshot_entry found;
+    if (snapshot_entry_get(r, &found) != OK)
         return ERR_CORRUPT;
     enum err err = producer_state_reserve(state, now_us);
     if (err)
         return err;
-    if (producer_find(state, producer_id) != NULL)
+    if (producer_find(state, found.producer_id) != NULL)
         return ERR_CORRUPT;
-    struct producer_entry *e = producer_add(state, producer_id, epoch, now_us);
-    if (last.last_sequence < 0)
+    struct producer_entry *e = producer_add(state, found.producer_id, found.producer_epoch, now_us);
+    if (found.last_sequence < 0)
         return OK;
+    struct producer_range last = {.last_sequence = found.last_sequence,
+                                  .offset_delta = found.offset_delta,
+                                  .last_offset = found.last_offset,
+                                  .timestamp_ms = found.timestamp_ms};
     last.first_sequence = first_of(last.last_sequence, last.offset_delta);
     producer_window_push(e, &last);
     return OK;
@@ -130,12 +118,9 @@ static enum err get_older(struct producer_entry *e, struct reader *r)
     return OK;
 }
 
-static enum err get_all(struct producer_state *state, struct reader *r, uint64_t now_us)
+static enum err get_all(struct producer_state *state, struct reader *r, int32_t count, uint64_t now_us)
 {
-    int32_t count = reader_i32(r);
-    if (count < 0 || (uint64_t)count > reader_left(r) / ENTRY_SIZE || (uint32_t)count > PRODUCER_COUNT_MAX)
-        return ERR_CORRUPT;
-    enum err err = OK;
+    enum err err = (uint32_t)count > PRODUCER_COUNT_MAX ? ERR_CORRUPT : OK;
     for (int32_t i = 0; i < count && err == OK; i++)
         err = get_entry(state, r, now_us);
     if (err || reader_left(r) < 4 || reader_u32(r) != OLDER_MAGIC)
@@ -148,15 +133,12 @@ static enum err get_all(struct producer_state *state, struct reader *r, uint64_t
 enum err producer_snapshot_decode(struct producer_state *state, const uint8_t *p, uint64_t len,
                                   uint64_t now_us)
 {
+    struct reader r;
+    int32_t count;
     producer_state_clear(state);
-    if (len < ENTRIES_AT + 4)
-        return ERR_CORRUPT;
-    if (load_be16(p) != SNAPSHOT_VERSION)
-        return ERR_VERSION;
-    if (load_be32(p + CRC_AT) != crc32c(0, p + ENTRIES_AT, len - ENTRIES_AT))
-        return ERR_CORRUPT;
-    struct reader r = reader_over(p + ENTRIES_AT, len - ENTRIES_AT);
-    enum err err = get_all(state, &r, now_us);
+    enum err err = snapshot_open(p, len, &r, &count);
+    if (err == OK)
+        err = get_all(state, &r, count, now_us);
     if (err)
         producer_state_clear(state);
     return err;

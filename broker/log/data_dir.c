@@ -12,6 +12,7 @@
 #include "common/base/mutant.h"
 #include "common/log/atomic_file.h"
 #include "common/log/log_path.h"
+#include "common/logformat/file_name.h"
 
 #define LOCK_NAME ".lock" /* Kafka's name */
 #define META_NAME "meta.properties"
@@ -258,7 +259,7 @@ static bool sweep_one(void *ctx, const char *name, bool is_dir)
     struct uuid topic_id = {{0}};
     char path[LOG_PATH_MAX];
     int32_t index;
-    if (!is_dir || !partition_meta_parse_name(name, &index) || log_path(path, sweep->dir->path, name) != OK)
+    if (!is_dir || !log_dir_name_parse(name, &index) || log_path(path, sweep->dir->path, name) != OK)
         return true;
     enum err err = partition_meta_read(sweep->dir->env, path, &topic_id);
     if (err && err != ERR_NOT_FOUND && err != ERR_CORRUPT) {

@@ -225,7 +225,7 @@ static bool list_segment(void *ctx, const char *name, bool is_dir)
 {
     struct plog *log = ctx;
     int64_t offset;
-    if (is_dir || !plog_parse_name(name, ".log", &offset))
+    if (is_dir || !log_file_name_parse(name, ".log", &offset))
         return true;
     if (log->segments_count == log->segments_cap) {
         int32_t cap = log->segments_cap ? log->segments_cap * 2 : 4;

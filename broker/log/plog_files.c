@@ -9,9 +9,9 @@
 #include "broker/log/partition_meta.h"
 #include "broker/log/plog_internal.h"
 #include "common/base/assert.h"
+#include "common/logformat/epoch_text.h"
+#include "common/logformat/meta_text.h"
 
-#define OFFSET_DIGITS    20
-#define EPOCHS_NAME      "leader-epoch-checkpoint"
 #define EPOCHS_BYTES_MAX (64u << 20)
 #define SNAPSHOT_MAX     (512u << 20)
 
@@ -23,58 +23,9 @@ void plog_path_name(const struct plog *log, const char *name, char out[PLOG_PATH
 
 void plog_path(const struct plog *log, int64_t offset, const char *suffix, char out[PLOG_PATH_MAX])
 {
-    char name[PLOG_NAME_MAX + 8];
-    ASSERT(offset >= 0);
-    snprintf(name, sizeof(name), "%020" PRId64 "%s", offset, suffix);
+    char name[LOG_FILE_NAME_MAX];
+    log_file_name_format(offset, suffix, name);
     plog_path_name(log, name, out);
-}
-
-bool plog_parse_name(const char *name, const char *suffix, int64_t *ret_offset)
-{
-    int64_t offset = 0;
-    for (int i = 0; i < OFFSET_DIGITS; i++) {
-        if (name[i] < '0' || name[i] > '9' || offset > (INT64_MAX - (name[i] - '0')) / 10)
-            return false;
-        offset = offset * 10 + (name[i] - '0');
-    }
-    if (strcmp(name + OFFSET_DIGITS, suffix) != 0)
-        return false;
-    *ret_offset = offset;
-    return true;
-}
-
-static enum err load_open(struct env_file *file, uint64_t max, uint8_t **ret_p, uint32_t *ret_len)
-{
-    uint64_t size;
-    size_t got = 0;
-    enum err err = env_file_size(file, &size);
-    if (err)
-        return err;
-    if (size > max)
-        return ERR_TOO_LARGE;
-    uint8_t *p = malloc(size + 1);
-    if (p == NULL)
-        return ERR_NOMEM;
-    err = env_file_read(file, 0, p, size, &got);
-    if (err) {
-        free(p);
-        return err;
-    }
-    p[got] = 0;
-    *ret_p = p;
-    *ret_len = (uint32_t)got;
-    return OK;
-}
-
-enum err plog_file_load(struct env *env, const char *path, uint64_t max, uint8_t **ret_p, uint32_t *ret_len)
-{
-    struct env_file *file;
-    enum err err = env_file_open(env, path, ENV_OPEN_READ, &file);
-    if (err)
-        return err;
-    err = load_open(file, max, ret_p, ret_len);
-    env_file_close(file);
-    return err;
 }
 
 enum err plog_file_replace(struct plog *log, const char *name, const void *p, uint32_t len,
@@ -105,9 +56,9 @@ enum err plog_file_replace(struct plog *log, const char *name, const void *p, ui
 
 enum err plog_meta_write(struct plog *log, struct env_file **ret_file)
 {
-    char text[PARTITION_META_MAX];
-    uint32_t len = partition_meta_format(log->topic_id, text);
-    return plog_file_replace(log, PARTITION_META_NAME, text, len, ret_file);
+    char text[META_TEXT_MAX];
+    uint32_t len = meta_text_format(log->topic_id, text);
+    return plog_file_replace(log, META_TEXT_NAME, text, len, ret_file);
 }
 
 /* A directory without (readable) metadata is ours when it holds no segment: a crash during creation. The
@@ -132,8 +83,8 @@ enum err plog_epochs_load(struct plog *log)
     char path[PLOG_PATH_MAX];
     uint8_t *text;
     uint32_t len;
-    plog_path_name(log, EPOCHS_NAME, path);
-    enum err err = plog_file_load(log->env, path, EPOCHS_BYTES_MAX, &text, &len);
+    plog_path_name(log, EPOCH_TEXT_NAME, path);
+    enum err err = log_file_load(log->env, path, EPOCHS_BYTES_MAX, &text, &len);
     if (err)
         return err;
     err = epoch_cache_parse(&log->epochs, (const char *)text, len);
@@ -147,7 +98,7 @@ enum err plog_epochs_write(struct plog *log, struct env_file **ret_file)
     if (text == NULL)
         return ERR_NOMEM;
     uint32_t len = epoch_cache_format(&log->epochs, text);
-    enum err err = plog_file_replace(log, EPOCHS_NAME, text, len, ret_file);
+    enum err err = plog_file_replace(log, EPOCH_TEXT_NAME, text, len, ret_file);
     free(text);
     if (err == OK)
         log->epochs_dirty = false;
@@ -181,7 +132,7 @@ static bool find_snapshot(void *ctx, const char *name, bool is_dir)
 {
     struct snapshot_search *search = ctx;
     int64_t offset;
-    if (!is_dir && plog_parse_name(name, ".snapshot", &offset) && offset <= search->limit &&
+    if (!is_dir && log_file_name_parse(name, ".snapshot", &offset) && offset <= search->limit &&
         offset > search->found)
         search->found = offset;
     return true;
@@ -193,7 +144,7 @@ static enum err load_snapshot(struct plog *log, int64_t offset)
     uint8_t *p;
     uint32_t len;
     plog_path(log, offset, ".snapshot", path);
-    enum err err = plog_file_load(log->env, path, SNAPSHOT_MAX, &p, &len);
+    enum err err = log_file_load(log->env, path, SNAPSHOT_MAX, &p, &len);
     if (err)
         return err;
     err = producer_snapshot_decode(&log->producers, p, len, env_now_us(log->env));

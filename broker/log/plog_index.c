@@ -99,9 +99,7 @@ static enum err flush_offsets(struct plog_index *index)
     while (index->offsets_flushed < index->offsets_count) {
         uint32_t n = MIN(index->offsets_count - index->offsets_flushed, FLUSH_ENTRIES);
         for (uint32_t i = 0; i < n; i++) {
-            const struct offset_entry *e = &index->offsets[index->offsets_flushed + i];
-            store_be32(buf + i * OFFSET_ENTRY, e->delta);
-            store_be32(buf + i * OFFSET_ENTRY + 4, e->position);
+            offset_entry_store(buf + i * OFFSET_ENTRY, index->offsets[index->offsets_flushed + i]);
         }
         enum err err = write_entries(index->offset_file, (uint64_t)index->offsets_flushed * OFFSET_ENTRY, buf,
                                      (size_t)n * OFFSET_ENTRY);
@@ -118,9 +116,7 @@ static enum err flush_times(struct plog_index *index)
     while (index->times_flushed < index->times_count) {
         uint32_t n = MIN(index->times_count - index->times_flushed, FLUSH_ENTRIES);
         for (uint32_t i = 0; i < n; i++) {
-            const struct time_entry *e = &index->times[index->times_flushed + i];
-            store_be64(buf + i * TIME_ENTRY, (uint64_t)e->timestamp);
-            store_be32(buf + i * TIME_ENTRY + 8, e->delta);
+            time_entry_store(buf + i * TIME_ENTRY, index->times[index->times_flushed + i]);
         }
         enum err err = write_entries(index->time_file, (uint64_t)index->times_flushed * TIME_ENTRY, buf,
                                      (size_t)n * TIME_ENTRY);
@@ -190,7 +186,7 @@ static void take_offsets(struct plog_segment *seg, const uint8_t *p, uint32_t le
 {
     struct plog_index *index = &seg->index;
     for (uint32_t i = 0; i + OFFSET_ENTRY <= len; i += OFFSET_ENTRY) {
-        struct offset_entry e = {load_be32(p + i), load_be32(p + i + 4)};
+        struct offset_entry e = offset_entry_load(p + i);
         const struct offset_entry *last =
             index->offsets_count ? &index->offsets[index->offsets_count - 1] : NULL;
         if (last && (e.delta <= last->delta || e.position <= last->position))
@@ -207,7 +203,7 @@ static void take_times(struct plog_segment *seg, const uint8_t *p, uint32_t len)
     struct plog_index *index = &seg->index;
     uint32_t covered = index->offsets_count ? index->offsets[index->offsets_count - 1].delta : 0;
     for (uint32_t i = 0; i + TIME_ENTRY <= len && index->offsets_count > 0; i += TIME_ENTRY) {
-        struct time_entry e = {(int64_t)load_be64(p + i), load_be32(p + i + 8)};
+        struct time_entry e = time_entry_load(p + i);
         const struct time_entry *last = index->times_count ? &index->times[index->times_count - 1] : NULL;
         if (e.timestamp < 0 || e.delta > covered)
             return;
@@ -224,7 +220,7 @@ static enum err load_file(struct plog *log, struct plog_segment *seg, const char
     plog_path(log, seg->base_offset, suffix, path);
     *ret_p = NULL;
     *ret_len = 0;
-    enum err err = plog_file_load(log->env, path, INDEX_BYTES_MAX, ret_p, ret_len);
+    enum err err = log_file_load(log->env, path, INDEX_BYTES_MAX, ret_p, ret_len);
     return err == ERR_NOT_FOUND || err == ERR_TOO_LARGE ? OK : err;
 }
 
@@ -283,7 +279,7 @@ static enum err offset_at(struct plog_index *index, uint32_t i, struct offset_en
     enum err err = env_file_read(index->offset_file, (uint64_t)i * OFFSET_ENTRY, raw, sizeof(raw), &got);
     if (err)
         return err;
-    *ret = (struct offset_entry){load_be32(raw), load_be32(raw + 4)};
+    *ret = offset_entry_load(raw);
     return got == sizeof(raw) ? OK : ERR_CORRUPT;
 }
 
@@ -298,7 +294,7 @@ static enum err time_at(struct plog_index *index, uint32_t i, struct time_entry 
     enum err err = env_file_read(index->time_file, (uint64_t)i * TIME_ENTRY, raw, sizeof(raw), &got);
     if (err)
         return err;
-    *ret = (struct time_entry){(int64_t)load_be64(raw), load_be32(raw + 8)};
+    *ret = time_entry_load(raw);
     return got == sizeof(raw) ? OK : ERR_CORRUPT;
 }
 

@@ -5,25 +5,15 @@
 
 #include "broker/log/plog.h"
 #include "common/batch/batch.h"
+#include "common/logformat/file_name.h"
+#include "common/logformat/index_entry.h"
+#include "common/logwalk/file_load.h"
+#include "common/logwalk/walk.h"
 
 #define PLOG_NAME_MAX 32 /* "<20 digits>.timeindex" and its zero, or another file of the directory */
 #define PLOG_PATH_MAX 1024
 #define PLOG_RECENT   32 /* power of two */
 #define PLOG_CHUNK    (256 * 1024)
-#define OFFSET_ENTRY  8  /* bytes in .index: u32 offset - base, u32 position */
-#define TIME_ENTRY    12 /* bytes in .timeindex: i64 timestamp, u32 offset - base */
-
-/* As in Kafka: the last offset of a batch and where the batch begins. */
-struct offset_entry {
-    uint32_t delta, position;
-};
-
-/* As in Kafka: largest timestamp so far, and the last offset of the batch that has it. */
-struct time_entry {
-    int64_t timestamp;
-    uint32_t delta;
-};
-
 /* Both indexes of a segment. In memory while the segment is active or being rebuilt; else only the files. */
 struct plog_index {
     struct offset_entry *offsets;
@@ -126,10 +116,6 @@ enum err plog_snapshots_drop(struct plog *log, int64_t above);
 /* "<dir>/<20 digits><suffix>" */
 void plog_path(const struct plog *log, int64_t offset, const char *suffix, char out[PLOG_PATH_MAX]);
 void plog_path_name(const struct plog *log, const char *name, char out[PLOG_PATH_MAX]);
-/* True when name is 20 digits and suffix. */
-bool plog_parse_name(const char *name, const char *suffix, int64_t *ret_offset);
-/* Reads a whole file of at most max bytes into malloc'd memory. */
-enum err plog_file_load(struct env *env, const char *path, uint64_t max, uint8_t **ret_p, uint32_t *ret_len);
 /* Replaces a file through name.tmp and rename; nothing is synced; *ret_file (may be NULL) gets a handle for a
  * later sync. */
 enum err plog_file_replace(struct plog *log, const char *name, const void *p, uint32_t len,
@@ -174,25 +160,10 @@ enum err plog_index_lookup(struct plog *log, struct plog_segment *seg, int64_t o
 bool plog_index_time(struct plog *log, struct plog_segment *seg, int64_t timestamp,
                      struct time_entry *ret_entry);
 
-/* -- plog_walk.c: batches of a segment in order -- */
-struct plog_walk {
-    struct plog *log;
-    struct plog_segment *seg;
-    struct env_file *file;
-    uint8_t *buf; /* malloc'd */
-    uint32_t cap, have, used;
-    uint32_t position; /* of the next batch */
-    uint32_t limit;    /* bytes of the file to look at */
-    bool check_crc;
-};
+/* -- plog_walk.c -- */
+/* plog_walk_start() on a segment of the log. */
 enum err plog_walk_begin(struct plog_walk *walk, struct plog *log, struct plog_segment *seg,
                          uint32_t position, bool check_crc);
-/* OK: *ret_batch and (with check_crc) its bytes. ERR_NOT_FOUND: clean end. ERR_TRUNCATED, ERR_CORRUPT: bad
- * bytes at walk->position. */
-enum err plog_walk_next(struct plog_walk *walk, struct batch_header *ret_batch, const uint8_t **ret_bytes);
-void plog_walk_end(struct plog_walk *walk);
-/* Whether a good batch with base offset > after begins anywhere behind the bad place. */
-enum err plog_walk_search(struct plog_walk *walk, int64_t after, bool *ret_found, uint32_t *ret_position);
 
 /* -- plog_recover.c -- */
 enum err plog_recover(struct plog *log, const struct plog_setup *setup, struct plog_report *report);

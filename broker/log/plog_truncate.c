@@ -17,7 +17,7 @@ static bool drop_snapshot(void *ctx, const char *name, bool is_dir)
     struct snapshot_drop *drop = ctx;
     char path[PLOG_PATH_MAX];
     int64_t offset;
-    if (is_dir || !plog_parse_name(name, ".snapshot", &offset) || offset <= drop->above)
+    if (is_dir || !log_file_name_parse(name, ".snapshot", &offset) || offset <= drop->above)
         return true;
     plog_path_name(drop->log, name, path);
     drop->err = env_unlink(drop->log->env, path);

@@ -8,7 +8,7 @@ import re
 
 import tree
 
-COMMON = ('common/base', 'common/env', 'common/compress', 'common/batch', 'common/log', 'common/rpc', 'common/config', 'common/obs')
+COMMON = ('common/base', 'common/env', 'common/compress', 'common/batch', 'common/logformat', 'common/logwalk', 'common/log', 'common/rpc', 'common/config', 'common/obs')
 PROTO = ('proto/kafka', 'proto/cluster')
 
 # room: the rooms it may include besides itself. The longest prefix of a path decides its room; tests may include all.
@@ -18,6 +18,8 @@ MAY_INCLUDE = {
     'common/env_uv': ('common/base', 'common/env', 'common/obs'),
     'common/compress': ('common/base',),
     'common/batch': ('common/base', 'common/compress'),
+    'common/logformat': ('common/base',),
+    'common/logwalk': ('common/base', 'common/env', 'common/compress', 'common/batch', 'common/logformat'),
     'common/log': ('common/base', 'common/env'),
     'common/rpc': ('common/base', 'common/env', 'common/obs'),
     'common/config': ('common/base', 'common/env'),
@@ -26,7 +28,7 @@ MAY_INCLUDE = {
     'proto/cluster': ('common/base',),
     'controller/core': ('common/base',) + PROTO,
     'controller': ('controller/core',) + COMMON + PROTO,
-    'broker/core': ('common/base',) + PROTO,
+    'broker/core': ('common/base', 'common/logformat') + PROTO,
     'broker': ('broker/core',) + COMMON + PROTO,
     'client/core': ('common/base', 'common/compress', 'common/batch') + PROTO, # batches are built and read where they are queued
     'client': ('client/core',) + COMMON + PROTO,

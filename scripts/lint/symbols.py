@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 
 CORES = ('broker/core', 'controller/core', 'client/core')
-OWN = ('common/base', 'common/compress', 'common/batch', 'proto/kafka', 'proto/cluster')
+OWN = ('common/base', 'common/compress', 'common/batch', 'common/logformat', 'proto/kafka', 'proto/cluster')
 ALLOWED = re.compile(
     r'^(mem(cpy|move|set|cmp|chr)|str(len|nlen|cmp|ncmp)|bcmp|floor|ceil|round|sqrt|pow|log|log2|exp|'
     r'__stack_chk_fail|_GLOBAL_OFFSET_TABLE_|__(asan|ubsan|tsan|sanitizer)_\w+|__sancov\w*|__afl\w*|__gcov\w*|_Unwind_Resume)$')

@@ -3,6 +3,7 @@
 
 #include "broker/log/data_dir.h"
 #include "broker/log/partition_meta.h"
+#include "common/logformat/file_name.h"
 #include "tests/lib/mem_env.h"
 #include "tests/lib/unit.h"
 
@@ -186,8 +187,7 @@ START_TEST(only_names_of_partitions_are_taken_for_them)
                 {"a-0.0a0b0c0d-delete", -1}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         int32_t index = -1;
-        ck_assert_msg(partition_meta_parse_name(rows[i].name, &index) == (rows[i].index >= 0), "%s",
-                      rows[i].name);
+        ck_assert_msg(log_dir_name_parse(rows[i].name, &index) == (rows[i].index >= 0), "%s", rows[i].name);
         ck_assert_int_eq(index, rows[i].index);
     }
 }
