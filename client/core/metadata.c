@@ -332,11 +332,11 @@ static void metadata_done(struct client *client, struct client_call_state *call,
     apply_nodes(client, answer->message);
     if (!apply_topics(client, answer->message))
         again_later(client);
-    else if (!client->refresh_wanted)
-        client->refresh_failures = 0;
 }
 
-/* Several causes within one back-off make one request. */
+/* Several causes within one back-off make one request. A good answer does not end the back-off, only calm
+ * does: while a leader is out of reach and nobody has noticed, each good answer would bring the next question
+ * at once. */
 void client_refresh(struct client *client)
 {
     if (client->refresh_wanted || client->refreshing)

@@ -14,6 +14,7 @@
 
 #define LOOK_US     2000 /* a replica that joins too early may have caught up a moment later */
 #define BROKER_BASE 101  /* node id of the first broker */
+#define LEADERS_MAX (CLUSTER_BROKERS_MAX * CLUSTER_TOPICS_MAX * CLUSTER_PARTITIONS_MAX)
 
 /* -- what leaders count on -- */
 
@@ -26,17 +27,24 @@ static int topic_of(const struct partition *partition)
     return ours ? topic.p[1] - '0' : -1;
 }
 
+/* The leaders met on the way; what the others hold is known at the end of it. */
 struct look {
     struct counted *counted;
     int broker;
+    struct partition *leaders[LEADERS_MAX];
+    int leader_count;
 };
 
-static void note_open(void *ctx, struct partition *partition)
+static void note_replica(void *ctx, struct partition *partition)
 {
-    const struct look *look = ctx;
+    struct look *look = ctx;
     int topic = topic_of(partition);
-    if (topic >= 0 && !partition->core.failed)
+    if (topic < 0)
+        return;
+    if (!partition->core.failed)
         look->counted->open[look->broker][topic][partition->index] = partition->core.log_end;
+    if (partition->core.role == REPLICA_LEADER && look->leader_count < LEADERS_MAX)
+        look->leaders[look->leader_count++] = partition;
 }
 
 /* Those that do hold it are not written down: they are all, all the time. */
@@ -64,32 +72,26 @@ static void note_member(struct counted *counted, int32_t broker_id, int topic, c
     cluster_record(counted->cluster, record);
 }
 
-static void look_at_leader(void *ctx, struct partition *partition)
+static void look_at_leader(struct counted *counted, const struct partition *partition)
 {
-    const struct look *look = ctx;
     const struct replica *core = &partition->core;
     int topic = topic_of(partition);
-    if (core->role != REPLICA_LEADER || topic < 0)
-        return;
     for (int32_t i = 0; i < core->members_count; i++)
-        note_member(look->counted, core->members[i].broker_id, topic, partition, core->isr & replica_bit(i));
-}
-
-static void each_replica(struct counted *counted, void (*each)(void *ctx, struct partition *partition))
-{
-    for (int i = 0; i < counted->cluster->options.brokers; i++) {
-        struct look look = {.counted = counted, .broker = i};
-        const struct broker *broker = node_broker(cluster_node(counted->cluster, ROLE_BROKER, i));
-        if (broker != NULL)
-            broker_each_replica(broker, each, &look);
-    }
+        note_member(counted, core->members[i].broker_id, topic, partition, core->isr & replica_bit(i));
 }
 
 void counted_look(struct counted *counted)
 {
+    struct look look = {.counted = counted};
     memset(counted->open, 0xff, sizeof(counted->open)); /* -1 */
-    each_replica(counted, note_open);
-    each_replica(counted, look_at_leader);
+    for (int i = 0; i < counted->cluster->options.brokers; i++) {
+        const struct broker *broker = node_broker(cluster_node(counted->cluster, ROLE_BROKER, i));
+        look.broker = i;
+        if (broker != NULL)
+            broker_each_replica(broker, note_replica, &look);
+    }
+    for (int i = 0; i < look.leader_count; i++)
+        look_at_leader(counted, look.leaders[i]);
 }
 
 static void on_tick(struct world_event *event)

@@ -159,6 +159,25 @@ START_TEST(call_without_an_active_controller_times_out_with_its_error)
 }
 END_TEST
 
+/* Metadata stays good while a leader is out of reach that nobody else misses yet. */
+START_TEST(unreachable_leader_brings_no_storm_of_questions)
+{
+    struct crig *rig = crig_new(NULL, 1);
+    struct client_topic *topic = crig_topic(rig);
+    client_produce_flush(rig->client, true);
+    ck_assert_int_eq(crig_produce(rig, topic, 0, 0), OK);
+    ck_assert(crig_until(rig, 1000000, crig_settled));
+    int32_t leader = rig->partitions[0].leader, before = rig->requests[KAFKA_API_METADATA];
+    rig->silent[leader] = true;
+    ck_assert_int_eq(crig_produce(rig, topic, 0, 1), OK);
+    crig_run(rig, 10000000);
+    int32_t asked = rig->requests[KAFKA_API_METADATA] - before;
+    ck_assert_int_ge(asked, 5);
+    ck_assert_int_le(asked, 100);
+    crig_free(rig);
+}
+END_TEST
+
 static bool break_first_create(struct crig *rig, int32_t node, int16_t key)
 {
     return key != KAFKA_API_CREATE_TOPICS || rig->requests[key] > 1;
@@ -208,6 +227,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, call_gives_the_brokers_answer);
     tcase_add_test(tcase, call_is_repeated_while_no_controller_is_active);
     tcase_add_test(tcase, call_without_an_active_controller_times_out_with_its_error);
+    tcase_add_test(tcase, unreachable_leader_brings_no_storm_of_questions);
     tcase_add_loop_test(tcase, broken_call_has_an_unknown_outcome_unless_repeatable, 0, 2);
     tcase_add_test(tcase, call_that_no_broker_knows_fails_at_once);
 }

@@ -6,8 +6,7 @@
 
 #include "tests/sim/world/world_int.h"
 
-#define PAGE_BYTES   4096u
-#define SECTOR_BYTES 512u
+#define PAGE_BYTES   512u /* of a sector: what a power cut keeps or drops as one */
 #define PATH_MAX_LEN 1024
 
 struct page {

@@ -22,9 +22,11 @@ void page_unref(struct page *page)
 
 struct page *page_copy(const struct page *page)
 {
-    struct page *copy = host_alloc(sizeof(*copy));
+    struct page *copy = host_take(sizeof(*copy));
     if (page != NULL)
         memcpy(copy->bytes, page->bytes, PAGE_BYTES);
+    else
+        memset(copy->bytes, 0, PAGE_BYTES);
     copy->refs = 1;
     return copy;
 }
@@ -122,7 +124,9 @@ size_t inode_read(const struct inode *inode, uint64_t offset, void *buf, size_t 
         uint64_t index = (offset + at) / PAGE_BYTES;
         size_t in_page = (offset + at) % PAGE_BYTES, step = MIN(len - at, PAGE_BYTES - in_page);
         const struct page *page = index < inode->slot_count ? inode->v[index].page : NULL;
-        if (page != NULL)
+        if (page != NULL && step == PAGE_BYTES)
+            memcpy(out + at, page->bytes, PAGE_BYTES);
+        else if (page != NULL)
             memcpy(out + at, page->bytes + in_page, step);
         else
             memset(out + at, 0, step);
@@ -268,28 +272,21 @@ void file_capture_apply(struct file_capture *capture, bool ok)
 
 /* -- power cut -- */
 
-/* Sectors of one page that were on their way: each arrived or not. */
-static struct page *page_settle(struct world *world, const struct page *v, const struct page *d,
-                                uint32_t keep_percent)
+struct settled {
+    uint32_t kept, dropped;
+};
+
+/* A sector that was on its way: it arrived or not. Returns what is there, with a reference. */
+static struct page *page_settle(struct world *world, struct page *v, struct page *d, uint32_t keep_percent,
+                                struct settled *settled)
 {
-    struct page *result = page_copy(d);
-    uint32_t kept = 0, dropped = 0;
-    static const uint8_t zeros[SECTOR_BYTES];
-    for (uint32_t at = 0; at < PAGE_BYTES; at += SECTOR_BYTES) {
-        const uint8_t *from = v != NULL ? v->bytes + at : zeros;
-        if (memcmp(from, result->bytes + at, SECTOR_BYTES) == 0)
-            continue;
-        if (world_below(world, 100) < keep_percent) {
-            memcpy(result->bytes + at, from, SECTOR_BYTES);
-            kept++;
-        } else {
-            dropped++;
-        }
-    }
-    world->bites.sectors_dropped += dropped;
-    if (kept > 0 && dropped > 0)
-        world->bites.sectors_torn++;
-    return result;
+    static const uint8_t zeros[PAGE_BYTES];
+    if (memcmp(v != NULL ? v->bytes : zeros, d != NULL ? d->bytes : zeros, PAGE_BYTES) == 0)
+        return page_ref(d);
+    bool kept = world_below(world, 100) < keep_percent;
+    settled->kept += kept;
+    settled->dropped += !kept;
+    return page_ref(kept ? v : d);
 }
 
 static uint64_t size_settle(struct inode *inode, uint32_t keep_percent)
@@ -326,6 +323,7 @@ static void inode_adopt(struct inode *inode, uint64_t size)
 void inode_settle(struct inode *inode, uint32_t keep_percent)
 {
     struct world *world = inode->disk->process->world;
+    struct settled settled = {.kept = 0};
     if (inode->is_dir)
         return;
     uint64_t size = size_settle(inode, keep_percent);
@@ -334,7 +332,9 @@ void inode_settle(struct inode *inode, uint32_t keep_percent)
         if (v->seq == d->seq)
             continue;
         uint32_t keep = inode->flags[i] & PAGE_LOST ? 0 : keep_percent;
-        slot_set(d, page_settle(world, v->page, d->page, keep), v->seq);
+        slot_set(d, page_settle(world, v->page, d->page, keep, &settled), v->seq);
     }
+    world->bites.sectors_dropped += settled.dropped;
+    world->bites.sectors_torn += settled.kept > 0 && settled.dropped > 0;
     inode_adopt(inode, size);
 }

@@ -20,6 +20,15 @@ void *host_alloc(size_t size)
     return p;
 }
 
+void *host_take(size_t size)
+{
+    int slot = host_enter();
+    void *p = malloc(size);
+    ASSERT(p != NULL);
+    host_leave(slot);
+    return p;
+}
+
 void host_free(void *p)
 {
     free(p);

@@ -112,6 +112,7 @@ static inline void host_leave(int slot)
 
 /* In the simulator's memory, whoever runs. */
 void *host_alloc(size_t size); /* zeroed, in the simulator's memory whoever runs; never NULL */
+void *host_take(size_t size);  /* the same, not zeroed */
 void host_free(void *p);
 
 /* -- chance -- */
