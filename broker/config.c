@@ -84,6 +84,18 @@ static const struct setting settings[] = {
                         "Age at which records may go, -1: never (retention.ms)."),
     SETTING_SIZE("log.retention.bytes", C, log_retention_bytes, "-1", -1, INT64_MAX, 0,
                  "Size at which a partition's oldest segments go, -1: never (retention.bytes)."),
+    SETTING_DURATION_MS("log.retention.check.interval.ms", C, log_retention_check_interval_ms, "300000", 1,
+                        INT32_MAX, 0,
+                        "The most that the deletion of old records may be late. Deletions are timed, so most "
+                        "are within a second; a broker that starts spreads its first look over this time."),
+    SETTING_SIZE("log.cleaner.dedupe.buffer.size", C, log_cleaner_dedupe_buffer_size, "134217728", 1 << 16,
+                 INT64_MAX, 0,
+                 "Memory for the keys of logs being compacted, 24 bytes each, shared by the shards."),
+    SETTING_SIZE("log.cleaner.io.max.bytes.per.second", C, log_cleaner_io_max_bytes_per_second,
+                 "9223372036854775807", 1024, INT64_MAX, 0,
+                 "Bytes that compaction reads and writes per second, together."),
+    SETTING_DURATION_MS("log.cleaner.backoff.ms", C, log_cleaner_backoff_ms, "15000", 1, INT32_MAX, 0,
+                        "A log is considered for compaction at most this often."),
 };
 
 #undef C

@@ -44,6 +44,11 @@ struct broker_config {
     int64_t log_segment_bytes;
     int64_t log_flush_interval_messages;
     int64_t log_retention_ms, log_retention_bytes;
+
+    int64_t log_retention_check_interval_ms;
+    int64_t log_cleaner_dedupe_buffer_size;
+    int64_t log_cleaner_io_max_bytes_per_second;
+    int64_t log_cleaner_backoff_ms;
 };
 
 /* The table, for config_add() with a struct broker_config. */

@@ -54,7 +54,11 @@ struct manifest {
     struct node *nodes;
     struct node *dirty; /* in no order */
     bool want_sync;
-    bool posted; /* msg is on its way to the owner */
+    uint64_t wanted_syncs;  /* puts that asked for one */
+    uint64_t written_syncs; /* of them in the page cache; owner only */
+    uint64_t running_syncs; /* of them covered by the sync under way; owner only */
+    uint64_t synced;        /* of them durable */
+    bool posted;            /* msg is on its way to the owner */
     bool closing;
     struct env_msg msg;
     bool doubted;   /* the last run's end is in doubt, and the controllers have not been told yet */
@@ -259,12 +263,21 @@ static bool flush_some(struct manifest *m)
     return true;
 }
 
+static void note_synced(struct manifest *m, uint64_t count)
+{
+    pthread_mutex_lock(&m->lock);
+    m->synced = MAX(m->synced, count);
+    pthread_mutex_unlock(&m->lock);
+}
+
 static void synced(struct env_io *io, enum err err)
 {
     struct manifest *m = CONTAINER_OF(io, struct manifest, sync_io);
     m->syncing = false;
     if (err)
         fail(m, err);
+    else
+        note_synced(m, m->running_syncs);
     flush(m);
 }
 
@@ -278,6 +291,7 @@ static void sync_when_wanted(struct manifest *m)
     if (!due)
         return;
     m->syncing = true;
+    m->running_syncs = m->written_syncs;
     env_file_sync(m->file.file, &m->sync_io, synced);
 }
 
@@ -301,8 +315,12 @@ static void flush(struct manifest *m)
     }
     if (m->rewrite != REWRITE_NONE)
         return;
+    pthread_mutex_lock(&m->lock);
+    uint64_t wanted = m->wanted_syncs;
+    pthread_mutex_unlock(&m->lock);
     while (flush_some(m)) {
     }
+    m->written_syncs = wanted;
     sync_when_wanted(m);
     rewrite_when_due(m);
 }
@@ -357,7 +375,10 @@ void manifest_put(struct manifest *m, const struct manifest_entry *entry)
     pthread_mutex_lock(&m->lock);
     struct node *node = find_or_add(m, key);
     if (node) {
-        m->want_sync = m->want_sync || entry->log_start > node->log_start;
+        if (entry->log_start > node->log_start) {
+            m->want_sync = true;
+            m->wanted_syncs++;
+        }
         node->recovery_point = entry->recovery_point;
         node->high_watermark = entry->high_watermark;
         node->log_start = entry->log_start;
@@ -368,6 +389,22 @@ void manifest_put(struct manifest *m, const struct manifest_entry *entry)
     pthread_mutex_unlock(&m->lock);
     if (post)
         env_post(m->env, &m->msg);
+}
+
+uint64_t manifest_mark(struct manifest *m)
+{
+    pthread_mutex_lock(&m->lock);
+    uint64_t mark = m->wanted_syncs;
+    pthread_mutex_unlock(&m->lock);
+    return mark;
+}
+
+bool manifest_reached(struct manifest *m, uint64_t mark)
+{
+    pthread_mutex_lock(&m->lock);
+    bool reached = m->failed == OK && m->synced >= mark;
+    pthread_mutex_unlock(&m->lock);
+    return reached;
 }
 
 void manifest_remove(struct manifest *m, struct uuid topic_id, int32_t index)

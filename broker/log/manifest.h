@@ -62,6 +62,11 @@ bool manifest_get(struct manifest *manifest, struct uuid topic_id, int32_t index
  */
 void manifest_put(struct manifest *manifest, const struct manifest_entry *entry);
 
+/* Any thread. What has been put so far, for manifest_reached(): whether every log start among it is durable.
+ */
+uint64_t manifest_mark(struct manifest *manifest);
+bool manifest_reached(struct manifest *manifest, uint64_t mark);
+
 /* Any thread. */
 void manifest_remove(struct manifest *manifest, struct uuid topic_id, int32_t index);
 

@@ -104,11 +104,10 @@ static enum err reserve_state(struct plog *log, const uint8_t *batch)
 
 /* *ret_rolled: a segment ended, which is then synced whatever the topic's promise, so that the recovery point
  * follows. */
-static enum err roll_when_due(struct plog *log, uint32_t len, int64_t end, bool *ret_rolled)
+static enum err roll_when_due(struct plog *log, const uint8_t *batches, uint32_t len, int64_t end,
+                              bool *ret_rolled)
 {
-    const struct plog_segment *seg = plog_active(log);
-    bool full = (int64_t)seg->size + len > log->config.segment_bytes || end - seg->base_offset > INT32_MAX;
-    *ret_rolled = full && seg->size > 0;
+    *ret_rolled = plog_roll_due(log, batches, len, end);
     return *ret_rolled ? plog_roll(log) : OK;
 }
 
@@ -149,7 +148,7 @@ enum err plog_append(struct plog *log, const uint8_t *batches, uint32_t len)
         err = reserve_state(log, batches);
     if (err)
         return err;
-    err = roll_when_due(log, len, end, &rolled);
+    err = roll_when_due(log, batches, len, end, &rolled);
     if (err == OK)
         err = plog_index_reserve(plog_active(log), count + 1);
     struct plog_segment *seg = plog_active(log);
@@ -284,7 +283,7 @@ static enum err open_existing(struct plog *log, const struct plog_setup *setup, 
     for (int32_t i = 0; i < log->segments_count;
          i++) /* what a killed process wrote may not be on the disk yet */
         log->segments[i].dirty = !setup->clean && plog_segment_end(log, i) > log->synced_end;
-    err = plog_trim(log);
+    err = plog_trim(log, log->start);
     if (err == OK)
         err = plog_snapshots_drop(log, log->end);
     if (MUTANT(PRODUCERS_LOST_AT_RESTART))

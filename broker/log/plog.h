@@ -28,6 +28,9 @@ struct plog;
 struct plog_config {
     int64_t segment_bytes;        /* a segment that would grow beyond it is rolled */
     int32_t index_interval_bytes; /* 0: PLOG_INDEX_INTERVAL */
+    int32_t segment_index_bytes;  /* a segment whose index would grow beyond it is rolled; 0: no limit */
+    int64_t segment_ms;           /* so is one whose records span more time; 0: no limit */
+    int64_t segment_jitter_ms;    /* the most that is taken off segment_ms at random, per segment */
     uint64_t producer_expiry_us;
     bool may_have_gaps; /* compacted: offsets may be missing between batches */
 };
@@ -113,10 +116,34 @@ enum err plog_restart(struct plog *log, int64_t offset);
 /* Moves the log start up (<= end). Files stay until plog_trim(). */
 enum err plog_set_start(struct plog *log, int64_t offset);
 
-/* Removes segments that lie wholly below the log start. Only when that start is durable in the manifest:
- * removals reach the disk in any order, and a hole among segments above the known start is damage. */
-enum err plog_trim(struct plog *log);
+/* Removes segments that lie wholly below `below` (<= log start). Only when a log start of at least `below` is
+ * durable in the manifest: removals reach the disk in any order, and a hole among segments above the known
+ * start is damage. */
+enum err plog_trim(struct plog *log, int64_t below);
 bool plog_can_trim(const struct plog *log);
+
+/* -- retention (plog_retain.c) -- */
+
+/* What may stay. Limits are off below 0. */
+struct plog_retention {
+    int64_t ms, bytes, messages;
+    int64_t roll_ms;        /* the active segment rolls, quiet or not, when its oldest record is older */
+    int64_t now_ms;         /* wall clock */
+    int64_t high_watermark; /* nothing at or above it goes */
+};
+
+/* The log start that retention asks for (>= plog_start; for plog_set_start), and when time makes the next
+ * look worth while (wall clock ms; INT64_MAX: only new records do). Rolls the active segment when its oldest
+ * record is past its time. Errors of the disk, which are final when a roll fails (plog_failed). */
+enum err plog_retain(struct plog *log, const struct plog_retention *want, int64_t *ret_start,
+                     int64_t *ret_next_ms);
+
+/* Ends the active segment unless it is empty, and starts a sync. A failure is final. */
+enum err plog_roll_now(struct plog *log);
+
+/* How often a segment ended since the log was opened, and where the active one begins. */
+uint32_t plog_rolls(const struct plog *log);
+int64_t plog_active_base(const struct plog *log);
 
 /* Starts a sync of all that was written, or one more after the running one. `synced` follows, always later
  * (E2). */

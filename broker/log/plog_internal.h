@@ -34,8 +34,10 @@ struct plog_segment {
     int64_t max_timestamp;  /* -1: none; of closed segments only when times_known */
     int64_t max_timestamp_offset;
     bool times_known;
-    bool dirty;            /* has bytes (or a truncation) that no sync covers */
-    struct env_file *file; /* NULL: not open */
+    int64_t first_timestamp; /* of the first batch, for rolling by time; 0: not read yet */
+    int64_t jitter_ms;       /* taken off segment.ms */
+    bool dirty;              /* has bytes (or a truncation) that no sync covers */
+    struct env_file *file;   /* NULL: not open */
     struct plog_index index;
 };
 
@@ -81,6 +83,7 @@ struct plog {
     bool dir_dirty;    /* entries of the directory changed */
     struct plog_recent recent[PLOG_RECENT];
     uint32_t recent_count;     /* of all pushes */
+    uint32_t rolls;            /* segments ended since opening */
     struct plog_round *round;  /* NULL: no sync runs */
     struct plog_round *spare;  /* kept for the next */
     struct env_task fail_task; /* tells a failure that was found while starting a sync (E2) */
@@ -107,6 +110,15 @@ void plog_free(struct plog *log);
 
 /* -- plog_sync.c -- */
 void plog_sync_init(struct plog *log);
+
+/* -- plog_retain.c -- */
+/* Whether batches that end at `end` begin a new segment. */
+bool plog_roll_due(struct plog *log, const uint8_t *batches, uint32_t len, int64_t end);
+void plog_segment_began(struct plog *log, struct plog_segment *seg);
+
+/* -- plog_read.c -- */
+/* Makes max_timestamp of a segment known. */
+enum err plog_segment_times(struct plog *log, struct plog_segment *seg);
 
 /* -- plog_truncate.c -- */
 /* Unlinks the producer snapshots above offset. */

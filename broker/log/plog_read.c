@@ -207,7 +207,7 @@ int64_t plog_estimate(struct plog *log, int64_t offset, int64_t end_offset)
 /* -- by time -- */
 
 /* The largest timestamp of a segment; a closed one keeps it as the last entry of its time index. */
-static enum err know_times(struct plog *log, struct plog_segment *seg)
+enum err plog_segment_times(struct plog *log, struct plog_segment *seg)
 {
     struct time_entry e;
     if (seg->times_known)
@@ -250,7 +250,7 @@ enum err plog_find_time(struct plog *log, int64_t timestamp, int64_t *ret_base_o
         return log->failed;
     for (int32_t i = 0; i < log->segments_count; i++) {
         struct plog_segment *seg = &log->segments[i];
-        enum err err = know_times(log, seg);
+        enum err err = plog_segment_times(log, seg);
         if (err)
             return err;
         if (seg->max_timestamp < timestamp || seg->size == 0)
@@ -267,7 +267,7 @@ enum err plog_max_time(struct plog *log, int64_t *ret_timestamp, int64_t *ret_of
     int64_t best = -1;
     for (int32_t i = 0; i < log->segments_count; i++) {
         struct plog_segment *seg = &log->segments[i];
-        enum err err = know_times(log, seg);
+        enum err err = plog_segment_times(log, seg);
         if (err)
             return err;
         if (seg->max_timestamp <= best)

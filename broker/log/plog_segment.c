@@ -46,6 +46,7 @@ enum err plog_segment_add(struct plog *log, int64_t base_offset)
                                  .max_timestamp_offset = base_offset,
                                  .times_known = true,
                                  .index = {.in_memory = true, .trusted = true}};
+    plog_segment_began(log, seg);
     log->dir_dirty = true;
     log->recent_count = 0;
     return OK;
@@ -68,6 +69,7 @@ enum err plog_roll(struct plog *log)
         return err;
     plog_index_drop(seg);
     err = plog_segment_add(log, log->end);
+    log->rolls++;
     return err ? err : plog_snapshot_write(log, NULL);
 }
 

@@ -121,6 +121,7 @@ static enum err truncate_in(struct plog *log, int32_t place, int64_t offset)
     if (err)
         return err;
     seg->size = position;
+    seg->first_timestamp = 0;
     seg->dirty = true;
     seg->verified_from = MIN(seg->verified_from, position);
     err = reactivate(log, seg, end);
@@ -191,12 +192,13 @@ bool plog_can_trim(const struct plog *log)
     return log->segments_count > 1 && plog_segment_end(log, 0) <= log->start;
 }
 
-enum err plog_trim(struct plog *log)
+enum err plog_trim(struct plog *log, int64_t below)
 {
     int32_t gone = 0;
+    ASSERT(below <= log->start);
     if (log->failed)
         return log->failed;
-    while (gone + 1 < log->segments_count && plog_segment_end(log, gone) <= log->start)
+    while (gone + 1 < log->segments_count && plog_segment_end(log, gone) <= below)
         gone++;
     enum err err = plog_segments_remove(log, 0, gone);
     return err ? plog_fail(log, err) : OK;

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "proto/cluster/topic_config.h"
+
 #define RESOURCE_TOPIC  2
 #define RESOURCE_BROKER 4
 #define NUMBER_TEXT_MAX 32
@@ -29,6 +31,15 @@ static int64_t setting_i64(const struct image *image, struct str topic, const ch
     return *end == '\0' ? value : otherwise;
 }
 
+static double setting_double(const struct image *image, struct str topic, const char *topic_key,
+                             const char *broker_key, double otherwise)
+{
+    double value = otherwise;
+    struct str text = setting_text(image, topic, topic_key, broker_key);
+
+    return text.len > 0 && config_parse_double(text, &value) ? value : otherwise;
+}
+
 /* Whether a comma-separated list holds the word. */
 static bool list_has(struct str list, struct str word)
 {
@@ -53,6 +64,7 @@ void topic_settings_resolve(const struct image *image, const struct broker_confi
     struct str cleanup = setting_text(image, topic, "cleanup.policy", "log.cleanup.policy");
     struct str time_type = setting_text(image, topic, "message.timestamp.type", "log.message.timestamp.type");
 
+    bool compacts = cleanup.len > 0 && list_has(cleanup, STR_LIT("compact"));
     *ret = (struct partition_config){
         .min_insync_replicas = (int32_t)setting_i64(image, topic, "min.insync.replicas",
                                                     "min.insync.replicas", config->min_insync_replicas),
@@ -67,7 +79,25 @@ void topic_settings_resolve(const struct image *image, const struct broker_confi
         .sync_before_ack = setting_i64(image, topic, "flush.messages", "log.flush.interval.messages",
                                        config->log_flush_interval_messages) == 1,
         .log_append_time = str_eq_z(time_type, "LogAppendTime"),
-        .compacted = cleanup.len > 0 && list_has(cleanup, STR_LIT("compact")),
+        .compacted = compacts,
+        .deletes = cleanup.len < 0 || list_has(cleanup, STR_LIT("delete")),
+        .segment_ms = setting_i64(image, topic, "segment.ms", "log.roll.ms", 604800000),
+        .segment_jitter_ms = setting_i64(image, topic, "segment.jitter.ms", "log.roll.jitter.ms", 0),
+        .segment_index_bytes =
+            (int32_t)setting_i64(image, topic, "segment.index.bytes", "log.index.size.max.bytes", 10485760),
+        .index_interval_bytes =
+            (int32_t)setting_i64(image, topic, "index.interval.bytes", "log.index.interval.bytes", 4096),
+        .retention_messages = setting_i64(image, topic, "retention.messages", "log.retention.messages", -1),
+        .file_delete_delay_ms =
+            setting_i64(image, topic, "file.delete.delay.ms", "log.segment.delete.delay.ms", 60000),
+        .min_compaction_lag_ms =
+            setting_i64(image, topic, "min.compaction.lag.ms", "log.cleaner.min.compaction.lag.ms", 0),
+        .max_compaction_lag_ms = setting_i64(image, topic, "max.compaction.lag.ms",
+                                             "log.cleaner.max.compaction.lag.ms", INT64_MAX),
+        .delete_retention_ms =
+            setting_i64(image, topic, "delete.retention.ms", "log.cleaner.delete.retention.ms", 86400000),
+        .min_cleanable_dirty_ratio =
+            setting_double(image, topic, "min.cleanable.dirty.ratio", "log.cleaner.min.cleanable.ratio", 0.5),
         .timestamp_before_max_ms = setting_i64(image, topic, "message.timestamp.before.max.ms",
                                                "log.message.timestamp.before.max.ms", INT64_MAX),
         .timestamp_after_max_ms = setting_i64(image, topic, "message.timestamp.after.max.ms",

@@ -31,6 +31,8 @@ static void fx_role(struct partition *p, const struct replica_effect *fx)
     wake(p, READER_CONSUMER);
     wake(p, READER_FOLLOWER);
     p->hook_due = true;
+    if (p->log)
+        partition_maintain_later(p);
 }
 
 static void fx_epoch_start(struct partition *p, const struct replica_effect *fx)
@@ -45,6 +47,7 @@ static void fx_epoch_start(struct partition *p, const struct replica_effect *fx)
 static void fx_high_watermark(struct partition *p, const struct replica_effect *fx)
 {
     wake(p, READER_CONSUMER);
+    partition_maintain_moved(p);
     if (!env_timer_armed(&p->persist))
         env_timer_set(p->host->env, &p->persist, env_now_us(p->host->env) + PARTITION_PERSIST_US);
 }
@@ -213,22 +216,15 @@ static void persist_due(struct env_timer *timer)
     partition_persist(p, p->core.synced_end, false);
 }
 
-/* The manifest has synced the log start long ago, or has failed: then the files stay. */
-static void trim_due(struct env_timer *timer)
-{
-    struct partition *p = CONTAINER_OF(timer, struct partition, trim);
-    if (p->core.failed || (p->host->manifest && manifest_failed(p->host->manifest)))
-        return;
-    enum err err = plog_trim(p->log);
-    if (err)
-        partition_fail(p, err);
-}
-
 /* -- opening -- */
 
 static struct plog_config log_config(const struct partition *p)
 {
     return (struct plog_config){.segment_bytes = p->config.segment_bytes,
+                                .segment_ms = p->config.segment_ms,
+                                .segment_jitter_ms = p->config.segment_jitter_ms,
+                                .segment_index_bytes = p->config.segment_index_bytes,
+                                .index_interval_bytes = p->config.index_interval_bytes,
                                 .producer_expiry_us = p->host->producer_expiry_us,
                                 .may_have_gaps = p->config.compacted};
 }
@@ -258,7 +254,8 @@ static struct partition *new_partition(const struct partition_host *host, const 
     env_task_init(&p->settle, settle);
     env_timer_init(&p->deadline, deadline_passed);
     env_timer_init(&p->persist, persist_due);
-    env_timer_init(&p->trim, trim_due);
+    partition_trim_init(p);
+    partition_maintain_init(p);
     return p;
 }
 
@@ -358,6 +355,7 @@ static void free_partition(struct partition *p)
     env_timer_cancel(p->host->env, &p->deadline);
     env_timer_cancel(p->host->env, &p->persist);
     env_timer_cancel(p->host->env, &p->trim);
+    env_timer_cancel(p->host->env, &p->maintain);
     env_task_cancel(&p->settle);
     free(replica_give_members(&p->core, NULL, 0));
     free(p->name);
@@ -412,15 +410,26 @@ static bool make_room(struct partition *p, int32_t replicas_count)
     return true;
 }
 
+static bool same_limits(const struct partition_config *a, const struct partition_config *b)
+{
+    return a->retention_ms == b->retention_ms && a->retention_bytes == b->retention_bytes &&
+           a->retention_messages == b->retention_messages && a->deletes == b->deletes &&
+           a->compacted == b->compacted && a->segment_ms == b->segment_ms &&
+           a->max_compaction_lag_ms == b->max_compaction_lag_ms;
+}
+
 static void apply_config(struct partition *p, const struct partition_config *config)
 {
     struct replica_event event = {.type = EV_CONFIG};
+    bool same = same_limits(&p->config, config);
     p->config = *config;
     event.config.min_isr = MAX(config->min_insync_replicas, 1);
     event.config.sync_before_ack = config->sync_before_ack;
     if (p->log) {
         struct plog_config log = log_config(p);
         plog_set_config(p->log, &log);
+        if (!same)
+            partition_maintain_soon(p);
     }
     partition_step(p, &event);
 }

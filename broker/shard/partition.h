@@ -38,6 +38,10 @@ struct partition_host {
     int64_t (*broker_epoch)(void *ctx, int32_t broker_id);
     /* The log of p failed (first failed write or sync is final): it is offline from now on. */
     void (*failed)(void *ctx, struct partition *p, enum err err);
+    /* Retention moved the log start over so many offsets; may be NULL. */
+    void (*retained)(void *ctx, struct partition *p, int64_t offsets);
+    uint64_t retention_check_ms; /* log.retention.check.interval.ms: the most that retention may be late.
+                                    Deadlines are timers, so it seldom is; 0: the default */
 };
 
 /* Topic settings that matter to a partition, resolved from the image by the shard (topic, then broker
@@ -46,8 +50,15 @@ struct partition_config {
     int32_t min_insync_replicas;
     int32_t max_message_bytes;
     int64_t segment_bytes;
-    int64_t retention_ms, retention_bytes; /* -1: unlimited. Enforced from step 3 on */
-    bool sync_before_ack;                  /* flush.messages == 1 */
+    int64_t segment_ms, segment_jitter_ms; /* 0: no limit */
+    int32_t segment_index_bytes, index_interval_bytes;
+    int64_t retention_ms, retention_bytes; /* -1: unlimited */
+    int64_t retention_messages;            /* newest offsets kept; -1: unlimited */
+    int64_t file_delete_delay_ms;
+    int64_t min_compaction_lag_ms, max_compaction_lag_ms, delete_retention_ms;
+    double min_cleanable_dirty_ratio;
+    bool deletes;         /* cleanup.policy has delete */
+    bool sync_before_ack; /* flush.messages == 1 */
     bool log_append_time;
     bool compacted;
     int64_t timestamp_before_max_ms, timestamp_after_max_ms;

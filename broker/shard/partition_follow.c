@@ -161,8 +161,7 @@ enum err partition_move_start(struct partition *p, int64_t offset)
     }
     partition_step(p, &event);
     partition_persist(p, p->core.synced_end, false);
-    if (plog_can_trim(p->log) && !env_timer_armed(&p->trim))
-        env_timer_set(p->host->env, &p->trim, env_now_us(p->host->env) + PARTITION_TRIM_US);
+    partition_trim_later(p);
     return OK;
 }
 

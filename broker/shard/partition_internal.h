@@ -9,9 +9,10 @@
 #include "broker/shard/partition.h"
 #include "common/obs/log.h"
 
-#define PARTITION_TOPIC_MAX  250                /* Kafka: 249 characters */
-#define PARTITION_TRIM_US    (60 * 1000 * 1000) /* Kafka's file.delete.delay.ms */
-#define PARTITION_PERSIST_US (5 * 1000 * 1000)  /* the high watermark is written down at most this often */
+#define PARTITION_TOPIC_MAX     250          /* Kafka: 249 characters */
+#define PARTITION_CHECK_MS      (300 * 1000) /* log.retention.check.interval.ms */
+#define PARTITION_TRIM_RETRY_US (100 * 1000)
+#define PARTITION_PERSIST_US    (5 * 1000 * 1000) /* the high watermark is written down at most this often */
 
 enum partition_reader { READER_CONSUMER, READER_FOLLOWER, READER_COUNT };
 
@@ -35,9 +36,14 @@ struct partition {
     struct env_task settle;    /* end of the turn: start a sync, answer waits, wake watches */
     struct env_timer deadline; /* of the core; may fire early, never late */
     struct env_timer persist;
-    struct env_timer trim; /* removes files below the log start, once that is surely durable */
-    int64_t cut_bytes;     /* of a torn tail, at opening */
-    bool missing_synced;   /* at opening the log ended below its recovery point */
+    struct env_timer trim;     /* removes files below the log start, once that is durable */
+    int64_t trim_start;        /* the log start it was set for, */
+    uint64_t trim_mark;        /* and what the manifest must have synced before */
+    struct env_timer maintain; /* partition_maintain.c */
+    uint64_t looked_us;        /* last time it ran */
+    uint32_t seen_rolls;       /* of the log, then */
+    int64_t cut_bytes;         /* of a torn tail, at opening */
+    bool missing_synced;       /* at opening the log ended below its recovery point */
     void (*hook)(void *ctx, struct partition *p);
     void *hook_ctx;
 };
@@ -66,6 +72,17 @@ bool partition_diverges(struct partition *p, int64_t fetch_offset, int32_t last_
 
 /* Moves log start of log and core (<= log end). A failure takes the partition offline. */
 enum err partition_move_start(struct partition *p, int64_t offset);
+
+/* partition_maintain.c: looks after retention and the like as soon as it may, at some time within the check
+ * interval, or if the new high watermark gives a reason. */
+void partition_maintain_init(struct partition *p);
+void partition_maintain_soon(struct partition *p);
+void partition_maintain_later(struct partition *p);
+void partition_maintain_moved(struct partition *p);
+
+/* Removal of files that the moved log start leaves behind. */
+void partition_trim_init(struct partition *p);
+void partition_trim_later(struct partition *p);
 
 /* Writes recovery point, high watermark and log start down. */
 void partition_persist(struct partition *p, int64_t recovery_point, bool clean);

@@ -147,7 +147,7 @@ int16_t partition_delete_records(struct partition *p, int64_t before_offset, int
     int16_t error = partition_check_leader(p, -1);
     if (error != KAFKA_NONE)
         return error;
-    if (p->config.compacted)
+    if (p->config.compacted && !p->config.deletes)
         return KAFKA_POLICY_VIOLATION;
     int64_t offset = before_offset == -1 ? p->core.high_watermark : before_offset;
     if (offset < 0 || offset > p->core.high_watermark)

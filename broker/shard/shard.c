@@ -110,6 +110,14 @@ static void host_failed(void *ctx, struct partition *p, enum err err)
                           shard->failed_partitions);
 }
 
+static void host_retained(void *ctx, struct partition *p, int64_t offsets)
+{
+    struct shard *shard = ctx;
+
+    (void)p;
+    shard_count(shard, retained_offsets, offsets);
+}
+
 static void host_init(struct shard *shard)
 {
     const struct broker_config *config = shard->broker->config;
@@ -123,6 +131,8 @@ static void host_init(struct shard *shard)
         .scratch = &shard->scratch,
         .replica_lag_time_max_us = (uint64_t)config->replica_lag_time_max_ms * 1000,
         .producer_expiry_us = (uint64_t)config->producer_id_expiration_ms * 1000,
+        .retention_check_ms = (uint64_t)config->log_retention_check_interval_ms,
+        .retained = host_retained,
         .ctx = shard,
         .alter_partition = shard_alter_partition,
         .broker_epoch = host_broker_epoch,

@@ -28,6 +28,7 @@ struct request;
     X(produce_batches, "Partition batches accepted by Produce")                                              \
     X(produce_bytes, "Bytes accepted by Produce")                                                            \
     X(fetch_bytes, "Record bytes sent by Fetch")                                                             \
+    X(retained_offsets, "Offsets that retention moved log starts over")                                      \
     X(hot_path_mallocs, "Allocations beyond the pools on the produce and fetch path")
 
 struct shard_counters {

@@ -48,6 +48,10 @@
       "a round of sync covers the epoch checkpoint, not the segment")                                        \
     X(DIRECTORY_NOT_SYNCED, "directory-not-synced", MUTANT_LOSS,                                             \
       "the names of new segments are never synced")                                                          \
+    X(RETENTION_TOO_EARLY, "retention-too-early", MUTANT_LOSS,                                               \
+      "retention by time takes segments whose records are still young")                                      \
+    X(RETAIN_PAST_HIGH_WATERMARK, "retain-past-high-watermark", MUTANT_LOSS,                                 \
+      "retention takes records that are not committed yet")                                                  \
     X(PARTITION_NAME_NOT_SYNCED, "partition-name-not-synced", MUTANT_LOSS,                                   \
       "the name of a new partition's directory is never synced")                                             \
     X(LOSE_SEGMENT_AT_ROLL, "lose-segment-at-roll", MUTANT_LOSS,                                             \

@@ -358,7 +358,7 @@ static bool live(struct plog_fixture *f, struct life *life, int i)
     } else if (i % 19 == 15) {
         err = plog_set_start(f->log, plog_end(f->log) / 3);
         life->start = plog_start(f->log); /* the manifest has it before files go */
-        err = err ? err : plog_trim(f->log);
+        err = err ? err : plog_trim(f->log, plog_start(f->log));
     } else {
         err = fixture_append(f, 1 + i % 3, 30 + i * 37 % 200);
     }

@@ -214,14 +214,14 @@ START_TEST(the_start_moves_and_whole_segments_go)
     uint32_t files = count_files(&f, ".log");
     for (int64_t start = 1; start <= plog_end(f.log); start += 7) {
         ck_assert_int_eq(plog_set_start(f.log, start), OK);
-        ck_assert_int_eq(plog_trim(f.log), OK);
+        ck_assert_int_eq(plog_trim(f.log, plog_start(f.log)), OK);
         ck_assert_int_eq(plog_start(f.log), start);
         fixture_read_all(&f, start, 600, &end);
         epoch_cache_check(plog_epochs(f.log));
     }
     ck_assert_int_eq(plog_set_start(f.log, plog_end(f.log)), OK);
     ck_assert(plog_can_trim(f.log));
-    ck_assert_int_eq(plog_trim(f.log), OK);
+    ck_assert_int_eq(plog_trim(f.log, plog_start(f.log)), OK);
     ck_assert(!plog_can_trim(f.log));
     ck_assert_uint_eq(count_files(&f, ".log"), 1);
     ck_assert_uint_gt(files, 3);
