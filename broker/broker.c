@@ -484,6 +484,7 @@ static enum err fill_shared(struct broker *broker, char *message)
     shared->log = broker->options.log;
     shared->metrics = broker->options.metrics;
     shared->manifest = broker->dir->manifest;
+    shared->power_lost = data_dir_power_lost(broker->dir);
     budget_init(&shared->budget, (uint64_t)config->memory_budget_bytes);
     shared->shard_count = shards_wanted(broker);
     for (uint32_t i = 0; i < config->listeners.count; i++) {

@@ -224,6 +224,12 @@ bool data_dir_clean_start(const struct data_dir *dir)
     return !dir->report.damaged && (dir->report.clean_stop || dir->report.same_boot);
 }
 
+bool data_dir_power_lost(const struct data_dir *dir)
+{
+    const struct manifest_report *report = &dir->report;
+    return !report->created && !report->damaged && !report->clean_stop && !report->same_boot;
+}
+
 enum err data_dir_close(struct data_dir *dir, bool clean)
 {
     enum err err = manifest_close(dir->manifest, clean);

@@ -36,6 +36,10 @@ enum err data_dir_set_cluster(struct data_dir *dir, struct uuid cluster_id);
  * For registration (meta_broker.clean_start). */
 bool data_dir_clean_start(const struct data_dir *dir);
 
+/* Whether the last run is known to have ended without a clean stop and without its page cache: what it had
+ * not synced reached the disk in any order (plog_setup.power_lost). */
+bool data_dir_power_lost(const struct data_dir *dir);
+
 /* Calls each(ctx, name, topic_id, index) for every partition directory; known = false sets it aside as
  * <name>.quarantined-<random>. Directories without a readable partition.metadata have a zero topic id. Only
  * with an image at or past our own registration (DESIGN). *ret_quarantined: how many. */

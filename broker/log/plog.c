@@ -268,6 +268,19 @@ static enum err list_segments(struct plog *log)
     return err;
 }
 
+/* After a failed sync the kernel's cache may show what the disk does not have: nothing above it is believed.
+ */
+static enum err cut_unsynced(struct plog *log, int64_t recovery_point, struct plog_report *report)
+{
+    int64_t end;
+    uint64_t size = plog_size_bytes(log);
+    if (log->end <= recovery_point)
+        return OK;
+    enum err err = plog_truncate(log, MAX(recovery_point, log->start), &end);
+    report->cut_bytes += (int64_t)(size - plog_size_bytes(log));
+    return err;
+}
+
 static enum err open_existing(struct plog *log, const struct plog_setup *setup, struct plog_report *report)
 {
     log->start = MAX(setup->log_start, log->segments[0].base_offset);
@@ -288,7 +301,9 @@ static enum err open_existing(struct plog *log, const struct plog_setup *setup, 
         err = plog_snapshots_drop(log, log->end);
     if (MUTANT(PRODUCERS_LOST_AT_RESTART))
         return err;
-    return err ? err : plog_producers_load(log);
+    if (err == OK)
+        err = plog_producers_load(log);
+    return err || !setup->sync_failed ? err : cut_unsynced(log, setup->recovery_point, report);
 }
 
 static enum err open_log(struct plog *log, const struct plog_setup *setup, struct plog_report *report)
@@ -339,6 +354,7 @@ void plog_free(struct plog *log)
     producer_state_free(&log->producers);
     free(log->round);
     free(log->spare);
+    free(log->damages);
     free(log);
 }
 

@@ -45,6 +45,12 @@ struct plog_setup {
      * synced once; log start. */
     bool clean;
     int64_t recovery_point, log_start;
+    /* Not clean, and the machine lost its page cache since: what was not synced reached the disk in any
+     * order, so a good batch behind a bad one past the recovery point proves nothing. */
+    bool power_lost;
+    /* A write or sync of this log failed at recovery_point: nothing behind it is believed, all of it is cut.
+     */
+    bool sync_failed;
     /* After each finished sync: everything below synced_end is durable; or the failure, which is final. */
     void (*synced)(void *ctx, int64_t synced_end, enum err err);
     void *ctx;
@@ -55,15 +61,18 @@ struct plog_report {
     bool created;
     int64_t scanned_bytes;
     int64_t cut_bytes;    /* of a torn tail, removed */
+    bool cut_good;        /* good batches were among them: written, but not known to be synced */
     int64_t missing_from; /* log end when it lies below recovery_point: synced offsets are gone without a
                              trace; else -1 */
+    int32_t damages;      /* damaged ranges (plog_damage.h): their synced bytes are bad or missing */
     bool rebuilt_epochs;  /* leader-epoch-checkpoint was unusable */
-    char damage[PLOG_DAMAGE_TEXT_MAX]; /* ERR_CORRUPT: file, position and reason */
+    char damage[PLOG_DAMAGE_TEXT_MAX]; /* the first damaged range, or ERR_CORRUPT: file, position, reason */
 };
 
 /* Opens, creates or recovers. ERR_MISMATCH: the directory is another topic's (its partition.metadata).
- * ERR_CORRUPT: damage that is no torn tail (DESIGN, Damage or torn tail); nothing was changed, see
- * ret_report->damage. Else errors of the disk, ERR_NOMEM. Blocking reads and writes. */
+ * Bad bytes are cut or become damaged ranges (plog_damage.h; DESIGN, Damage or torn tail). ERR_CORRUPT:
+ * segments overlap; nothing was changed, see ret_report->damage. Else errors of the disk, ERR_NOMEM. Blocking
+ * reads and writes. */
 enum err plog_open(const struct plog_setup *setup, struct plog **ret_log, struct plog_report *ret_report);
 
 /* Writes derived files and blocks until all that cannot be derived again is durable; afterwards the log may

@@ -4,6 +4,7 @@
 #define SLUICE_BROKER_LOG_PLOG_INTERNAL_H
 
 #include "broker/log/plog.h"
+#include "broker/log/plog_damage.h"
 #include "common/batch/batch.h"
 #include "common/logformat/file_name.h"
 #include "common/logformat/index_entry.h"
@@ -82,10 +83,12 @@ struct plog {
     bool meta_dirty;   /* partition.metadata and the directory itself are new */
     bool dir_dirty;    /* entries of the directory changed */
     struct plog_recent recent[PLOG_RECENT];
-    uint32_t recent_count;     /* of all pushes */
-    uint32_t rolls;            /* segments ended since opening */
-    struct plog_round *round;  /* NULL: no sync runs */
-    struct plog_round *spare;  /* kept for the next */
+    uint32_t recent_count;       /* of all pushes */
+    uint32_t rolls;              /* segments ended since opening */
+    struct plog_round *round;    /* NULL: no sync runs */
+    struct plog_round *spare;    /* kept for the next */
+    struct plog_damage *damages; /* in order of offset */
+    int32_t damages_count, damages_cap;
     struct env_task fail_task; /* tells a failure that was found while starting a sync (E2) */
     bool closing;              /* freed when the running round ends */
     void (*synced)(void *ctx, int64_t synced_end, enum err err);
@@ -145,6 +148,8 @@ enum err plog_segment_file(struct plog *log, struct plog_segment *seg,
                            struct env_file **ret_file); /* opens when needed */
 enum err plog_segment_add(struct plog *log,
                           int64_t base_offset); /* creates files lazily; becomes the active one */
+/* An empty segment before all others. */
+enum err plog_segment_insert_first(struct plog *log, int64_t base_offset);
 enum err plog_roll(struct plog *log);
 void plog_segment_close(struct plog_segment *seg);
 enum err plog_segment_unlink(struct plog *log, struct plog_segment *seg);
@@ -177,9 +182,26 @@ bool plog_index_time(struct plog *log, struct plog_segment *seg, int64_t timesta
 enum err plog_walk_begin(struct plog_walk *walk, struct plog *log, struct plog_segment *seg,
                          uint32_t position, bool check_crc);
 
+/* -- plog_damage.c: see plog_damage.h -- */
+#define PLOG_MEND_SUFFIX ".log.mend" /* a segment being rewritten; removed when met at opening */
+enum err plog_damage_add(struct plog *log, const struct plog_damage *damage);
+/* Forgets ranges outside [start, end). */
+void plog_damage_keep(struct plog *log, int64_t start, int64_t end);
+/* Behind the bad bytes that position lies in; else position. */
+uint32_t plog_damage_hop(const struct plog *log, int64_t segment, uint32_t position);
+/* position, or behind the bad bytes in front of offset when that is further on. */
+uint32_t plog_damage_pass(const struct plog *log, const struct plog_segment *seg, int64_t offset,
+                          uint32_t position);
+bool plog_damage_in(const struct plog *log, const struct plog_segment *seg);
+/* walk stands on bad bytes where `expected` should begin; where does the good part of the segment go on? */
+enum err plog_damage_measure(struct plog_walk *walk, int64_t expected, int64_t seg_end,
+                             struct plog_damage *ret_damage);
+
 /* -- plog_recover.c -- */
 enum err plog_recover(struct plog *log, const struct plog_setup *setup, struct plog_report *report);
 enum err plog_rebuild_index(struct plog *log, struct plog_segment *seg);
+/* The same for any segment, the active one too. */
+enum err plog_index_renew(struct plog *log, struct plog_segment *seg);
 enum err plog_rebuild_epochs(struct plog *log);
 /* Takes a replayed batch into the producer state. */
 enum err plog_replay_producer(struct plog *log, const struct batch_header *batch);

@@ -34,7 +34,10 @@ static enum err plan_position(struct read_plan *plan)
     if (plan->seg == plog_active(log) && recent_position(log, plan->offset, &plan->position))
         return OK;
     plan->slack = (uint32_t)log->config.index_interval_bytes + PLOG_INDEX_INTERVAL;
-    return plog_index_lookup(log, plan->seg, plan->offset, &plan->position);
+    enum err err = plog_index_lookup(log, plan->seg, plan->offset, &plan->position);
+    if (err == OK)
+        plan->position = plog_damage_pass(log, plan->seg, plan->offset, plan->position);
+    return err;
 }
 
 static enum err load(struct read_plan *plan, uint32_t want, struct iobuf **ret_buf)
@@ -164,6 +167,10 @@ enum err plog_read(struct plog *log, int64_t offset, int64_t end_offset, int32_t
         return log->failed;
     if (offset >= end_offset || (max_bytes <= 0 && !at_least_one))
         return OK;
+    const struct plog_damage *damage = plog_damage_at(log, offset, true);
+    if (damage && damage->offset <= offset)
+        return ERR_CORRUPT;
+    end_offset = damage ? MIN(end_offset, damage->offset) : end_offset;
     for (int32_t i = plog_segment_find(log, offset); i < log->segments_count; i++) {
         struct read_plan plan = {.log = log,
                                  .seg = &log->segments[i],

@@ -13,18 +13,19 @@ struct scan {
     struct plog *log;
     struct plog_segment *seg;
     struct plog_report *report;
-    bool clean;             /* the last stop was clean: bad bytes are damage */
-    int64_t recovery_point; /* offsets below it were synced */
-    int32_t place;          /* of seg in the log's list */
-    int64_t expected;       /* offset of the next batch */
+    const struct epoch_cache *old; /* epochs as the checkpoint had them */
+    const struct plog_setup *setup;
+    int32_t place;    /* of seg in the log's list */
+    int64_t expected; /* offset of the next batch */
+    bool ended;       /* the log ends here: nothing further on counts */
 };
 
-static enum err damage(struct scan *scan, uint32_t position, const char *what)
+static void note(struct scan *scan, uint32_t position, const char *what)
 {
-    snprintf(scan->report->damage, PLOG_DAMAGE_TEXT_MAX,
-             "%020" PRId64 ".log position %" PRIu32 " offset %" PRId64 ": %s", scan->seg->base_offset,
-             position, scan->expected, what);
-    return ERR_CORRUPT;
+    if (scan->report->damage[0] == 0)
+        snprintf(scan->report->damage, PLOG_DAMAGE_TEXT_MAX,
+                 "%020" PRId64 ".log position %" PRIu32 " offset %" PRId64 ": %s", scan->seg->base_offset,
+                 position, scan->expected, what);
 }
 
 static bool is_last(const struct scan *scan)
@@ -43,33 +44,45 @@ static enum err holds_batch(struct scan *scan, struct plog_segment *seg, bool *r
         err = plog_walk_next(&walk, &batch, NULL);
     *ret_found = err == OK;
     if (err == ERR_CORRUPT || err == ERR_TRUNCATED)
-        err = plog_walk_search(&walk, scan->expected, ret_found, &position);
+        err = plog_walk_search(&walk, scan->expected, INT64_MAX, ret_found, &position);
     plog_walk_end(&walk);
     return err == ERR_NOT_FOUND ? OK : err;
 }
 
-/* walk stands on the bad bytes; NULL: the segment simply ends. */
-static enum err good_batch_behind(struct scan *scan, struct plog_walk *walk, bool *ret_found)
+static enum err good_batch_later(struct scan *scan, bool *ret_found)
 {
-    uint32_t position;
+    enum err err = OK;
     *ret_found = false;
-    enum err err = walk ? plog_walk_search(walk, scan->expected, ret_found, &position) : OK;
     for (int32_t i = scan->place + 1; i < scan->log->segments_count && err == OK && !*ret_found; i++)
         err = holds_batch(scan, &scan->log->segments[i], ret_found);
     return err;
 }
 
-/* Removes what lies behind position, in this segment and the later ones: no good batch is among it. */
-static enum err cut_tail(struct scan *scan, uint32_t position)
+/* Only zeros from position to the end of the segment: room that was made and never written, or lost. */
+static enum err only_zeros(struct scan *scan, uint32_t position, bool *ret_zeros)
 {
-    struct plog *log = scan->log;
+    struct env_file *file;
+    uint8_t *buf = malloc(PLOG_CHUNK);
+    enum err err = buf ? plog_segment_file(scan->log, scan->seg, &file) : ERR_NOMEM;
+    *ret_zeros = true;
+    while (err == OK && *ret_zeros && position < scan->seg->size) {
+        size_t got = 0;
+        err = env_file_read(file, position, buf, MIN(PLOG_CHUNK, scan->seg->size - position), &got);
+        if (err == OK && got == 0)
+            err = ERR_TRUNCATED;
+        for (size_t i = 0; i < got && *ret_zeros; i++)
+            *ret_zeros = buf[i] == 0;
+        position += (uint32_t)got;
+    }
+    free(buf);
+    return err;
+}
+
+static enum err cut_segment(struct scan *scan, uint32_t position)
+{
     struct env_file *file;
     scan->report->cut_bytes += scan->seg->size - position;
-    for (int32_t i = scan->place + 1; i < log->segments_count; i++)
-        scan->report->cut_bytes += log->segments[i].size;
-    enum err err = plog_segments_remove(log, scan->place + 1, log->segments_count - scan->place - 1);
-    if (err == OK)
-        err = plog_segment_file(log, scan->seg, &file);
+    enum err err = plog_segment_file(scan->log, scan->seg, &file);
     if (err == OK)
         err = env_file_truncate(file, position);
     if (err)
@@ -79,20 +92,99 @@ static enum err cut_tail(struct scan *scan, uint32_t position)
     return OK;
 }
 
-/* The bytes at position are no good batch, or offsets are missing there (walk NULL). */
-static enum err judge(struct scan *scan, struct plog_walk *walk, uint32_t position)
+/* Removes what lies behind position, in this segment and the later ones. */
+static enum err cut_tail(struct scan *scan, uint32_t position)
 {
-    bool found;
-    if (scan->clean)
-        return damage(scan, position, "bad or missing batch in a log that was closed cleanly");
-    if (scan->expected < scan->recovery_point)
-        return damage(scan, position, "bad or missing batch below the recovery point");
-    enum err err = good_batch_behind(scan, walk, &found);
+    struct plog *log = scan->log;
+    scan->ended = true;
+    int32_t gone = log->segments_count - scan->place - 1;
+    for (int32_t i = scan->place + 1; i < log->segments_count; i++)
+        scan->report->cut_bytes += log->segments[i].size;
+    enum err err = plog_segments_remove(log, scan->place + 1, gone);
+    if (err == OK && gone > 0) /* before anything is written: they must not come back behind other data */
+        err = env_dir_sync_wait(log->env, log->dir);
+    return err ? err : cut_segment(scan, position);
+}
+
+/* Epochs that began in a damaged range are known from the checkpoint only. */
+static enum err keep_epochs(struct scan *scan, int64_t offset, int64_t end)
+{
+    enum err err = OK;
+    for (uint32_t i = 0; i < scan->old->count && err == OK; i++) {
+        const struct epoch_entry *e = &scan->old->entries[i];
+        if (e->start_offset >= offset && e->start_offset < end &&
+            e->epoch > epoch_cache_latest(&scan->log->epochs))
+            err = epoch_cache_assign(&scan->log->epochs, e->epoch, e->start_offset, NULL);
+    }
+    return err;
+}
+
+static enum err add_damage(struct scan *scan, const struct plog_damage *damage, const char *what)
+{
+    note(scan, damage->position, what);
+    enum err err = plog_damage_add(scan->log, damage);
+    if (err == OK)
+        err = keep_epochs(scan, damage->offset, damage->end);
+    scan->report->damages++;
+    scan->expected = damage->end;
+    return err;
+}
+
+/* Synced bytes at the end of the log are bad: they stay, what comes goes to a new segment. */
+static enum err damage_to_end(struct scan *scan, const struct plog_damage *rest)
+{
+    struct plog_damage damage = *rest;
+    damage.end = scan->setup->recovery_point;
+    damage.size = scan->seg->size - damage.position;
+    scan->ended = true;
+    return add_damage(scan, &damage, "bad batch below the recovery point");
+}
+
+/* No batch of this segment follows the bad place, and nothing of the log is to be cut. */
+static enum err damage_rest(struct scan *scan, const struct plog_damage *rest)
+{
+    bool zeros;
+    if (!is_last(scan))
+        return add_damage(scan, rest, "bad or missing batches at the end of a segment");
+    enum err err = only_zeros(scan, rest->position, &zeros);
     if (err)
         return err;
-    if (found)
-        return damage(scan, position, "bad or missing batch with a good one behind it");
-    return cut_tail(scan, position);
+    return zeros ? cut_tail(scan, rest->position) : damage_to_end(scan, rest);
+}
+
+/* The first offset that cannot be in this segment. */
+static int64_t segment_limit(const struct scan *scan)
+{
+    return is_last(scan) ? INT64_MAX : scan->seg[1].base_offset;
+}
+
+/* The bytes at the walk's position are no good batch, or the segment ends there too early (DESIGN, Damage or
+ * torn tail). On OK the scan goes on behind them, unless it ended. */
+static enum err judge(struct scan *scan, struct plog_walk *walk)
+{
+    const struct plog_setup *setup = scan->setup;
+    struct plog_damage bad;
+    uint32_t position = walk->position;
+    int64_t limit = segment_limit(scan);
+    bool later = false, unsynced = scan->expected >= setup->recovery_point;
+    if (scan->expected == limit) /* nothing is missing here, there is only something too much */
+        return cut_segment(scan, position);
+    if (scan->expected > limit) {
+        note(scan, position, "the next segment begins before this one ends");
+        return unsynced ? cut_tail(scan, position) : ERR_CORRUPT;
+    }
+    enum err err = plog_damage_measure(walk, scan->expected, limit, &bad);
+    bool here = err == OK && bad.position + bad.size < scan->seg->size;
+    if (err == OK && !here && unsynced)
+        err = good_batch_later(scan, &later);
+    if (err)
+        return err;
+    if (unsynced && (setup->power_lost || !(here || later))) {
+        scan->report->cut_good = scan->report->cut_good || here || later;
+        return cut_tail(scan, position);
+    }
+    return here ? add_damage(scan, &bad, "bad or missing batches with good ones behind them")
+                : damage_rest(scan, &bad);
 }
 
 /* What the checksum does not cover: base offset and leader epoch. */
@@ -129,19 +221,29 @@ static enum err scan_batches(struct scan *scan, uint32_t from, bool at_index)
     struct batch_header batch;
     enum err err = plog_walk_begin(&walk, scan->log, scan->seg, from, true);
     bool first = at_index; /* the indexed batch: its offset is the index's word, checked here */
-    while (err == OK) {
-        uint32_t position = walk.position;
+    while (err == OK && !scan->ended) {
+        uint32_t position = plog_damage_hop(scan->log, scan->seg->base_offset, walk.position);
+        if (position != walk.position)
+            walk.used = walk.have = 0;
+        walk.position = position;
         err = plog_walk_next(&walk, &batch, NULL);
-        if (err == OK && !fits(scan, &batch, first)) {
+        bool bad = err == ERR_CORRUPT || err == ERR_TRUNCATED;
+        if (err == ERR_NOT_FOUND && !is_last(scan) && scan->expected < scan->seg[1].base_offset)
+            bad = !scan->log->config.may_have_gaps;
+        if (err == OK && !fits(scan, &batch, first))
+            bad = true;
+        if (bad) {
             walk.position = position;
-            err = ERR_CORRUPT;
-        }
-        if (err == OK)
+            walk.used = walk.have = 0;
+            err = judge(scan, &walk);
+            walk.used = walk.have = 0;
+            walk.position = position;
+            walk.limit = scan->seg->size;
+        } else if (err == OK) {
             err = take_batch(scan, &batch, position);
+        }
         first = false;
     }
-    if (err == ERR_CORRUPT || err == ERR_TRUNCATED)
-        err = judge(scan, &walk, walk.position);
     plog_walk_end(&walk);
     return err == ERR_NOT_FOUND ? OK : err;
 }
@@ -199,25 +301,19 @@ static enum err scan_segment(struct scan *scan, int64_t from_offset)
     seg->since_index = position > 0 ? (uint32_t)scan->log->config.index_interval_bytes + 1 : 0;
     scan->expected = seg->base_offset;
     err = scan_batches(scan, position, position > 0);
-    bool gap = err == OK && !is_last(scan) && scan->expected != seg[1].base_offset;
-    if (gap && !scan->log->config.may_have_gaps)
-        err = judge(scan, NULL, seg->size);
     if (err)
         return err;
+    seg = scan->seg;
     seg->index.trusted = true;
     return is_last(scan) ? OK : plog_index_flush(scan->log, seg, true);
 }
 
 static enum err scan_from(struct plog *log, const struct plog_setup *setup, int32_t from,
-                          struct plog_report *report)
+                          const struct epoch_cache *old, struct plog_report *report)
 {
     for (int32_t i = from; i < log->segments_count; i++) {
-        struct scan scan = {.log = log,
-                            .seg = &log->segments[i],
-                            .report = report,
-                            .clean = setup->clean,
-                            .recovery_point = setup->recovery_point,
-                            .place = i};
+        struct scan scan = {
+            .log = log, .seg = &log->segments[i], .report = report, .old = old, .setup = setup, .place = i};
         int64_t from_offset = setup->clean ? INT64_MAX : setup->recovery_point;
         enum err err = scan_segment(&scan, from_offset);
         if (err)
@@ -272,18 +368,67 @@ static void forget_scanned_epochs(struct plog *log, int64_t from_offset)
         log->epochs_dirty = true;
 }
 
-enum err plog_recover(struct plog *log, const struct plog_setup *setup, struct plog_report *report)
+/* The first segments are gone although the log is known to begin in them: an empty one stands for them. */
+static enum err mark_missing_start(struct plog *log, const struct plog_setup *setup,
+                                   struct plog_report *report)
 {
-    int64_t point = MAX(setup->recovery_point, log->start); /* below it files may be missing */
-    int32_t from = setup->clean ? log->segments_count - 1 : plog_segment_find(log, point);
-    enum err err = load_epochs(log, report);
+    int64_t base = log->segments[0].base_offset;
+    if (setup->log_start >= base || base >= setup->recovery_point || log->config.may_have_gaps)
+        return OK;
+    enum err err = plog_segment_insert_first(log, setup->log_start);
     if (err)
         return err;
+    struct plog_damage damage = {.offset = setup->log_start, .end = base, .segment = setup->log_start};
+    log->start = setup->log_start;
+    report->damages++;
+    snprintf(report->damage, PLOG_DAMAGE_TEXT_MAX,
+             "segments between offsets %" PRId64 " and %" PRId64 " are missing", damage.offset, damage.end);
+    return plog_damage_add(log, &damage);
+}
+
+/* Bad bytes end the log: what comes goes to a segment of its own, so that they stay as they are. */
+static enum err leave_bad_tail(struct plog *log)
+{
+    struct plog_segment *active = plog_active(log);
+    const struct plog_damage *last = plog_damage_at(log, log->end - 1, false);
+    if (last == NULL || last->segment != active->base_offset || last->position + last->size != active->size)
+        return OK;
+    enum err err = plog_index_flush(log, active, true);
+    if (err)
+        return err;
+    plog_index_drop(active);
+    return plog_segment_add(log, log->end);
+}
+
+static enum err scan_log(struct plog *log, const struct plog_setup *setup, struct plog_report *report)
+{
+    struct epoch_cache old = log->epochs;                   /* as the checkpoint has them */
+    int64_t point = MAX(setup->recovery_point, log->start); /* below it files may be missing */
+    int32_t from = setup->clean ? log->segments_count - 1 : plog_segment_find(log, point);
+    size_t size = old.count * sizeof(*old.entries);
+    old.entries = malloc(size + 1);
+    if (old.entries == NULL)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < old.count; i++)
+        old.entries[i] = log->epochs.entries[i];
     if (!setup->clean)
         forget_scanned_epochs(log, MAX(point, log->segments[from].base_offset));
     for (int32_t i = 0; i < from; i++)
         log->segments[i].verified_from = log->segments[i].size;
-    err = scan_from(log, setup, from, report);
+    enum err err = scan_from(log, setup, from, &old, report);
+    free(old.entries);
+    return err;
+}
+
+enum err plog_recover(struct plog *log, const struct plog_setup *setup, struct plog_report *report)
+{
+    enum err err = mark_missing_start(log, setup, report);
+    if (err == OK)
+        err = load_epochs(log, report);
+    if (err == OK)
+        err = scan_log(log, setup, report);
+    if (err == OK)
+        err = leave_bad_tail(log);
     if (err)
         return err;
     struct plog_segment *active = plog_active(log);
@@ -320,4 +465,13 @@ enum err plog_rebuild_index(struct plog *log, struct plog_segment *seg)
     seg->index.trusted = err == OK;
     seg->times_known = err == OK;
     return err;
+}
+
+enum err plog_index_renew(struct plog *log, struct plog_segment *seg)
+{
+    plog_index_drop(seg);
+    enum err err = plog_rebuild_index(log, seg);
+    if (err || seg != plog_active(log))
+        return err;
+    return plog_index_load(log, seg, INT64_MAX, UINT32_MAX);
 }

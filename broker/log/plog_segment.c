@@ -52,6 +52,19 @@ enum err plog_segment_add(struct plog *log, int64_t base_offset)
     return OK;
 }
 
+enum err plog_segment_insert_first(struct plog *log, int64_t base_offset)
+{
+    ASSERT(log->segments_count > 0 && base_offset < log->segments[0].base_offset);
+    enum err err = plog_segment_add(log, base_offset);
+    if (err)
+        return err;
+    struct plog_segment first = log->segments[log->segments_count - 1];
+    memmove(log->segments + 1, log->segments, (size_t)(log->segments_count - 1) * sizeof(*log->segments));
+    log->segments[0] = first;
+    plog_segment_close(&log->segments[0]);
+    return OK;
+}
+
 void plog_segment_close(struct plog_segment *seg)
 {
     plog_index_drop(seg);

@@ -93,6 +93,7 @@ static enum err shorten(struct plog *log, int64_t end)
     if (log->round)
         log->round->target = MIN(log->round->target, end);
     log->recent_count = 0;
+    plog_damage_keep(log, 0, end);
     if (epoch_cache_truncate_end(&log->epochs, end))
         log->epochs_dirty = true;
     enum err err = plog_snapshots_drop(log, end);
@@ -134,6 +135,9 @@ enum err plog_truncate(struct plog *log, int64_t offset, int64_t *ret_end)
     ASSERT(offset >= 0);
     if (log->failed)
         return log->failed;
+    const struct plog_damage *damage = plog_damage_at(log, offset, false);
+    if (damage && offset < log->end) /* no batch boundary is known inside */
+        offset = MIN(offset, damage->offset);
     if (offset >= log->end) {
         if (epoch_cache_truncate_end(&log->epochs, offset))
             log->epochs_dirty = true;
@@ -166,6 +170,7 @@ enum err plog_restart(struct plog *log, int64_t offset)
     log->synced_end = offset; /* nothing is promised of an empty log */
     if (log->round)
         log->round->target = MIN(log->round->target, offset);
+    plog_damage_keep(log, 0, 0);
     epoch_cache_clear(&log->epochs);
     log->epochs_dirty = true;
     producer_state_clear(&log->producers);
@@ -182,6 +187,7 @@ enum err plog_set_start(struct plog *log, int64_t offset)
     if (offset <= log->start)
         return OK;
     log->start = offset;
+    plog_damage_keep(log, offset, INT64_MAX);
     if (epoch_cache_truncate_start(&log->epochs, offset))
         log->epochs_dirty = true;
     return OK;

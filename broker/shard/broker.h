@@ -35,6 +35,7 @@ struct broker_shared {
     struct metrics *metrics;
     struct budget budget;
     struct manifest *manifest;
+    bool power_lost;         /* unclean stop, and the page cache did not survive (another boot id) */
     struct control *control; /* the control loop: controllers, metadata, admin forwarding */
     struct shard *shards[BROKER_SHARDS_MAX];
     unsigned shard_count;

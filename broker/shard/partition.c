@@ -281,6 +281,7 @@ static enum err open_log(struct partition *p, const struct manifest_entry *known
                                .config = log_config(p),
                                .clean = known->clean,
                                .recovery_point = known->recovery_point,
+                               .power_lost = p->host->power_lost,
                                .log_start = known->log_start,
                                .synced = log_synced,
                                .ctx = p};
@@ -294,11 +295,15 @@ static enum err open_log(struct partition *p, const struct manifest_entry *known
 static void report_open(struct partition *p, const struct plog_report *report)
 {
     p->cut_bytes = report->cut_bytes;
-    p->missing_synced = report->missing_from >= 0;
+    p->missing_synced = report->missing_from >= 0 || report->damages > 0 || report->cut_good;
+    if (report->damages > 0)
+        PARTITION_LOG(p, ERROR, "partition.damaged", F_STR("first", report->damage),
+                      F_I64("ranges", report->damages));
     if (report->missing_from >= 0)
         PARTITION_LOG(p, ERROR, "partition.synced_data_missing", F_I64("log_end", report->missing_from));
     if (report->cut_bytes > 0)
         PARTITION_LOG(p, WARN, "partition.torn_tail_cut", F_I64("bytes", report->cut_bytes),
+                      F_BOOL("good_batches_among_them", report->cut_good),
                       F_I64("log_end", plog_end(p->log)));
     if (report->rebuilt_epochs)
         PARTITION_LOG(p, WARN, "partition.epochs_rebuilt", F_I64("log_end", plog_end(p->log)));

@@ -26,6 +26,7 @@ struct partition_host {
     const char *data_dir;
     struct manifest *manifest;
     struct logger *log;
+    bool power_lost; /* the machine lost its page cache since the last run, which had not stopped cleanly */
     struct batch_scratch *scratch; /* decompression and validation memory of this shard */
     uint64_t replica_lag_time_max_us;
     uint64_t producer_expiry_us;
@@ -93,8 +94,8 @@ struct partition_view {
     int64_t log_start, log_end, synced_end, high_watermark, last_stable_offset;
     int32_t isr_count, replicas_count;
     int64_t cut_bytes;   /* of a torn tail, removed when the log was opened */
-    bool missing_synced; /* when it was opened, offsets that had been synced were gone: must not lead before
-                            it has caught up */
+    bool missing_synced; /* when it was opened, offsets that had been synced were gone or bad, or good batches
+                            were cut that may have been: should not lead before it has caught up */
 };
 void partition_get(const struct partition *p, struct partition_view *ret_view);
 

@@ -127,6 +127,7 @@ static void host_init(struct shard *shard)
         .broker_id = shard->broker->broker_id,
         .data_dir = config->log_dirs.items[0],
         .manifest = shard->broker->manifest,
+        .power_lost = shard->broker->power_lost,
         .log = shard->broker->log,
         .scratch = &shard->scratch,
         .replica_lag_time_max_us = (uint64_t)config->replica_lag_time_max_ms * 1000,

@@ -66,6 +66,9 @@ static void skip(struct plog_walk *walk, uint32_t size)
 enum err plog_walk_next(struct plog_walk *walk, struct batch_header *ret_batch, const uint8_t **ret_bytes)
 {
     size_t size;
+    uint32_t at = walk->hop ? walk->hop(walk->hop_ctx, walk->base_offset, walk->position) : walk->position;
+    if (at != walk->position)
+        skip(walk, at - walk->position);
     if (walk->position >= walk->limit)
         return ERR_NOT_FOUND;
     enum err err = fill(walk, BATCH_HEADER_BYTES);
@@ -92,13 +95,13 @@ enum err plog_walk_next(struct plog_walk *walk, struct batch_header *ret_batch, 
 }
 
 /* A good batch right at the walk's position? Leaves the position. */
-static enum err probe(struct plog_walk *walk, int64_t after, bool *ret_found)
+static enum err probe(struct plog_walk *walk, int64_t after, int64_t before, bool *ret_found)
 {
     size_t size;
     const uint8_t *p = walk->buf + walk->used;
     *ret_found = false;
     if (batch_peek(p, BATCH_HEADER_BYTES, &size) != OK || size > walk->limit - walk->position ||
-        batch_base_offset(p) <= after)
+        batch_base_offset(p) <= after || batch_base_offset(p) >= before)
         return OK;
     enum err err = fill(walk, (uint32_t)size);
     if (err)
@@ -107,7 +110,8 @@ static enum err probe(struct plog_walk *walk, int64_t after, bool *ret_found)
     return OK;
 }
 
-enum err plog_walk_search(struct plog_walk *walk, int64_t after, bool *ret_found, uint32_t *ret_position)
+enum err plog_walk_search(struct plog_walk *walk, int64_t after, int64_t before, bool *ret_found,
+                          uint32_t *ret_position)
 {
     *ret_found = false;
     walk->used = walk->have = 0;
@@ -118,7 +122,7 @@ enum err plog_walk_search(struct plog_walk *walk, int64_t after, bool *ret_found
             return err;
         if (walk->buf[walk->used + BATCH_AT_MAGIC] != BATCH_MAGIC)
             continue;
-        err = probe(walk, after, ret_found);
+        err = probe(walk, after, before, ret_found);
         if (err)
             return err;
         if (*ret_found) {

@@ -14,6 +14,9 @@ struct plog_walk {
     uint32_t position; /* of the next batch */
     uint32_t limit;    /* bytes of the file to look at */
     bool check_crc;
+    /* NULL, or what steps over bytes that are known to be bad: gives where to go on from position. */
+    uint32_t (*hop)(const void *ctx, int64_t base_offset, uint32_t position);
+    const void *hop_ctx;
 };
 
 /* Starts at a position that is the beginning of a batch, limit <= the file's size. check_crc: whole batches
@@ -27,8 +30,9 @@ void plog_walk_end(struct plog_walk *walk);
  * of the disk, ERR_NOMEM. */
 enum err plog_walk_next(struct plog_walk *walk, struct batch_header *ret_batch, const uint8_t **ret_bytes);
 
-/* Whether a good batch with base offset > after begins anywhere behind the bad place; the walk's position is
- * there afterwards. */
-enum err plog_walk_search(struct plog_walk *walk, int64_t after, bool *ret_found, uint32_t *ret_position);
+/* Whether a good batch with after < base offset < before begins anywhere behind the bad place; the walk
+ * stands on it then, its bytes at buf + used. */
+enum err plog_walk_search(struct plog_walk *walk, int64_t after, int64_t before, bool *ret_found,
+                          uint32_t *ret_position);
 
 #endif

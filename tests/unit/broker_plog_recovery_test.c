@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a partition log makes of crashes and damage: a torn tail is cut, damage is refused and left alone,
  * derived files come back as they were. */
+#include "broker/log/plog_damage.h"
 #include "tests/unit/broker_plog_fixture.h"
 
 #define BATCHES 30
@@ -112,31 +113,54 @@ static bool outside_checks(const struct sample *s, uint32_t at)
            inside < BATCH_AT_MAGIC; /* no checksum covers the leader epoch */
 }
 
+/* Every offset is readable but those in damaged ranges. */
+static void all_but_the_damage_is_readable(struct sample *s)
+{
+    struct plog_piece piece;
+    for (int64_t o = plog_start(s->f.log); o < plog_end(s->f.log); o++) {
+        enum err err = plog_read(s->f.log, o, plog_end(s->f.log), 1, true, &piece);
+        bool bad = plog_damage_at(s->f.log, o, false) != NULL;
+        ck_assert_int_eq(err, bad ? ERR_CORRUPT : OK);
+        if (err)
+            continue;
+        ck_assert_int_le(batch_base_offset(piece.p), o);
+        ck_assert_int_ge(batch_last_offset(piece.p), o);
+        iobuf_unref(piece.owner);
+    }
+}
+
 START_TEST(a_flipped_bit_anywhere_is_found_and_never_cut_away)
 {
     struct sample s;
+    const struct plog_damage *list;
     sample_start(&s, 1 << 20);
     for (uint32_t at = 0; at < s.position[BATCHES]; at += 3) { /* in 30 batches: every field */
         if (outside_checks(&s, at))
             continue;
         back(&s);
         log_bytes(&s)[at] ^= 1 << (at % 8);
-        enum err err = fixture_open(&s.f, false, 0, 0);
-        if (at < s.position[BATCHES - 1]) { /* good batches follow */
-            ck_assert_int_eq(err, ERR_CORRUPT);
-            ck_assert_uint_gt(strlen(s.f.report.damage), 10);
-            s.f.log = NULL;
-        } else { /* the last batch, never said to be synced */
-            ck_assert_int_eq(err, OK);
+        int batch = 0;
+        while (s.position[batch + 1] <= at)
+            batch++;
+        ck_assert_int_eq(fixture_open(&s.f, false, 0, 0), OK);
+        if (batch == BATCHES - 1) { /* the last batch, never said to be synced */
             ck_assert_int_eq(plog_end(s.f.log), s.end[BATCHES - 1]);
-        }
-        if (err == OK)
             continue;
+        }
+        ck_assert_int_eq(plog_damages(s.f.log, &list), 1);
+        ck_assert_int_eq(list[0].offset, s.end[batch]);
+        ck_assert_int_eq(list[0].end, s.end[batch + 1]);
+        ck_assert_uint_eq(list[0].position, s.position[batch]);
+        ck_assert_uint_eq(list[0].position + list[0].size, s.position[batch + 1]);
+        ck_assert_uint_gt(strlen(s.f.report.damage), 10);
+        ck_assert_int_eq(plog_end(s.f.log), s.end[BATCHES]);
+        all_but_the_damage_is_readable(&s);
         uint64_t size; /* untouched */
         char path[128];
         log_bytes(&s)[at] ^= 1 << (at % 8);
         mem_env_bytes(s.f.mem, fixture_path(0, ".log", path), &size);
         ck_assert_uint_eq(size, s.position[BATCHES]);
+        fixture_close(&s.f, false);
         ck_assert_int_eq(fixture_open(&s.f, false, 0, 0), OK);
         ck_assert_int_eq(plog_end(s.f.log), s.end[BATCHES]);
     }
@@ -144,15 +168,67 @@ START_TEST(a_flipped_bit_anywhere_is_found_and_never_cut_away)
 }
 END_TEST
 
+START_TEST(past_the_last_sync_a_power_cut_may_keep_a_later_batch_and_drop_an_earlier_one)
+{
+    struct sample s;
+    sample_start(&s, 1200);
+    for (int power = 0; power < 2; power++) {
+        for (int bad = 2; bad < 5; bad++) { /* all in the first segment; later segments are good */
+            back(&s);
+            memset(log_bytes(&s) + s.position[bad], 0, 40);
+            s.f.setup.power_lost = power;
+            ck_assert_int_eq(fixture_open(&s.f, false, s.end[2], 0), OK);
+            ck_assert_int_eq(plog_end(s.f.log), power ? s.end[bad] : s.end[BATCHES]);
+            ck_assert(s.f.report.cut_good == power);
+            ck_assert_int_eq(s.f.report.damages, !power);
+            ck_assert_int_eq(s.f.report.missing_from, -1);
+            all_but_the_damage_is_readable(&s);
+        }
+        back(&s); /* below what was synced it is damage, whatever happened to the power */
+        memset(log_bytes(&s) + s.position[2], 0, 40);
+        ck_assert_int_eq(fixture_open(&s.f, false, s.end[3], 0), OK);
+        ck_assert_int_eq(plog_end(s.f.log), s.end[BATCHES]);
+        ck_assert_int_eq(s.f.report.damages, 1);
+        all_but_the_damage_is_readable(&s);
+    }
+    sample_stop(&s);
+}
+END_TEST
+
+START_TEST(after_a_failed_sync_nothing_past_the_recovery_point_is_believed)
+{
+    struct sample s;
+    int64_t end;
+    sample_start(&s, 1200);
+    back(&s);
+    s.f.setup.sync_failed = true;
+    ck_assert_int_eq(fixture_open(&s.f, false, s.end[7], 0), OK);
+    ck_assert_int_eq(plog_end(s.f.log), s.end[7]);
+    ck_assert_int_eq(plog_synced_end(s.f.log), s.end[7]);
+    ck_assert_int_gt(s.f.report.cut_bytes, 0);
+    fixture_read_all(&s.f, 0, 500, &end);
+    s.f.epoch = 5;
+    ck_assert_int_eq(fixture_append(&s.f, 2, 40), OK);
+    sample_stop(&s);
+}
+END_TEST
+
 START_TEST(a_bad_last_batch_below_the_recovery_point_or_of_a_clean_log_is_damage)
 {
     struct sample s;
+    const struct plog_damage *list;
     sample_start(&s, 1 << 20);
     for (int clean = 0; clean < 2; clean++) {
         back(&s);
         log_bytes(&s)[s.position[BATCHES] - 1] ^= 1;
-        ck_assert_int_eq(fixture_open(&s.f, clean, s.end[BATCHES], 0), ERR_CORRUPT);
-        s.f.log = NULL;
+        ck_assert_int_eq(fixture_open(&s.f, clean, s.end[BATCHES], 0), OK);
+        ck_assert_int_eq(plog_damages(s.f.log, &list), 1);
+        ck_assert_int_eq(list[0].offset, s.end[BATCHES - 1]);
+        ck_assert_int_eq(list[0].end, s.end[BATCHES]);
+        ck_assert_int_eq(plog_end(s.f.log), s.end[BATCHES]);
+        s.f.epoch = 5;
+        ck_assert_int_eq(fixture_append(&s.f, 2, 40), OK); /* behind it, in a segment of its own */
+        all_but_the_damage_is_readable(&s);
     }
     sample_stop(&s);
 }
@@ -161,18 +237,155 @@ END_TEST
 START_TEST(a_missing_segment_is_damage)
 {
     struct sample s;
+    const struct plog_damage *list;
     sample_start(&s, 1200);
-    int64_t base = 0;
     char path[128];
     uint64_t size;
+    for (int first = 0; first < 2; first++) {
+        int64_t base = 0, next = 0;
+        back(&s);
+        for (int64_t o = 1; o < s.end[BATCHES] / 2 && !first; o++)
+            base = mem_env_bytes(s.f.mem, fixture_path(o, ".log", path), &size) ? o : base;
+        for (int64_t o = base + 1; next == 0; o++)
+            next = mem_env_bytes(s.f.mem, fixture_path(o, ".log", path), &size) ? o : 0;
+        ck_assert(first || base > 0);
+        ck_assert_int_eq(env_unlink(s.f.env, fixture_path(base, ".log", path)), OK);
+        ck_assert_int_eq(fixture_open(&s.f, false, first ? s.end[BATCHES] : 0, 0), OK);
+        ck_assert_ptr_nonnull(strstr(s.f.report.damage, "missing"));
+        ck_assert_int_eq(plog_damages(s.f.log, &list), 1);
+        ck_assert_int_eq(list[0].offset, base);
+        ck_assert_int_eq(list[0].end, next);
+        ck_assert_int_eq(plog_end(s.f.log), s.end[BATCHES]);
+        all_but_the_damage_is_readable(&s);
+    }
+    sample_stop(&s);
+}
+END_TEST
+
+/* -- mending -- */
+
+/* A peer's bytes of batches [from, to). */
+static uint8_t *peer_bytes(struct sample *peer, int from, int to, uint32_t *ret_len)
+{
+    *ret_len = peer->position[to] - peer->position[from];
+    uint8_t *p = malloc(*ret_len);
+    memcpy(p, log_bytes(peer) + peer->position[from], *ret_len);
+    return p;
+}
+
+static void mend(struct sample *s, struct sample *peer, int from, int to, enum err expected)
+{
+    uint32_t len;
+    uint8_t *p = peer_bytes(peer, from, to, &len);
+    ck_assert_int_eq(plog_replace_range(s->f.log, s->end[from], s->end[to], p, len), expected);
+    free(p);
+}
+
+START_TEST(good_bytes_of_a_peer_take_the_place_of_bad_ones)
+{
+    struct sample s, peer;
+    const struct plog_damage *list;
+    int64_t end;
+    sample_start(&s, 1 << 20);
+    sample_start(&peer, 1 << 20);
+    ck_assert_int_eq(fixture_open(&s.f, true, s.end[BATCHES], 0), OK);
+    uint64_t producers = producer_state_hash(plog_producers(s.f.log)),
+             epochs = epoch_cache_hash(plog_epochs(s.f.log)), crc = fixture_read_all(&s.f, 0, 500, &end);
+    for (int pieces = 1; pieces <= 3; pieces++) {
+        back(&s);
+        for (int i = 8; i < 11; i++) /* across an epoch's start */
+            log_bytes(&s)[s.position[i] + 75] ^= 4;
+        char path[128];
+        env_unlink(s.f.env, fixture_path(s.end[BATCHES], ".snapshot", path));
+        ck_assert_int_eq(fixture_open(&s.f, false, s.end[BATCHES] * (pieces % 2), 0), OK);
+        if (pieces % 2) { /* below the recovery point nobody looked yet */
+            struct plog_damage found;
+            struct plog_piece piece;
+            ck_assert_int_eq(plog_read(s.f.log, s.end[8], s.end[BATCHES], 1, true, &piece), ERR_CORRUPT);
+            ck_assert_int_eq(plog_damage_search(s.f.log, s.end[8], &found), OK);
+            ck_assert_int_eq(found.end, s.end[11]);
+            ck_assert_int_eq(plog_damage_search(s.f.log, s.end[9], &found), ERR_NOT_FOUND);
+        }
+        ck_assert_int_eq(plog_damages(s.f.log, &list), 1);
+        mend(&s, &peer, 9, 11, ERR_NOT_FOUND); /* not the beginning of a range */
+        mend(&s, &peer, 8, 12, ERR_MISMATCH);  /* beyond it */
+        if (pieces == 1) {
+            mend(&s, &peer, 8, 11, OK);
+        } else {
+            mend(&s, &peer, 8, 9, OK);
+            all_but_the_damage_is_readable(&s);
+            ck_assert_int_eq(plog_damages(s.f.log, &list), 1);
+            mend(&s, &peer, 9, 11, OK);
+        }
+        ck_assert_int_eq(plog_damages(s.f.log, &list), 0);
+        ck_assert_uint_eq(fixture_read_all(&s.f, 0, 500, &end), crc);
+        ck_assert_uint_eq(producer_state_hash(plog_producers(s.f.log)), producers);
+        ck_assert_uint_eq(epoch_cache_hash(plog_epochs(s.f.log)), epochs);
+        plog_sync(s.f.log);
+        fixture_run(&s.f);
+        mem_env_crash(s.f.mem, MEM_DROP);
+        plog_close(s.f.log);
+        s.f.log = NULL;
+        mem_env_restart(s.f.mem);
+        ck_assert_int_eq(fixture_open(&s.f, false, 0, 0), OK);
+        ck_assert_int_eq(s.f.report.damages, 0);
+        ck_assert_uint_eq(fixture_read_all(&s.f, 0, 500, &end), crc);
+    }
+    sample_stop(&peer);
+    sample_stop(&s);
+}
+END_TEST
+
+START_TEST(a_segment_that_is_gone_is_fetched_again_and_bytes_of_another_length_fit)
+{
+    struct sample s, peer;
+    int64_t end;
+    char path[128];
+    sample_start(&s, 1200);
+    sample_start(&peer, 1 << 20);
+    ck_assert_int_eq(fixture_open(&s.f, true, s.end[BATCHES], 0), OK);
+    uint64_t crc = fixture_read_all(&s.f, 0, 500, &end);
     back(&s);
-    for (int64_t o = 1; o < s.end[BATCHES] / 2; o++)
-        base = mem_env_bytes(s.f.mem, fixture_path(o, ".log", path), &size) ? o : base;
-    ck_assert_int_gt(base, 0);
-    ck_assert_int_eq(env_unlink(s.f.env, fixture_path(base, ".log", path)), OK);
-    ck_assert_int_eq(fixture_open(&s.f, false, 0, 0), ERR_CORRUPT);
-    ck_assert_ptr_nonnull(strstr(s.f.report.damage, "missing"));
-    s.f.log = NULL;
+    int next = 1;
+    uint64_t size;
+    while (mem_env_bytes(s.f.mem, fixture_path(s.end[next], ".log", path), &size) == NULL)
+        next++;
+    ck_assert_int_eq(env_unlink(s.f.env, fixture_path(0, ".log", path)), OK);
+    ck_assert_int_eq(fixture_open(&s.f, false, s.end[BATCHES], 0), OK);
+    for (int i = 0; i < next; i++) /* as fetches bring it */
+        mend(&s, &peer, i, i + 1, OK);
+    ck_assert_uint_eq(fixture_read_all(&s.f, 0, 500, &end), crc);
+
+    back(&s); /* garbage that is longer than what belongs there, in a closed segment and in the active one */
+    s.f.setup.config.segment_bytes = 1 << 20;
+    for (int active = 0; active < 2; active++) {
+        struct sample *victim = active ? &peer : &s;
+        uint8_t *bytes;
+        back(victim);
+        fixture_path(0, ".log", path);
+        bytes = mem_env_bytes(victim->f.mem, path, &size);
+        mem_env_resize(victim->f.mem, path, size + 50);
+        bytes = mem_env_bytes(victim->f.mem, path, &size);
+        memmove(bytes + s.position[2] + 50, bytes + s.position[2], size - 50 - s.position[2]);
+        memset(bytes + s.position[1] + 3, 0x5a, s.position[2] + 50 - s.position[1] - 3);
+        ck_assert_int_eq(fixture_open(&victim->f, false, victim->end[BATCHES] * !active, 0), OK);
+        if (!active) {
+            struct plog_damage found;
+            ck_assert_int_eq(plog_damage_search(victim->f.log, victim->end[1], &found), OK);
+        }
+        struct sample other;
+        sample_start(&other, 1 << 20);
+        mend(victim, &other, 1, 2, OK);
+        ck_assert_uint_eq(fixture_read_all(&victim->f, 0, 500, &end), crc);
+        victim->f.epoch = 7;
+        ck_assert_int_eq(fixture_append(&victim->f, 2, 40), OK);
+        all_but_the_damage_is_readable(victim);
+        fixture_close(&victim->f, false);
+        ck_assert_int_eq(fixture_open(&victim->f, false, 0, 0), OK);
+        ck_assert_int_eq(victim->f.report.damages, 0);
+        sample_stop(&other);
+    }
+    sample_stop(&peer);
     sample_stop(&s);
 }
 END_TEST
@@ -383,12 +596,9 @@ static bool die_at_write(uint32_t n, enum mem_crash kind)
     plog_close(f.log);
     f.log = NULL;
     mem_env_restart(f.mem);
+    f.setup.power_lost = kind != MEM_KEEP;
     enum err err = fixture_open(&f, false, life.synced, life.start);
-    if (kind == MEM_MIX &&
-        err == ERR_CORRUPT) { /* pages of one file written out of order: not to be told from damage yet */
-        ck_assert_ptr_nonnull(strstr(f.report.damage, "with a good one behind"));
-        f.log = NULL;
-    } else if (err == ERR_MISMATCH) { /* its metadata, part of every first sync, is not there: nothing was
+    if (err == ERR_MISMATCH) { /* its metadata, part of every first sync, is not there: nothing was
                                          promised */
         ck_assert_int_ne(kind, MEM_KEEP);
         ck_assert_int_eq(life.synced, 0);
@@ -396,6 +606,7 @@ static bool die_at_write(uint32_t n, enum mem_crash kind)
     } else {
         ck_assert_msg(err == OK, "write %u: %s %s", n, err_name(err), f.report.damage);
         ck_assert_int_ge(plog_end(f.log), life.synced);
+        ck_assert_int_eq(f.report.damages, 0);
         int64_t end;
         fixture_read_all(&f, plog_start(f.log), 500, &end);
         ck_assert_int_eq(end, plog_end(f.log));
@@ -457,6 +668,10 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_flipped_bit_anywhere_is_found_and_never_cut_away);
     tcase_add_test(tcase, a_bad_last_batch_below_the_recovery_point_or_of_a_clean_log_is_damage);
     tcase_add_test(tcase, a_missing_segment_is_damage);
+    tcase_add_test(tcase, past_the_last_sync_a_power_cut_may_keep_a_later_batch_and_drop_an_earlier_one);
+    tcase_add_test(tcase, after_a_failed_sync_nothing_past_the_recovery_point_is_believed);
+    tcase_add_test(tcase, good_bytes_of_a_peer_take_the_place_of_bad_ones);
+    tcase_add_test(tcase, a_segment_that_is_gone_is_fetched_again_and_bytes_of_another_length_fit);
     tcase_add_test(tcase, damage_below_the_recovery_point_is_found_when_it_is_read);
     tcase_add_test(tcase, lost_or_spoilt_indexes_are_rebuilt_as_they_were);
     tcase_add_test(tcase, a_closed_segments_index_that_lies_is_rebuilt_when_it_is_used);

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/log/plog_damage.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/log/plog_internal.h"
+#include "common/base/assert.h"
+
+/* -- the list -- */
+
+int32_t plog_damages(const struct plog *log, const struct plog_damage **ret_list)
+{
+    *ret_list = log->damages;
+    return log->damages_count;
+}
+
+const struct plog_damage *plog_damage_at(const struct plog *log, int64_t offset, bool behind)
+{
+    for (int32_t i = 0; i < log->damages_count; i++) {
+        const struct plog_damage *d = &log->damages[i];
+        if (offset < d->end)
+            return behind || offset >= d->offset ? d : NULL;
+    }
+    return NULL;
+}
+
+static void remove_at(struct plog *log, int32_t i)
+{
+    memmove(log->damages + i, log->damages + i + 1,
+            (size_t)(log->damages_count - i - 1) * sizeof(*log->damages));
+    log->damages_count--;
+}
+
+enum err plog_damage_add(struct plog *log, const struct plog_damage *damage)
+{
+    int32_t at = 0;
+    ASSERT(damage->offset < damage->end);
+    if (log->damages_count == log->damages_cap) {
+        int32_t cap = log->damages_cap ? log->damages_cap * 2 : 4;
+        void *grown = realloc(log->damages, (size_t)cap * sizeof(*log->damages));
+        if (grown == NULL)
+            return ERR_NOMEM;
+        log->damages = grown;
+        log->damages_cap = cap;
+    }
+    while (at < log->damages_count && log->damages[at].offset < damage->offset)
+        at++;
+    ASSERT(at == 0 || log->damages[at - 1].end <= damage->offset);
+    ASSERT(at == log->damages_count || log->damages[at].offset >= damage->end);
+    memmove(log->damages + at + 1, log->damages + at,
+            (size_t)(log->damages_count - at) * sizeof(*log->damages));
+    log->damages[at] = *damage;
+    log->damages_count++;
+    return OK;
+}
+
+void plog_damage_keep(struct plog *log, int64_t start, int64_t end)
+{
+    for (int32_t i = log->damages_count - 1; i >= 0; i--)
+        if (log->damages[i].end <= start || log->damages[i].offset >= end)
+            remove_at(log, i);
+}
+
+uint32_t plog_damage_hop(const struct plog *log, int64_t segment, uint32_t position)
+{
+    for (int32_t i = 0; i < log->damages_count; i++) {
+        const struct plog_damage *d = &log->damages[i];
+        if (d->segment == segment && position >= d->position && position - d->position < d->size)
+            return d->position + d->size;
+    }
+    return position;
+}
+
+uint32_t plog_damage_pass(const struct plog *log, const struct plog_segment *seg, int64_t offset,
+                          uint32_t position)
+{
+    for (int32_t i = 0; i < log->damages_count; i++) {
+        const struct plog_damage *d = &log->damages[i];
+        if (d->segment == seg->base_offset && d->end <= offset)
+            position = MAX(position, d->position + d->size);
+    }
+    return position;
+}
+
+bool plog_damage_in(const struct plog *log, const struct plog_segment *seg)
+{
+    for (int32_t i = 0; i < log->damages_count; i++)
+        if (log->damages[i].segment == seg->base_offset)
+            return true;
+    return false;
+}
+
+/* -- finding -- */
+
+/* The walk stands on bad bytes where a batch with base offset `expected` should begin: where does the good
+ * part go on? seg_end: first offset behind the segment. */
+enum err plog_damage_measure(struct plog_walk *walk, int64_t expected, int64_t seg_end,
+                             struct plog_damage *ret_damage)
+{
+    bool found;
+    uint32_t bad = walk->position, next = walk->limit;
+    int64_t end = seg_end;
+    enum err err = plog_walk_search(walk, expected, seg_end, &found, &next);
+    if (err)
+        return err;
+    if (found)
+        end = batch_base_offset(walk->buf + walk->used);
+    else
+        next = walk->limit;
+    *ret_damage = (struct plog_damage){.offset = expected,
+                                       .end = MAX(end, expected + 1),
+                                       .segment = walk->base_offset,
+                                       .position = bad,
+                                       .size = next - bad};
+    return OK;
+}
+
+/* Steps over good batches in line; stops on the first that is not, standing on it. *expected: what belongs
+ * there; -1: whatever comes first. */
+static enum err walk_to_bad(struct plog *log, struct plog_walk *walk, int64_t *expected)
+{
+    struct batch_header batch;
+    enum err err = OK;
+    while (err == OK) {
+        uint32_t position = walk->position;
+        err = plog_walk_next(walk, &batch, NULL);
+        const struct plog_damage *known = plog_damage_at(log, *expected, false);
+        int64_t from = known ? known->end : *expected;
+        bool gap = batch.base_offset > from && from >= 0 && !log->config.may_have_gaps;
+        if (err == OK && (batch.base_offset < from || gap)) {
+            walk->position = position;
+            walk->used = walk->have = 0;
+            err = ERR_CORRUPT;
+        }
+        if (err == OK)
+            *expected = batch.last_offset + 1;
+    }
+    return err;
+}
+
+/* One try from position. */
+static enum err search_from(struct plog *log, int32_t place, uint32_t position,
+                            struct plog_damage *ret_damage)
+{
+    struct plog_walk walk;
+    struct plog_segment *seg = &log->segments[place];
+    int64_t expected = position > 0 ? -1 : seg->base_offset, seg_end = plog_segment_end(log, place);
+    enum err err = plog_walk_begin(&walk, log, seg, position, true);
+    if (err == OK)
+        err = walk_to_bad(log, &walk, &expected);
+    if (err == ERR_CORRUPT || err == ERR_TRUNCATED)
+        err = expected < 0 || expected >= seg_end ? ERR_OUT_OF_RANGE
+                                                  : plog_damage_measure(&walk, expected, seg_end, ret_damage);
+    plog_walk_end(&walk);
+    return err;
+}
+
+enum err plog_damage_search(struct plog *log, int64_t offset, struct plog_damage *ret_damage)
+{
+    uint32_t position;
+    ASSERT(offset >= log->start && offset <= log->end);
+    int32_t place = plog_segment_find(log, offset);
+    enum err err = plog_index_lookup(log, &log->segments[place], offset, &position);
+    if (err == OK)
+        err = search_from(log, place, position, ret_damage);
+    if (err == ERR_OUT_OF_RANGE) /* the indexed batch itself, or the index */
+        err = search_from(log, place, 0, ret_damage);
+    return err ? err : plog_damage_add(log, ret_damage);
+}
+
+/* -- mending -- */
+
+struct mend {
+    struct plog *log;
+    struct plog_segment *seg;
+    struct plog_damage *damage;
+    const uint8_t *batches;
+    uint32_t len;
+    int64_t end;
+    bool new_epochs; /* batches of an epoch that the cache does not have there */
+};
+
+static enum err check_batch(struct mend *mend, const uint8_t *p, int64_t expected)
+{
+    const struct plog *log = mend->log;
+    int64_t before = mend->damage->offset - 1, behind = mend->damage->end;
+    int32_t epoch = batch_leader_epoch(p);
+    bool gap = batch_base_offset(p) > expected && !log->config.may_have_gaps;
+    if (gap || batch_base_offset(p) < expected || batch_next_offset(p) > mend->end)
+        return ERR_MISMATCH;
+    if (epoch < 0 || (before >= 0 && epoch < epoch_cache_at(&log->epochs, before)))
+        return ERR_MISMATCH;
+    if (behind < log->end && epoch > epoch_cache_at(&log->epochs, behind))
+        return ERR_MISMATCH;
+    if (epoch != epoch_cache_at(&log->epochs, batch_base_offset(p)))
+        mend->new_epochs = true;
+    return OK;
+}
+
+static enum err check_batches(struct mend *mend)
+{
+    int64_t expected = mend->damage->offset;
+    for (uint32_t at = 0; at < mend->len;) {
+        const uint8_t *p = mend->batches + at;
+        size_t size;
+        if (batch_peek(p, mend->len - at, &size) != OK || size > mend->len - at ||
+            batch_verify(p, size) != OK)
+            return ERR_CORRUPT;
+        enum err err = check_batch(mend, p, expected);
+        if (err)
+            return err;
+        expected = batch_next_offset(p);
+        at += (uint32_t)size;
+    }
+    return expected == mend->end || mend->log->config.may_have_gaps ? OK : ERR_MISMATCH;
+}
+
+static enum err write_at(struct env_file *file, uint64_t at, const uint8_t *p, uint32_t len)
+{
+    struct iovec iov = {(void *)(uintptr_t)p, len};
+    return len ? env_file_write(file, at, &iov, 1) : OK;
+}
+
+/* The bytes fit: over the bad ones, or behind all others of a segment that is not written to any more. */
+static enum err write_in_place(struct mend *mend, bool last_piece)
+{
+    struct env_file *file;
+    struct plog_damage *d = mend->damage;
+    struct plog_segment *seg = mend->seg;
+    bool at_end = d->position + d->size == seg->size;
+    enum err err = plog_segment_file(mend->log, seg, &file);
+    if (err == OK)
+        err = write_at(file, d->position, mend->batches, mend->len);
+    if (err == OK && at_end && last_piece && mend->len < d->size)
+        err = env_file_truncate(file, d->position + mend->len);
+    if (err)
+        return err;
+    if (at_end && (last_piece || mend->len > d->size))
+        seg->size = d->position + mend->len;
+    d->size = mend->len < d->size ? d->size - mend->len : 0;
+    d->position += mend->len;
+    return OK;
+}
+
+static enum err copy_bytes(struct env_file *from, uint64_t at, struct env_file *to, uint64_t to_at,
+                           uint64_t len)
+{
+    uint8_t *buf = malloc(PLOG_CHUNK);
+    enum err err = buf ? OK : ERR_NOMEM;
+    while (err == OK && len > 0) {
+        size_t want = MIN(len, PLOG_CHUNK), got = 0;
+        err = env_file_read(from, at, buf, want, &got);
+        if (err == OK && got < want)
+            err = ERR_TRUNCATED;
+        if (err == OK)
+            err = write_at(to, to_at, buf, (uint32_t)want);
+        at += want;
+        to_at += want;
+        len -= want;
+    }
+    free(buf);
+    return err;
+}
+
+/* Bytes of another length: a new file takes the segment's name once it is durable. */
+static enum err fill_copy(struct mend *mend, struct env_file *from, struct env_file *to)
+{
+    const struct plog_damage *d = mend->damage;
+    uint32_t behind = d->position + d->size;
+    enum err err = env_file_truncate(to, 0);
+    if (err == OK)
+        err = copy_bytes(from, 0, to, 0, d->position);
+    if (err == OK)
+        err = write_at(to, d->position, mend->batches, mend->len);
+    if (err == OK)
+        err = copy_bytes(from, behind, to, (uint64_t)d->position + mend->len, mend->seg->size - behind);
+    return err ? err : env_file_sync_wait(to);
+}
+
+static void shift(struct mend *mend)
+{
+    struct plog *log = mend->log;
+    struct plog_damage *d = mend->damage;
+    int64_t by = (int64_t)mend->len - d->size;
+    for (int32_t i = 0; i < log->damages_count; i++)
+        if (log->damages[i].segment == d->segment && log->damages[i].position > d->position)
+            log->damages[i].position = (uint32_t)(log->damages[i].position + by);
+    mend->seg->size = (uint32_t)(mend->seg->size + by);
+    mend->seg->verified_from = MIN(mend->seg->verified_from, d->position);
+    d->position += mend->len;
+    d->size = 0;
+    log->recent_count = 0;
+}
+
+static enum err rewrite_segment(struct mend *mend)
+{
+    char path[PLOG_PATH_MAX], temp[PLOG_PATH_MAX];
+    struct plog *log = mend->log;
+    struct env_file *from, *to;
+    plog_path(log, mend->seg->base_offset, ".log", path);
+    plog_path(log, mend->seg->base_offset, PLOG_MEND_SUFFIX, temp);
+    enum err err = plog_segment_file(log, mend->seg, &from);
+    if (err == OK)
+        err = env_file_open(log->env, temp, ENV_OPEN_WRITE | ENV_OPEN_CREATE, &to);
+    if (err)
+        return err;
+    err = fill_copy(mend, from, to);
+    if (err == OK)
+        err = env_rename(log->env, temp, path);
+    env_file_close(to);
+    if (err)
+        return err;
+    log->dir_dirty = true;
+    env_file_close(mend->seg->file);
+    mend->seg->file = NULL;
+    shift(mend);
+    return plog_index_renew(log, mend->seg);
+}
+
+/* The last piece is in: what is derived from the batches has them too. */
+static enum err derive(struct plog *log, const struct mend *mend, int64_t offset)
+{
+    enum err err = mend->new_epochs ? plog_rebuild_epochs(log) : OK;
+    if (err == OK)
+        err = plog_snapshots_drop(log, offset);
+    return err ? err : plog_producers_load(log);
+}
+
+static enum err put(struct mend *mend, bool last_piece)
+{
+    const struct plog_damage *d = mend->damage;
+    bool at_end = d->position + d->size == mend->seg->size && mend->seg != plog_active(mend->log);
+    bool fits = last_piece ? mend->len == d->size : mend->len <= d->size;
+    uint64_t grown = (uint64_t)mend->seg->size + mend->len - MIN(mend->len, d->size);
+    if (grown > PLOG_SEGMENT_BYTES_MAX)
+        return ERR_TOO_LARGE;
+    enum err err = fits || at_end ? write_in_place(mend, last_piece) : rewrite_segment(mend);
+    return err ? plog_fail(mend->log, err) : OK;
+}
+
+enum err plog_replace_range(struct plog *log, int64_t offset, int64_t end, const uint8_t *batches,
+                            uint32_t len)
+{
+    if (log->failed)
+        return log->failed;
+    int32_t i = 0;
+    while (i < log->damages_count && log->damages[i].offset != offset)
+        i++;
+    if (i == log->damages_count)
+        return ERR_NOT_FOUND;
+    struct plog_damage *d = &log->damages[i];
+    struct mend mend = {.log = log,
+                        .seg = &log->segments[plog_segment_find(log, d->segment)],
+                        .damage = d,
+                        .batches = batches,
+                        .len = len,
+                        .end = end};
+    ASSERT(mend.seg->base_offset == d->segment);
+    if (end <= offset || end > d->end)
+        return ERR_MISMATCH;
+    enum err err = check_batches(&mend);
+    if (err == OK)
+        err = put(&mend, end == d->end);
+    if (err)
+        return err;
+    mend.seg->dirty = true;
+    d->offset = end;
+    if (end < d->end)
+        return OK;
+    remove_at(log, i);
+    err = derive(log, &mend, offset);
+    return err ? plog_fail(log, err) : OK;
+}
