@@ -29,6 +29,7 @@ static struct world *world;
 static struct peer server, client;
 static uint64_t echoes;
 static enum err client_why;
+static bool deadly; /* the server dies of the next byte */
 
 static void talk_send(struct talk *talk)
 {
@@ -48,6 +49,10 @@ static void talk_alloc(void *ctx, void **ret_buf, size_t *ret_len)
 static void talk_read(void *ctx, size_t len)
 {
     struct talk *talk = ctx;
+    if (deadly && talk->peer == &server) {
+        deadly = false;
+        process_kill(server.process, DEATH_KILL); /* does not return */
+    }
     if (talk->peer->echoes != NULL)
         *talk->peer->echoes += len;
     talk_send(talk);
@@ -319,6 +324,30 @@ START_TEST(what_an_ended_process_still_holds_is_a_leak)
 }
 END_TEST
 
+/* What else the turn would have brought is dropped, and nothing keeps a place on its stack. */
+START_TEST(process_dies_of_the_first_of_several_things_in_one_turn)
+{
+    setup((uint64_t)_i);
+    for (int i = 0; i < 8; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "client%d", i);
+        process_start(world_process_new(world, name), client_begin, NULL);
+    }
+    world_run(world, 100000);
+    process_pause(server.process, 50000);
+    world_run(world, 120000);
+    deadly = true;
+    world_run(world, 200000);
+    ck_assert(!deadly);
+    ck_assert(!process_alive(server.process));
+    process_start(server.process, server_begin, NULL);
+    uint64_t before = echoes;
+    world_run(world, 1000000);
+    ck_assert_uint_gt(echoes, before);
+    world_free(world);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, same_seed_same_world_other_seed_other_world);
@@ -330,6 +359,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, paused_process_does_nothing_and_goes_on_where_it_was);
     tcase_add_test(tcase, skewed_clocks_go_at_their_pace_and_wall_clocks_jump);
     tcase_add_test(tcase, failed_assertion_kills_its_process_only);
+    tcase_add_loop_test(tcase, process_dies_of_the_first_of_several_things_in_one_turn, 1, 6);
     tcase_add_test(tcase, what_an_ended_process_still_holds_is_a_leak);
 }
 

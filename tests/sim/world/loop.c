@@ -68,11 +68,9 @@ bool process_run(struct process *process, struct loop *loop, void (*fn)(void *ar
 
 static void loop_run_ready(struct loop *loop)
 {
-    struct list now;
-    list_init(&now); /* what arrives meanwhile waits for the next turn */
-    list_splice_back(&now, &loop->ready);
-    while (!list_empty(&now)) {
-        struct arrival *arrival = CONTAINER_OF(now.next, struct arrival, link);
+    list_splice_back(&loop->landing, &loop->ready); /* what arrives meanwhile waits for the next turn */
+    while (!list_empty(&loop->landing)) {
+        struct arrival *arrival = CONTAINER_OF(loop->landing.next, struct arrival, link);
         list_remove(&arrival->link);
         arrival->fn(arrival);
     }
@@ -229,6 +227,7 @@ struct loop *loop_new(struct process *process, const char *name)
     snprintf(loop->name, sizeof(loop->name), "%s", name);
     loop->turn.fn = on_turn;
     list_init(&loop->ready);
+    list_init(&loop->landing);
     list_init(&loop->dirty);
     int slot = sim_heap_enter(process_heap_slot(process));
     bool ok = env_base_init(&loop->env, &sim_ops, prng_next(&process->world->prng), POOL_KEEP_BYTES);

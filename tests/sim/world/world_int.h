@@ -56,7 +56,8 @@ struct loop {
     uint64_t cost_us;       /* of the present turn so far */
     struct list link;       /* in process->loops */
     struct list ready;      /* of struct arrival, to be run by the next turn */
-    struct list dirty;      /* of struct conn: output to flush */
+    struct list landing; /* those that the present turn runs: not on its stack, which a death throws away */
+    struct list dirty;   /* of struct conn: output to flush */
     uint32_t inflight;
     bool in_turn, stopping, ended;
 };
