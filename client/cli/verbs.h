@@ -15,6 +15,8 @@
     X("produce", NULL, produce, "write records from standard input or a file") \
     X("consume", NULL, consume, "read records and print them") \
     X("cluster", "describe", cluster_describe, "brokers and cluster id") \
+    X("log", "dump", log_dump, "print the files of partition directories") \
+    X("log", "verify", log_verify, "check the files of partition directories") \
     X("bench", "limits", bench_limits, "what this machine can do: TCP, sendfile, disk") \
     X("bench", "latency", bench_latency, "round trip of one record, beside a bare TCP echo") \
     X("bench", "produce", bench_produce, "produce throughput with prepared batches") \
