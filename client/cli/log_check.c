@@ -345,7 +345,7 @@ static enum err pass_damage(struct state *s, struct plog_walk *walk, uint32_t po
         return ERR_NOT_FOUND;
     }
     walk->position = position;
-    err = plog_walk_search(walk, s->expected - 1, &found, &next);
+    err = plog_walk_search(walk, s->expected - 1, s->next_base, &found, &next);
     if (err)
         return err;
     uint32_t end = found ? next : walk->limit;

@@ -264,7 +264,7 @@ static enum err dump_batches(struct dump *dump, struct plog_walk *walk)
         bool found;
         problem(dump, position, err == ERR_CORRUPT ? "bad batch" : "batch is cut");
         walk->position = position;
-        err = plog_walk_search(walk, after, &found, &position);
+        err = plog_walk_search(walk, after, INT64_MAX, &found, &position);
         if (err || !found)
             return err ? err : ERR_NOT_FOUND;
     }
