@@ -43,6 +43,13 @@ static const struct setting items[] = {
                 "Partitions of a topic that is created without a count."),
     SETTING_INT("default.replication.factor", C, default_replication_factor, "1", 1, META_REPLICAS_MAX, 0,
                 "Replicas of a topic that is created without a replication factor."),
+    SETTING_BOOL("auto.leader.rebalance.enable", C, auto_leader_rebalance, "true", 0,
+                 "Leaders go back to the first replica of a partition once that is in sync again."),
+    SETTING_INT("leader.imbalance.check.interval.seconds", C, imbalance_check_s, "300", 1, 1000000, 0,
+                "How long leaders may be away from the first replicas before they go back."),
+    SETTING_INT(
+        "leader.imbalance.per.broker.percentage", C, imbalance_percent, "10", 0, 100, 0,
+        "Share of the partitions that a broker should lead and does not, up to which nothing is done."),
 };
 
 static const struct setting_table table = {items, ARRAY_LEN(items)};
@@ -104,6 +111,9 @@ void controller_options_from(const struct controller_config *config, struct cont
     o.session_us = (uint64_t)config->broker_session_timeout_ms * 1000;
     o.num_partitions = config->num_partitions;
     o.default_replication_factor = config->default_replication_factor;
+    o.auto_rebalance = config->auto_leader_rebalance;
+    o.rebalance_us = (uint64_t)config->imbalance_check_s * 1000000;
+    o.imbalance_percent = config->imbalance_percent;
     o.snapshot_entries = (uint64_t)config->snapshot_records;
     o.snapshot_bytes = (uint64_t)config->snapshot_bytes;
     o.segment_bytes = (uint64_t)config->segment_bytes;

@@ -16,6 +16,8 @@ struct controller_config {
     int32_t election_timeout_ms, heartbeat_interval_ms, broker_session_timeout_ms;
     int64_t snapshot_bytes, snapshot_records, segment_bytes;
     int32_t num_partitions, default_replication_factor;
+    bool auto_leader_rebalance;
+    int32_t imbalance_check_s, imbalance_percent;
 };
 
 /* The table; its values go into a struct controller_config. */

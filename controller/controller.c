@@ -16,6 +16,9 @@ struct controller_options controller_options_defaults(void)
                                        .session_us = 3000000,
                                        .num_partitions = 1,
                                        .default_replication_factor = 1,
+                                       .auto_rebalance = true,
+                                       .rebalance_us = 300000000,
+                                       .imbalance_percent = 10,
                                        .snapshot_entries = 20000,
                                        .snapshot_bytes = 20u << 20,
                                        .segment_bytes = 8u << 20};

@@ -33,10 +33,13 @@ struct controller_options {
     uint32_t election_timeout_ms, heartbeat_ms;
     uint64_t session_us;                                /* of brokers */
     int32_t num_partitions, default_replication_factor; /* of topics whose request leaves them open */
-    uint64_t snapshot_entries, snapshot_bytes;          /* of the log since the newest snapshot */
-    uint64_t segment_bytes;                             /* of the log */
-    struct logger *logger;                              /* outlives the controller */
-    struct metrics *metrics;                            /* NULL: none; outlives the controller */
+    bool auto_rebalance; /* leaders go back to first replicas, see core_config */
+    uint64_t rebalance_us;
+    int32_t imbalance_percent;
+    uint64_t snapshot_entries, snapshot_bytes; /* of the log since the newest snapshot */
+    uint64_t segment_bytes;                    /* of the log */
+    struct logger *logger;                     /* outlives the controller */
+    struct metrics *metrics;                   /* NULL: none; outlives the controller */
     /* The controller has stopped for good (disk failed, wrong cluster): the process should end. what: one
      * line. May be NULL. */
     void (*failed)(void *ctx, const char *what);

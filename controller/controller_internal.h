@@ -68,7 +68,7 @@ struct controller {
     void (*stopped)(void *ctx);
     void *stopped_ctx;
     struct env_task stopped_task;
-    struct log_limit refused_limit, rejected_limit;
+    struct log_limit refused_limit, rejected_limit, unclean_limit;
     struct controller_metrics *metrics;
 };
 

@@ -133,6 +133,15 @@ static bool propose(struct controller *c, const struct core_effect *fx)
     return err == OK;
 }
 
+/* Acknowledged records may be gone: never silently. */
+static void tell_unclean(struct controller *c, const struct core_effect *fx)
+{
+    const struct image_topic *topic = image_topic_by_id(c->image, fx->topic_id);
+    LOG_LIMITED(c->options.logger, &c->unclean_limit, WARN, "partition.unclean_election",
+                F_VIEW("topic", topic ? topic->name : STR_LIT("?")), F_I64("partition", fx->partition),
+                F_I64("leader", fx->broker_id));
+}
+
 void drive_run(struct controller *c, const struct core_effects *effects)
 {
     bool good = true; /* after a refused proposal none is made: its plan rests on the refused one */
@@ -141,6 +150,7 @@ void drive_run(struct controller *c, const struct core_effects *effects)
         switch (fx->type) {
         case FX_PROPOSE: good = good && propose(c, fx); break;
         case FX_REPLY: reply_to(c, fx->token, &fx->reply); break;
+        case FX_UNCLEAN: tell_unclean(c, fx); break;
         case FX_PROBE: probe_start(c, fx->broker_id, fx->token); break;
         default: UNREACHABLE();
         }
@@ -184,6 +194,9 @@ static struct core_config make_config(struct controller *c)
     config.session_us = c->options.session_us;
     config.num_partitions = c->options.num_partitions;
     config.default_replication_factor = c->options.default_replication_factor;
+    config.auto_rebalance = c->options.auto_rebalance;
+    config.rebalance_us = c->options.rebalance_us;
+    config.imbalance_percent = c->options.imbalance_percent;
     for (int i = 0; i < c->options.voters_count; i++) {
         const struct controller_voter *voter = &c->options.voters[i];
         c->endpoints[i] = (struct meta_controller){

@@ -8,7 +8,7 @@
 struct controller_metrics {
     struct metrics *registry;
     struct counter *entries, *entry_bytes;
-    void *asked[16];
+    void *asked[24];
     int asked_count;
 };
 
@@ -73,6 +73,31 @@ static double live_brokers(void *ctx)
     return core_live_brokers(&((struct controller *)ctx)->core);
 }
 
+static double displaced(void *ctx)
+{
+    return image_displaced_count(controller_image(ctx));
+}
+
+static double unclean_elections(void *ctx)
+{
+    return (double)((struct controller *)ctx)->core.counts.unclean_elections;
+}
+
+static double preferred_elections(void *ctx)
+{
+    return (double)((struct controller *)ctx)->core.counts.preferred_elections;
+}
+
+static double moves_ended(void *ctx)
+{
+    return (double)((struct controller *)ctx)->core.counts.moves_ended;
+}
+
+static double joins_delayed(void *ctx)
+{
+    return (double)((struct controller *)ctx)->core.counts.joins_delayed;
+}
+
 static const struct asked {
     const char *name, *help;
     metric_fn *fn;
@@ -91,9 +116,19 @@ static const struct asked {
     {"sluice_metadata_brokers", "registered brokers", brokers, false},
     {"sluice_metadata_live_brokers", "brokers with a living session, at the active controller", live_brokers,
      false},
+    {"sluice_metadata_displaced_leaders",
+     "partitions led by another than their first replica, which is in sync", displaced, false},
+    {"sluice_controller_unclean_elections_total",
+     "leaders elected by this controller that may lack acknowledged records", unclean_elections, true},
+    {"sluice_controller_preferred_elections_total",
+     "leaders that this controller gave back to the first replica on its own", preferred_elections, true},
+    {"sluice_controller_reassignments_ended_total", "reassignments of partitions that this controller ended",
+     moves_ended, true},
+    {"sluice_controller_isr_joins_delayed_total",
+     "joins of in-sync replicas put off because the replica had left too often", joins_delayed, true},
 };
 
-STATIC_ASSERT(ARRAY_LEN(table) <= 16, "controller_metrics.asked has room for all");
+STATIC_ASSERT(ARRAY_LEN(table) <= 24, "controller_metrics.asked has room for all");
 
 struct controller_metrics *controller_metrics_new(struct controller *c)
 {

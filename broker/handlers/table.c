@@ -25,7 +25,12 @@ static const struct handler table[] = {
     {KAFKA_API_CREATE_PARTITIONS, 0, 3, 0, RIGHT_ALTER, ANY_FACTOR, handle_create_partitions},
     {KAFKA_API_ELECT_LEADERS, 0, 2, 0, RIGHT_ALTER, ANY_FACTOR, handle_elect_leaders},
     {KAFKA_API_INCREMENTAL_ALTER_CONFIGS, 0, 1, 0, RIGHT_ALTER, ANY_FACTOR, handle_incremental_alter_configs},
+    {KAFKA_API_ALTER_PARTITION_REASSIGNMENTS, 0, 1, 0, RIGHT_ALTER, ANY_FACTOR,
+     handle_alter_partition_reassignments},
+    {KAFKA_API_LIST_PARTITION_REASSIGNMENTS, 0, 0, 0, RIGHT_DESCRIBE, ANY_FACTOR,
+     handle_list_partition_reassignments},
     {KAFKA_API_DESCRIBE_CLUSTER, 0, 2, 0, RIGHT_DESCRIBE, ANY_FACTOR, handle_describe_cluster},
+    {KAFKA_API_UNREGISTER_BROKER, 0, 0, 0, RIGHT_ALTER, ANY_FACTOR, handle_unregister_broker},
     {KAFKA_API_DESCRIBE_TOPIC_PARTITIONS, 0, 0, 0, RIGHT_DESCRIBE, ANY_FACTOR,
      handle_describe_topic_partitions},
 };

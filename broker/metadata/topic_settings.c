@@ -9,19 +9,22 @@
 #define RESOURCE_BROKER 4
 #define NUMBER_TEXT_MAX 32
 
-/* The text set for the topic, or for the whole cluster; null when neither is. */
-static struct str setting_text(const struct image *image, struct str topic, const char *topic_key,
-                               const char *broker_key)
+/* The text set for the topic, for this broker, or for the whole cluster; null when none is. */
+static struct str setting_text(const struct image *image, int32_t broker_id, struct str topic,
+                               const char *topic_key, const char *broker_key)
 {
     struct str text = image_config(image, RESOURCE_TOPIC, topic, str_from(topic_key));
+    char id[12];
 
+    if (text.len < 0)
+        text = image_config(image, RESOURCE_BROKER, broker_config_name(broker_id, id), str_from(broker_key));
     return text.len >= 0 ? text : image_config(image, RESOURCE_BROKER, STR_LIT(""), str_from(broker_key));
 }
 
-static int64_t setting_i64(const struct image *image, struct str topic, const char *topic_key,
-                           const char *broker_key, int64_t otherwise)
+static int64_t setting_i64(const struct image *image, int32_t broker_id, struct str topic,
+                           const char *topic_key, const char *broker_key, int64_t otherwise)
 {
-    struct str text = setting_text(image, topic, topic_key, broker_key);
+    struct str text = setting_text(image, broker_id, topic, topic_key, broker_key);
     char digits[NUMBER_TEXT_MAX], *end;
 
     if (text.len <= 0 || text.len >= NUMBER_TEXT_MAX)
@@ -31,11 +34,11 @@ static int64_t setting_i64(const struct image *image, struct str topic, const ch
     return *end == '\0' ? value : otherwise;
 }
 
-static double setting_double(const struct image *image, struct str topic, const char *topic_key,
-                             const char *broker_key, double otherwise)
+static double setting_double(const struct image *image, int32_t broker_id, struct str topic,
+                             const char *topic_key, const char *broker_key, double otherwise)
 {
     double value = otherwise;
-    struct str text = setting_text(image, topic, topic_key, broker_key);
+    struct str text = setting_text(image, broker_id, topic, topic_key, broker_key);
 
     return text.len > 0 && config_parse_double(text, &value) ? value : otherwise;
 }
@@ -61,46 +64,52 @@ static bool list_has(struct str list, struct str word)
 void topic_settings_resolve(const struct image *image, const struct broker_config *config, struct str topic,
                             struct partition_config *ret)
 {
-    struct str cleanup = setting_text(image, topic, "cleanup.policy", "log.cleanup.policy");
-    struct str time_type = setting_text(image, topic, "message.timestamp.type", "log.message.timestamp.type");
+    struct str cleanup = setting_text(image, config->node_id, topic, "cleanup.policy", "log.cleanup.policy");
+    struct str time_type =
+        setting_text(image, config->node_id, topic, "message.timestamp.type", "log.message.timestamp.type");
 
     bool compacts = cleanup.len > 0 && list_has(cleanup, STR_LIT("compact"));
     *ret = (struct partition_config){
-        .min_insync_replicas = (int32_t)setting_i64(image, topic, "min.insync.replicas",
+        .min_insync_replicas = (int32_t)setting_i64(image, config->node_id, topic, "min.insync.replicas",
                                                     "min.insync.replicas", config->min_insync_replicas),
-        .max_message_bytes = (int32_t)setting_i64(image, topic, "max.message.bytes", "message.max.bytes",
-                                                  config->message_max_bytes),
-        .segment_bytes =
-            setting_i64(image, topic, "segment.bytes", "log.segment.bytes", config->log_segment_bytes),
-        .retention_ms =
-            setting_i64(image, topic, "retention.ms", "log.retention.ms", config->log_retention_ms),
-        .retention_bytes =
-            setting_i64(image, topic, "retention.bytes", "log.retention.bytes", config->log_retention_bytes),
-        .sync_before_ack = setting_i64(image, topic, "flush.messages", "log.flush.interval.messages",
-                                       config->log_flush_interval_messages) == 1,
+        .max_message_bytes = (int32_t)setting_i64(image, config->node_id, topic, "max.message.bytes",
+                                                  "message.max.bytes", config->message_max_bytes),
+        .segment_bytes = setting_i64(image, config->node_id, topic, "segment.bytes", "log.segment.bytes",
+                                     config->log_segment_bytes),
+        .retention_ms = setting_i64(image, config->node_id, topic, "retention.ms", "log.retention.ms",
+                                    config->log_retention_ms),
+        .retention_bytes = setting_i64(image, config->node_id, topic, "retention.bytes",
+                                       "log.retention.bytes", config->log_retention_bytes),
+        .sync_before_ack =
+            setting_i64(image, config->node_id, topic, "flush.messages", "log.flush.interval.messages",
+                        config->log_flush_interval_messages) == 1,
         .log_append_time = str_eq_z(time_type, "LogAppendTime"),
         .compacted = compacts,
         .deletes = cleanup.len < 0 || list_has(cleanup, STR_LIT("delete")),
-        .segment_ms = setting_i64(image, topic, "segment.ms", "log.roll.ms", 604800000),
-        .segment_jitter_ms = setting_i64(image, topic, "segment.jitter.ms", "log.roll.jitter.ms", 0),
-        .segment_index_bytes =
-            (int32_t)setting_i64(image, topic, "segment.index.bytes", "log.index.size.max.bytes", 10485760),
-        .index_interval_bytes =
-            (int32_t)setting_i64(image, topic, "index.interval.bytes", "log.index.interval.bytes", 4096),
-        .retention_messages = setting_i64(image, topic, "retention.messages", "log.retention.messages", -1),
-        .file_delete_delay_ms =
-            setting_i64(image, topic, "file.delete.delay.ms", "log.segment.delete.delay.ms", 60000),
-        .min_compaction_lag_ms =
-            setting_i64(image, topic, "min.compaction.lag.ms", "log.cleaner.min.compaction.lag.ms", 0),
-        .max_compaction_lag_ms = setting_i64(image, topic, "max.compaction.lag.ms",
+        .segment_ms = setting_i64(image, config->node_id, topic, "segment.ms", "log.roll.ms", 604800000),
+        .segment_jitter_ms =
+            setting_i64(image, config->node_id, topic, "segment.jitter.ms", "log.roll.jitter.ms", 0),
+        .segment_index_bytes = (int32_t)setting_i64(image, config->node_id, topic, "segment.index.bytes",
+                                                    "log.index.size.max.bytes", 10485760),
+        .index_interval_bytes = (int32_t)setting_i64(image, config->node_id, topic, "index.interval.bytes",
+                                                     "log.index.interval.bytes", 4096),
+        .retention_messages =
+            setting_i64(image, config->node_id, topic, "retention.messages", "log.retention.messages", -1),
+        .file_delete_delay_ms = setting_i64(image, config->node_id, topic, "file.delete.delay.ms",
+                                            "log.segment.delete.delay.ms", 60000),
+        .min_compaction_lag_ms = setting_i64(image, config->node_id, topic, "min.compaction.lag.ms",
+                                             "log.cleaner.min.compaction.lag.ms", 0),
+        .max_compaction_lag_ms = setting_i64(image, config->node_id, topic, "max.compaction.lag.ms",
                                              "log.cleaner.max.compaction.lag.ms", INT64_MAX),
-        .delete_retention_ms =
-            setting_i64(image, topic, "delete.retention.ms", "log.cleaner.delete.retention.ms", 86400000),
+        .delete_retention_ms = setting_i64(image, config->node_id, topic, "delete.retention.ms",
+                                           "log.cleaner.delete.retention.ms", 86400000),
         .min_cleanable_dirty_ratio =
-            setting_double(image, topic, "min.cleanable.dirty.ratio", "log.cleaner.min.cleanable.ratio", 0.5),
-        .timestamp_before_max_ms = setting_i64(image, topic, "message.timestamp.before.max.ms",
-                                               "log.message.timestamp.before.max.ms", INT64_MAX),
-        .timestamp_after_max_ms = setting_i64(image, topic, "message.timestamp.after.max.ms",
+            setting_double(image, config->node_id, topic, "min.cleanable.dirty.ratio",
+                           "log.cleaner.min.cleanable.ratio", 0.5),
+        .timestamp_before_max_ms =
+            setting_i64(image, config->node_id, topic, "message.timestamp.before.max.ms",
+                        "log.message.timestamp.before.max.ms", INT64_MAX),
+        .timestamp_after_max_ms = setting_i64(image, config->node_id, topic, "message.timestamp.after.max.ms",
                                               "log.message.timestamp.after.max.ms", 3600000),
     };
 }

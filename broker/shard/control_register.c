@@ -164,6 +164,7 @@ void control_register(struct control *control)
         .endpoints_count = fill_endpoints(broker, endpoints),
         .clean_start = control->options.clean_start,
         .previous_broker_epoch = control->options.previous_broker_epoch,
+        .min_isr = broker->config->min_insync_replicas,
     };
 
     if (!control->register_ask.under_way)

@@ -76,6 +76,8 @@
     X(LEADER_EPOCH_STAYS, "leader-epoch-stays", MUTANT_QUORUM, "a new leader gets the epoch of the old one") \
     X(ALTER_ANY_EPOCH, "alter-any-epoch", MUTANT_LOSS,                                                       \
       "AlterPartition is accepted with any epochs, from any replica")                                        \
+    X(ADDING_IN_SYNC, "adding-in-sync", MUTANT_LOSS,                                                         \
+      "a replica that a reassignment adds counts as in sync at once (KIP-455)")                              \
     X(FORGET_VOTE, "forget-vote", MUTANT_QUORUM, "the vote is not written down")                             \
     X(SEND_BEFORE_VOTE, "send-before-vote", MUTANT_QUORUM,                                                   \
       "Raft messages leave before term and vote are durable")                                                \

@@ -13,6 +13,9 @@ static const struct {
     {KAFKA_API_CREATE_PARTITIONS, create_partitions},
     {KAFKA_API_ELECT_LEADERS, elect_leaders},
     {KAFKA_API_INCREMENTAL_ALTER_CONFIGS, incremental_alter_configs},
+    {KAFKA_API_ALTER_PARTITION_REASSIGNMENTS, alter_reassignments},
+    {KAFKA_API_LIST_PARTITION_REASSIGNMENTS, list_reassignments},
+    {KAFKA_API_UNREGISTER_BROKER, unregister_broker},
 };
 
 static int32_t find(int16_t api_key)

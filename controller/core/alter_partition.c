@@ -61,6 +61,28 @@ static int16_t check(const struct image *image, const struct image_partition *p,
     return error == KAFKA_NONE ? check_members(image, wanted) : error;
 }
 
+/* What the answer means for how soon a member that left may come back. */
+static bool may_join(struct core *core, const struct image_partition *p,
+                     const struct rpc_alter_partition *wanted)
+{
+    for (int32_t i = 0; i < wanted->isr_count; i++) {
+        if (!ids_contain(p->isr, p->isr_count, wanted->isr[i]) && !churn_may_join(core, wanted->isr[i])) {
+            core->counts.joins_delayed++;
+            return false;
+        }
+    }
+    return true;
+}
+
+static void note_leavers(struct core *core, const struct image_partition *p,
+                         const struct rpc_alter_partition *wanted)
+{
+    for (int32_t i = 0; i < p->isr_count; i++) {
+        if (!ids_contain(wanted->isr, wanted->isr_count, p->isr[i]))
+            churn_left(core, p->isr[i]);
+    }
+}
+
 static int16_t alter_one(struct command *command, const struct rpc_alter_partition *wanted, int32_t sender)
 {
     const struct image *image = plan_image(&command->plan);
@@ -73,6 +95,9 @@ static int16_t alter_one(struct command *command, const struct rpc_alter_partiti
     int16_t error = check(image, p, wanted, sender);
     if (error != KAFKA_NONE)
         return error;
+    if (!may_join(command->core, p, wanted))
+        return KAFKA_INELIGIBLE_REPLICA;
+    note_leavers(command->core, p, wanted);
     struct partition_rules rules = partition_rules_of(image, topic);
     struct partition_goal goal = {.isr = wanted->isr,
                                   .isr_count = wanted->isr_count,
@@ -80,10 +105,11 @@ static int16_t alter_one(struct command *command, const struct rpc_alter_partiti
                                   .recovered = !wanted->recovering};
     struct partition_change change;
     bool changed = partition_change_make(image, topic->id, p, &rules, &goal, &change);
-    ASSERT(change.record.leader == p->leader && change.record.isr_count == wanted->isr_count);
+    ASSERT(change.moved || broker_is_draining(image, p->leader) ||
+           (change.record.leader == p->leader && change.record.isr_count == wanted->isr_count));
     if (changed)
-        plan_partition(&command->plan, &change.record);
-    return KAFKA_NONE;
+        plan_change(&command->plan, &change);
+    return change.record.leader == sender ? KAFKA_NONE : KAFKA_NEW_LEADER_ELECTED;
 }
 
 static void alter_all(struct command *command, const struct rpc_alter_partition_request *request)

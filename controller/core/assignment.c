@@ -8,7 +8,8 @@
 static bool add_broker(void *ctx, const struct image_broker *broker)
 {
     struct assigner *assigner = ctx;
-    if (!broker->fenced && !broker->in_controlled_shutdown)
+    const struct image *image = plan_image(&assigner->command->plan);
+    if (!broker->fenced && !broker->in_controlled_shutdown && !broker_is_draining(image, broker->id))
         assigner->brokers[assigner->brokers_count++] =
             (struct placement_broker){.id = broker->id, .rack = broker->rack};
     return true;
@@ -133,6 +134,10 @@ struct problem assignment_check(struct command *command, int64_t partition, cons
         if (!image_broker(image, ids[i]))
             return refuse(command_text(
                 command, "The assignment of partition %d names broker %d, which is not registered", partition,
+                (int64_t)ids[i]));
+        if (broker_is_draining(image, ids[i]))
+            return refuse(command_text(
+                command, "The assignment of partition %d names broker %d, which is being drained", partition,
                 (int64_t)ids[i]));
     }
     if (!any_active(image, ids, count))

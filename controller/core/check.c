@@ -20,6 +20,17 @@ static void check_members(const struct walk *walk, const struct image_partition 
         ASSERT(ids_contain(p->replicas, p->replicas_count, p->elr[i])); /* I3 */
 }
 
+static void check_move(const struct image_partition *p)
+{
+    for (int32_t i = 0; i < p->adding_count; i++) {
+        ASSERT(ids_contain(p->replicas, p->replicas_count, p->adding[i]));  /* I9 */
+        ASSERT(!ids_contain(p->removing, p->removing_count, p->adding[i])); /* I9 */
+    }
+    for (int32_t i = 0; i < p->removing_count; i++)
+        ASSERT(ids_contain(p->replicas, p->replicas_count, p->removing[i])); /* I9 */
+    ASSERT(p->removing_count < p->replicas_count);                           /* I9: somebody stays */
+}
+
 static bool check_topic(void *ctx, const struct image_topic *topic)
 {
     struct walk *walk = ctx;
@@ -32,6 +43,7 @@ static bool check_topic(void *ctx, const struct image_topic *topic)
         ASSERT(p->last_known_elr_count == 0 || (p->isr_count == 0 && p->elr_count == 0));  /* I3 */
         ASSERT(p->leader != NODE_NONE || p->isr_count == 0);                               /* I4 */
         ASSERT(p->leader_epoch <= p->partition_epoch);                                     /* I5 */
+        check_move(p);
     }
     return true;
 }
@@ -83,6 +95,7 @@ static uint64_t hash_session(const struct session *session)
     hash = mix(hash, session_lives(session) ? session->deadline.key : 0);
     hash = mix(hash, (uint64_t)session->contacted << 1 | session->suspected);
     hash = mix(mix(hash, session->suspected_us), session->metadata_index);
+    hash = mix(mix(hash, session->left_us), session->leaves);
     return mix(mix(hash, session->registration_index), session->shutdown_index);
 }
 
@@ -91,6 +104,7 @@ uint64_t core_hash(const struct core *core)
     uint64_t hash = mix(core->active, core->now_us), sessions = 0, key;
     hash = mix(mix(hash, core->proposed_token), core->committed_token);
     hash = mix(hash, core->prng.s[0]);
+    hash = mix(mix(hash, core->balance_us), core->balance_index);
     if (core->active)
         hash = mix(mix(hash, image_hash(core->committed)), image_hash(core->latest));
     uint32_t at = 0;

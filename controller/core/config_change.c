@@ -84,11 +84,25 @@ struct problem config_check_topic(struct command *command, struct str topic_name
 
 /* --- brokers --- */
 
+static struct problem check_draining(struct command *command, struct str name,
+                                     const struct config_value *item)
+{
+    bool draining;
+    if (name.len == 0)
+        return (struct problem){KAFKA_INVALID_CONFIG,
+                                STR_LIT(CONFIG_BROKER_DRAINING " can be set for a single broker only")};
+    if (item->value.len >= 0 && !config_parse_bool(item->value, &draining))
+        return invalid_value(command, item, "not true or false");
+    return NO_PROBLEM;
+}
+
 static struct problem check_broker_value(struct command *command, struct str name,
                                          const struct config_value *item)
 {
     const struct topic_config *config = topic_config_by_broker_name(item->key);
     int64_t number;
+    if (str_eq_z(item->key, CONFIG_BROKER_DRAINING))
+        return check_draining(command, name, item);
     if (!config && !is_dynamic_number(item->key))
         return (struct problem){
             KAFKA_INVALID_REQUEST,
@@ -131,7 +145,8 @@ struct problem config_check_broker(struct command *command, struct str name, con
 
 static bool changes_leaders(struct str key)
 {
-    return str_eq_z(key, "min.insync.replicas") || str_eq_z(key, "unclean.leader.election.enable");
+    return str_eq_z(key, "min.insync.replicas") || str_eq_z(key, "unclean.leader.election.enable") ||
+           str_eq_z(key, CONFIG_BROKER_DRAINING);
 }
 
 bool config_plan(struct command *command, int8_t type, struct str name, const struct config_set *set)

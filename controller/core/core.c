@@ -23,6 +23,9 @@ struct core_config core_config_defaults(void)
         .suspect_window_us = 500000,
         .num_partitions = 1,
         .default_replication_factor = 1,
+        .auto_rebalance = true,
+        .rebalance_us = 300000000,
+        .imbalance_percent = 10,
         .request_bytes_max = 64u << 20,
     };
 }
@@ -31,7 +34,7 @@ void core_init(struct core *core, const struct core_config *config)
 {
     ASSERT(config->session_us > 0 && config->request_bytes_max > 0);
     ASSERT(!uuid_is_zero(config->cluster_id));
-    *core = (struct core){.config = *config};
+    *core = (struct core){.config = *config, .balance_us = UINT64_MAX};
     list_init(&core->waiters);
     list_init(&core->done);
     list_init(&core->free_sessions);
@@ -182,6 +185,7 @@ const struct core_effects *core_activate(struct core *core, uint64_t now_us, int
     if (plan_end(&plan) != OK)
         return core_deactivate(core,
                                now_us); /* out of memory: a leader that cannot see its brokers is none */
+    balance_arm(core);
     return &core->effects;
 }
 
@@ -229,6 +233,7 @@ const struct core_effects *core_deactivate(struct core *core, uint64_t now_us)
     image_unref(core->latest);
     core->committed = core->latest = NULL;
     sessions_clear(core);
+    balance_stop(core);
     ASSERT(core->waiters_count == 0 && core_deadline(core) == UINT64_MAX);
     return &core->effects;
 }
@@ -256,5 +261,6 @@ const struct core_effects *core_committed(struct core *core, uint64_t now_us, ui
         replace_image(&core->latest, image);
     }
     answer_up_to(core, token, image_index(image));
+    balance_arm(core);
     return &core->effects;
 }

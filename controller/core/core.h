@@ -49,7 +49,10 @@ struct core_config {
     int32_t num_partitions, default_replication_factor; /* for -1 in CreateTopics */
     const struct meta_controller *controllers; /* endpoints to publish; borrowed for the life of the core */
     int32_t controllers_count;
-    size_t request_bytes_max; /* memory of one request: its answer and its plan */
+    bool auto_rebalance;       /* auto.leader.rebalance.enable */
+    uint64_t rebalance_us;     /* leader.imbalance.check.interval.seconds */
+    int32_t imbalance_percent; /* leader.imbalance.per.broker.percentage */
+    size_t request_bytes_max;  /* memory of one request: its answer and its plan */
 };
 
 /* Kafka-like defaults where there are any; cluster_id and seed must be set by the caller. */
@@ -58,6 +61,8 @@ struct core_config core_config_defaults(void);
 enum core_effect_type {
     FX_PROPOSE, /* append `records` as one Raft entry */
     FX_REPLY,   /* answer the request that came with `token` */
+    FX_UNCLEAN, /* tell: `partition` of topic_id is led by broker_id now, which may lack acknowledged records
+                 */
     FX_PROBE,   /* connect to a listener of `broker_id` and report with core_probe_done */
 };
 
@@ -95,13 +100,23 @@ struct core_effect {
     struct iobuf *
         records; /* FX_PROPOSE: length-delimited MetadataRecords; the core's reference, take one to keep it */
     int32_t records_count;
-    int32_t broker_id;       /* FX_PROBE */
+    int32_t broker_id;       /* FX_PROBE, FX_UNCLEAN */
+    int32_t partition;       /* FX_UNCLEAN */
+    struct uuid topic_id;    /* FX_UNCLEAN */
     struct core_reply reply; /* FX_REPLY */
 };
 
 struct core_effects {
     struct core_effect *items; /* in the order in which they are to be carried out */
     uint32_t count, cap;
+};
+
+/* What this node decided since its start, for metrics. */
+struct core_counts {
+    uint64_t unclean_elections;   /* leaders that may lack acknowledged records */
+    uint64_t preferred_elections; /* leaders moved to the first replica by auto.leader.rebalance.enable */
+    uint64_t moves_ended;         /* reassignments */
+    uint64_t joins_delayed;       /* refused because the replica had left the ISR too often */
 };
 
 /* A value: allocate it anywhere, do not move it after core_init. The members are the core's own; see
@@ -124,6 +139,9 @@ struct core {
     struct arena event;  /* effects of the last event */
     struct core_effects effects;
     struct prng prng;
+    struct core_counts counts;
+    uint64_t balance_us;    /* when leaders go back to first replicas, UINT64_MAX: nothing is displaced */
+    uint64_t balance_index; /* metadata that was looked at and left as it is */
     uint8_t event_first[8192];
 };
 
@@ -188,7 +206,8 @@ const struct core_effects *core_producer_ids(struct core *core, uint64_t now_us,
                                              const struct rpc_producer_ids_request *request);
 
 /* Which Kafka APIs core_admin answers: 19 CreateTopics, 20 DeleteTopics, 33 AlterConfigs, 37
- * CreatePartitions, 43 ElectLeaders, 44 IncrementalAlterConfigs. */
+ * CreatePartitions, 43 ElectLeaders, 44 IncrementalAlterConfigs, 45 AlterPartitionReassignments, 46
+ * ListPartitionReassignments, 64 UnregisterBroker. */
 bool core_admin_supports(int16_t api_key);
 
 /* request: the decoded Kafka request struct of api_key. An api_key without support is answered

@@ -34,7 +34,7 @@ static int16_t elect(struct elections *e, const struct image_topic *topic, const
     bool changed = partition_change_make(image, topic->id, p, &rules, &goal, &change);
     int16_t error = judge(e, p, &change);
     if (error == KAFKA_NONE && changed)
-        plan_partition(&e->command->plan, &change.record);
+        plan_change(&e->command->plan, &change);
     plan_may_cut(&e->command->plan);
     return error;
 }

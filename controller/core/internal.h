@@ -24,6 +24,8 @@ struct session {
     uint64_t suspected_us;
     uint64_t metadata_index;     /* the broker's image, as of its last heartbeat */
     uint64_t registration_index; /* of its registration record, or a later one */
+    uint32_t leaves;             /* of in-sync replicas, in quick succession (churn.c) */
+    uint64_t left_us;            /* the last one */
     uint64_t shutdown_index;     /* of the record that began its controlled shutdown */
 };
 
@@ -37,6 +39,20 @@ void session_end(struct core *core, struct session *session);    /* the broker i
 bool session_lives(const struct session *session);
 void sessions_clear(struct core *core);
 enum err sessions_grant_all(struct core *core); /* on activation */
+
+/* --- churn.c: a replica that leaves the ISR again and again is let in again more and more slowly --- */
+
+/* A leader took one of this broker's replicas out of an ISR, for lagging. */
+void churn_left(struct core *core, int32_t broker_id);
+
+/* Whether its replicas may join an ISR now. */
+bool churn_may_join(const struct core *core, int32_t broker_id);
+
+/* --- balance.c: leaders go back to the first replicas --- */
+
+void balance_arm(struct core *core);  /* after each change of the committed image */
+void balance_run(struct core *core);  /* when core->balance_us has passed */
+void balance_stop(struct core *core); /* leadership is lost */
 
 /* --- effects --- */
 
@@ -68,6 +84,10 @@ const struct image *plan_image(const struct plan *plan);
  * programmer's error. */
 void plan_record(struct plan *plan, const struct meta_record *record);
 void plan_partition(struct plan *plan, const struct meta_partition *record);
+
+/* Adds a partition's next state, and counts and tells what it means: unclean elections, moves that end. */
+struct partition_change;
+void plan_change(struct plan *plan, const struct partition_change *change);
 
 /* Here the plan may be cut into two entries: what came before stands alone. */
 void plan_may_cut(struct plan *plan);
@@ -133,5 +153,8 @@ void create_partitions(struct command *command, const void *request);
 void alter_configs(struct command *command, const void *request);
 void incremental_alter_configs(struct command *command, const void *request);
 void elect_leaders(struct command *command, const void *request);
+void alter_reassignments(struct command *command, const void *request);
+void list_reassignments(struct command *command, const void *request);
+void unregister_broker(struct command *command, const void *request);
 
 #endif

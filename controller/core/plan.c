@@ -59,6 +59,26 @@ void plan_partition(struct plan *plan, const struct meta_partition *record)
     plan_record(plan, &wrapped);
 }
 
+void plan_change(struct plan *plan, const struct partition_change *change)
+{
+    struct core *core = plan->core;
+    const struct meta_partition *record = &change->record;
+    plan_partition(plan, record);
+    if (plan->err != OK)
+        return;
+    core->counts.moves_ended += change->moved;
+    if (!change->unclean)
+        return;
+    ASSERT(record->recovering && record->leader != NODE_NONE);
+    core->counts.unclean_elections++;
+    struct core_effect *effect = effect_add(core, FX_UNCLEAN, 0);
+    if (!effect)
+        return; /* it is counted all the same */
+    effect->broker_id = record->leader;
+    effect->topic_id = record->topic_id;
+    effect->partition = record->index;
+}
+
 static bool propose_entry(struct plan *plan)
 {
     struct core *core = plan->core;
@@ -144,7 +164,8 @@ static bool all_active(const struct image *brokers, const int32_t *ids, int32_t 
 static bool is_settled(const struct review *review, const struct image_partition *p)
 {
     return p->leader != NODE_NONE && p->isr_count > 0 && p->elr_count == 0 && p->last_known_elr_count == 0 &&
-           all_active(plan_image(review->plan), p->isr, p->isr_count);
+           all_active(plan_image(review->plan), p->isr, p->isr_count) &&
+           !broker_is_draining(plan_image(review->plan), p->leader);
 }
 
 /* Read only for topics that have something to change. */
@@ -165,8 +186,7 @@ static void review_partition(struct review *review, const struct image_topic *to
     const struct partition_rules *rules = rules_for(review, topic);
     if (!partition_change_make(plan_image(review->plan), topic->id, p, rules, &review->goal, &change))
         return;
-    ASSERT(!change.unclean || change.record.recovering);
-    plan_partition(review->plan, &change.record);
+    plan_change(review->plan, &change);
     plan_may_cut(review->plan);
 }
 

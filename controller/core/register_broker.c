@@ -51,6 +51,7 @@ static void plan_registration(struct command *command, const struct rpc_register
                                      .endpoints_count = request->endpoints_count,
                                      .fenced = true,
                                      .clean_start = request->clean_start,
+                                     .min_isr = request->min_isr,
                                  }};
     plan_record(&command->plan, &record);
     plan_review(&command->plan, request->clean_start ? NODE_NONE : request->broker_id);

@@ -172,13 +172,15 @@ const struct core_effects *core_tick(struct core *core, uint64_t now_us)
     event_begin(core, now_us);
     if (core->active)
         fence_expired(core);
+    if (core->active && core->now_us >= core->balance_us)
+        balance_run(core);
     return &core->effects;
 }
 
 uint64_t core_deadline(const struct core *core)
 {
     const struct heap_node *node = heap_min(&core->deadlines);
-    return node ? node->key : UINT64_MAX;
+    return node ? MIN(node->key, core->balance_us) : core->balance_us;
 }
 
 /* --- suspicion --- */

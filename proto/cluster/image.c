@@ -133,6 +133,26 @@ uint32_t image_broker_count(const struct image *image)
     return sorted_count(&image->brokers);
 }
 
+static bool lower_min_isr(void *ctx, const struct image_broker *broker)
+{
+    int32_t *lowest = ctx;
+    int32_t own = broker->min_isr > 1 ? broker->min_isr : 1;
+    *lowest = *lowest == 0 || own < *lowest ? own : *lowest;
+    return true;
+}
+
+int32_t image_static_min_isr(const struct image *image)
+{
+    int32_t lowest = 0;
+    image_each_broker(image, lower_min_isr, &lowest);
+    return lowest == 0 ? 1 : lowest;
+}
+
+uint32_t image_displaced_count(const struct image *image)
+{
+    return image->displaced_count;
+}
+
 /* --- iteration --- */
 
 void image_each_topic(const struct image *image, bool (*each)(void *ctx, const struct image_topic *topic),

@@ -34,6 +34,7 @@ struct image_broker {
     struct uuid incarnation_id, directory_id;
     struct str rack;
     bool fenced, in_controlled_shutdown, clean_start;
+    int32_t min_isr; /* see meta_broker */
     int32_t endpoints_count;
     const struct meta_endpoint *endpoints;
 };
@@ -87,6 +88,14 @@ int16_t image_feature(const struct image *image, struct str name); /* 0: none */
 uint32_t image_topic_count(const struct image *image);
 uint32_t image_partition_count(const struct image *image);
 uint32_t image_broker_count(const struct image *image);
+
+/* The lowest static min.insync.replicas of the registered brokers, at least 1: what every leader of a topic
+ * without that setting is sure to ask for. */
+int32_t image_static_min_isr(const struct image *image);
+
+/* Partitions that their first replica could lead (it is in sync) and another one leads; kept incrementally.
+ */
+uint32_t image_displaced_count(const struct image *image);
 
 /* Iteration; each returns false to stop. Order is by id / name bytes for brokers and configs, unspecified but
  * stable for topics. */

@@ -84,6 +84,7 @@ static bool next_broker(struct image_cursor *cursor, struct meta_record *record)
         .fenced = o->view.fenced,
         .in_controlled_shutdown = o->view.in_controlled_shutdown,
         .clean_start = o->view.clean_start,
+        .min_isr = o->view.min_isr,
     };
     return true;
 }

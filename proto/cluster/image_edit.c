@@ -25,6 +25,7 @@ static struct image *share_all(const struct image *base)
     draft->next_producer_id = base->next_producer_id;
     draft->objects_hash = base->objects_hash;
     draft->partition_count = base->partition_count;
+    draft->displaced_count = base->displaced_count;
     draft->topics = trie_share(&base->topics);
     draft->names = trie_share(&base->names);
     draft->resources = trie_share(&base->resources);
@@ -148,6 +149,7 @@ static enum err apply_broker_state(struct image *draft, const struct meta_record
         .fenced = m->fenced,
         .in_controlled_shutdown = m->in_controlled_shutdown,
         .clean_start = former->clean_start,
+        .min_isr = former->min_isr,
     };
     return put_sorted(draft, &draft->brokers, &broker_type, (struct shared *)broker_object_new(&next));
 }
@@ -220,6 +222,7 @@ static enum err apply_topic_removed(struct image *draft, const struct meta_recor
     if (err == OK) {
         draft->objects_hash -= topic->shared.hash + topic->partitions_hash;
         draft->partition_count -= topic->partitions.count;
+        draft->displaced_count -= topic->displaced;
     }
     shared_unref(&topic->shared, &topic_type);
     return err;
@@ -237,12 +240,26 @@ static bool partition_valid(const struct meta_partition *m)
            count_valid(m->adding_count) && count_valid(m->removing_count);
 }
 
+/* The first replica is in sync and another one leads. */
+static bool is_displaced(const struct shared *item)
+{
+    const struct image_partition *p = item ? &((const struct partition_object *)item)->view : NULL;
+    if (!p || p->leader == NODE_NONE || p->leader == p->replicas[0])
+        return false;
+    for (int32_t i = 0; i < p->isr_count; i++) {
+        if (p->isr[i] == p->replicas[0])
+            return true;
+    }
+    return false;
+}
+
 /* The topic is the draft's own; item's reference is taken over on success. */
 static enum err put_partition(struct image *draft, struct topic_object *topic, struct partition_object *item)
 {
     uint64_t key = item->shared.key, hash = item->shared.hash;
     const struct shared *former = trie_get(&topic->partitions, &partition_type, key, NULL);
     uint64_t change = hash - (former ? former->hash : 0);
+    uint32_t displaced = (uint32_t)is_displaced(&item->shared) - (uint32_t)is_displaced(former);
     bool added = former == NULL;
     enum err err = trie_put(&topic->partitions, &partition_type, &item->shared);
     if (err != OK)
@@ -251,6 +268,8 @@ static enum err put_partition(struct image *draft, struct topic_object *topic, s
     draft->objects_hash += change;
     topic->view.partitions_count += added;
     draft->partition_count += added;
+    topic->displaced += displaced;
+    draft->displaced_count += displaced;
     ASSERT(topic->view.partitions_count == (int32_t)topic->partitions.count);
     return OK;
 }

@@ -204,6 +204,7 @@ static struct shared *topic_copy(const struct shared *item)
     copy->name = (struct name_object *)shared_ref(&from->name->shared);
     copy->partitions = trie_share(&from->partitions);
     copy->partitions_hash = from->partitions_hash;
+    copy->displaced = from->displaced;
     return &copy->shared;
 }
 
@@ -247,7 +248,8 @@ static uint64_t endpoint_hash(uint64_t hash, const struct meta_endpoint *e)
 
 static uint64_t broker_hash(const struct meta_broker *m)
 {
-    int64_t scalars[] = {m->broker_id, m->broker_epoch, m->fenced, m->in_controlled_shutdown, m->clean_start};
+    int64_t scalars[] = {m->broker_id,   m->broker_epoch, m->fenced, m->in_controlled_shutdown,
+                         m->clean_start, m->min_isr};
     uint64_t hash = mix_bytes(SALT_BROKER, scalars, sizeof(scalars));
     hash = mix_str(mix_uuid(mix_uuid(hash, m->incarnation_id), m->directory_id), m->rack);
     for (int32_t i = 0; i < m->endpoints_count; i++)
@@ -284,6 +286,7 @@ struct broker_object *broker_object_new(const struct meta_broker *m)
         .fenced = m->fenced,
         .in_controlled_shutdown = m->in_controlled_shutdown,
         .clean_start = m->clean_start,
+        .min_isr = m->min_isr,
         .endpoints_count = m->endpoints_count,
         .endpoints = object->endpoints,
     };

@@ -26,6 +26,7 @@ struct topic_object {
     struct name_object *name;
     struct trie partitions;
     uint64_t partitions_hash; /* sum over the partitions */
+    uint32_t displaced;       /* of them, see image_displaced_count */
 };
 
 struct broker_object {
@@ -93,7 +94,7 @@ struct image {
     int64_t created_ms;
     int64_t next_producer_id;
     uint64_t objects_hash; /* sum over all objects, so that order of arrival does not matter */
-    uint32_t partition_count;
+    uint32_t partition_count, displaced_count;
     struct trie topics, names, resources;
     struct sorted brokers, features, controllers;
 };

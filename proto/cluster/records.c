@@ -26,7 +26,7 @@ static const struct pb_field broker_fields[] = {
     F(3, PB_UUID, incarnation_id), F(4, PB_UUID, directory_id),
     F(5, PB_STR_NULLABLE, rack),   M(6, endpoints, META_ENDPOINTS_MAX, &pb_endpoint_table),
     F(7, PB_BOOL, fenced),         F(8, PB_BOOL, in_controlled_shutdown),
-    F(9, PB_BOOL, clean_start),
+    F(9, PB_BOOL, clean_start),    F(10, PB_I32, min_isr),
 };
 #undef T
 

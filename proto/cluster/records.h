@@ -55,6 +55,7 @@ struct meta_broker {
     bool fenced; /* brokers register fenced */
     bool in_controlled_shutdown;
     bool clean_start; /* the former run ended cleanly, or the page cache survived it (same boot id) */
+    int32_t min_isr;  /* its static min.insync.replicas, for topics without one; 0: not told, counts as 1 */
 };
 
 struct meta_broker_state {

@@ -31,6 +31,7 @@ struct rpc_register_broker_request {
     int32_t endpoints_count;
     bool clean_start;              /* see meta_broker */
     int64_t previous_broker_epoch; /* from the clean-shutdown marker, -1 none */
+    int32_t min_isr;               /* see meta_broker */
 };
 struct rpc_register_broker_reply {
     int16_t error;     /* 101 DUPLICATE_BROKER_REGISTRATION while another incarnation's session lives, 104

@@ -332,3 +332,14 @@ bool topic_config_bool(const struct image *image, struct str topic_name, const c
     ASSERT(parsed);
     return value;
 }
+
+struct str broker_config_name(int32_t broker_id, char text[12])
+{
+    char *at = text + 11;
+    *at = 0;
+    do {
+        *--at = (char)('0' + broker_id % 10);
+        broker_id /= 10;
+    } while (broker_id > 0);
+    return (struct str){at, (int32_t)(text + 11 - at)};
+}

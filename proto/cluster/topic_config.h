@@ -29,6 +29,13 @@ enum config_source {
 #define CONFIG_RESOURCE_TOPIC  2
 #define CONFIG_RESOURCE_BROKER 4
 
+/* A broker's own config (no default of it for all): it is being emptied. It leads only where nobody else may,
+ * and is given no new replicas. */
+#define CONFIG_BROKER_DRAINING "broker.draining"
+
+/* The name of a broker as a config resource: its id in digits, in `text`. broker_id is not negative. */
+struct str broker_config_name(int32_t broker_id, char text[12]);
+
 struct topic_config {
     const char *name;
     enum config_type type;

@@ -6,11 +6,14 @@
 #include "common/base/assert.h"
 #include "proto/kafka/api.h"
 #include "proto/kafka/gen/alter_configs.h"
+#include "proto/kafka/gen/alter_partition_reassignments.h"
 #include "proto/kafka/gen/create_partitions.h"
 #include "proto/kafka/gen/create_topics.h"
 #include "proto/kafka/gen/delete_topics.h"
 #include "proto/kafka/gen/elect_leaders.h"
 #include "proto/kafka/gen/incremental_alter_configs.h"
+#include "proto/kafka/gen/list_partition_reassignments.h"
+#include "proto/kafka/gen/unregister_broker.h"
 #include "tests/core/controller_world.h"
 
 static void send_admin(struct world *world, int16_t key, const void *request, FILE *out)
@@ -180,14 +183,54 @@ static void run_elect(struct world *world, const struct script_line *line, FILE 
     send_admin(world, KAFKA_API_ELECT_LEADERS, &request, out);
 }
 
+/* move NAME PARTITION to=1,2,3 | cancel   [same-size] */
+static void run_move(struct world *world, const struct script_line *line, FILE *out)
+{
+    int32_t *ids[1] = {NULL}, counts[1] = {-1};
+    const char *to = script_value(line, "to");
+    if (to)
+        parse_assignments(world, to, ids, counts, 1);
+    struct kafka_alter_partition_reassignments_request_partition partition = {
+        .partition_index = atoi(line->words[2]), .replicas = ids[0], .replicas_count = counts[0]};
+    struct kafka_alter_partition_reassignments_request_topic topic = {
+        .name = str_from(line->words[1]), .partitions = &partition, .partitions_count = 1};
+    struct kafka_alter_partition_reassignments_request request = {.allow_replication_factor_change =
+                                                                      !script_flag(line, "same-size"),
+                                                                  .topics = &topic,
+                                                                  .topics_count = 1};
+    send_admin(world, KAFKA_API_ALTER_PARTITION_REASSIGNMENTS, &request, out);
+}
+
+/* moves [NAME PARTITION] */
+static void run_moves(struct world *world, const struct script_line *line, FILE *out)
+{
+    int32_t index = line->count > 2 ? atoi(line->words[2]) : 0;
+    struct kafka_list_partition_reassignments_request_topic topic = {
+        .name = str_from(line->count > 2 ? line->words[1] : ""),
+        .partition_indexes = &index,
+        .partition_indexes_count = 1};
+    struct kafka_list_partition_reassignments_request request = {.topics = line->count > 2 ? &topic : NULL,
+                                                                 .topics_count = line->count > 2 ? 1 : -1};
+    send_admin(world, KAFKA_API_LIST_PARTITION_REASSIGNMENTS, &request, out);
+}
+
+/* unregister ID */
+static void run_unregister(struct world *world, const struct script_line *line, FILE *out)
+{
+    struct kafka_unregister_broker_request request = {.broker_id = atoi(line->words[1])};
+    send_admin(world, KAFKA_API_UNREGISTER_BROKER, &request, out);
+}
+
 static const struct {
     const char *name;
     int words_min;
     void (*run)(struct world *world, const struct script_line *line, FILE *out);
 } commands[] = {
-    {"create", 2, run_create}, {"delete", 2, run_delete}, {"delete-id", 2, run_delete},
-    {"grow", 2, run_grow},     {"config", 4, run_config}, {"replace-config", 3, run_replace},
-    {"elect", 3, run_elect},
+    {"create", 2, run_create},    {"delete", 2, run_delete},
+    {"delete-id", 2, run_delete}, {"grow", 2, run_grow},
+    {"config", 4, run_config},    {"replace-config", 3, run_replace},
+    {"elect", 3, run_elect},      {"move", 3, run_move},
+    {"moves", 1, run_moves},      {"unregister", 2, run_unregister},
 };
 
 bool run_admin(struct world *world, const struct script_line *line, FILE *out)

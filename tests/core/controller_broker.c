@@ -39,6 +39,7 @@ static void run_register(struct world *world, const struct script_line *line, FI
         .endpoints_count = 1,
         .clean_start = !script_flag(line, "unclean"),
         .previous_broker_epoch = -1,
+        .min_isr = (int32_t)script_number(line, "min-isr", 0),
     };
     world_effects(world, core_register_broker(&world->core, world->now_us, ++world->next_token, &request),
                   out);
@@ -130,6 +131,42 @@ static void run_up(struct world *world, const struct script_line *line, FILE *ou
     free(ignored);
 }
 
+struct beat {
+    struct world *world;
+    FILE *out;
+};
+
+static bool beat_one(void *ctx, const struct image_broker *broker)
+{
+    struct beat *beat = ctx;
+    struct world *world = beat->world;
+    struct rpc_heartbeat_request request = {
+        .broker_id = broker->id, .broker_epoch = broker->epoch, .metadata_index = image_index(world->image)};
+    if (!broker->fenced)
+        world_effects(world, core_heartbeat(&world->core, world->now_us, ++world->next_token, &request),
+                      beat->out);
+    return true;
+}
+
+/* live MS: time passes, unfenced brokers are heard from every second; prints what the time alone causes */
+static void run_live(struct world *world, const struct script_line *line, FILE *out)
+{
+    uint64_t end = world->now_us + strtoull(line->words[1], NULL, 10) * 1000;
+    char *ignored = NULL;
+    size_t size;
+    FILE *quiet = open_memstream(&ignored, &size);
+    while (world->now_us < end) {
+        struct image *base = image_ref(world->image);
+        world->now_us = MIN(world->now_us + 1000000, end);
+        image_each_broker(base, beat_one, &(struct beat){world, quiet});
+        image_unref(base);
+        if (core_deadline(&world->core) <= world->now_us)
+            world_effects(world, core_tick(&world->core, world->now_us), out);
+    }
+    fclose(quiet);
+    free(ignored);
+}
+
 static const struct {
     const char *name;
     int words_min;
@@ -142,6 +179,7 @@ static const struct {
     {"close", 2, run_close},
     {"probe", 3, run_probe},
     {"up", 2, run_up},
+    {"live", 2, run_live},
 };
 
 bool run_broker(struct world *world, const struct script_line *line, FILE *out)

@@ -5,11 +5,14 @@
 #include "proto/kafka/api.h"
 #include "proto/kafka/error.h"
 #include "proto/kafka/gen/alter_configs.h"
+#include "proto/kafka/gen/alter_partition_reassignments.h"
 #include "proto/kafka/gen/create_partitions.h"
 #include "proto/kafka/gen/create_topics.h"
 #include "proto/kafka/gen/delete_topics.h"
 #include "proto/kafka/gen/elect_leaders.h"
 #include "proto/kafka/gen/incremental_alter_configs.h"
+#include "proto/kafka/gen/list_partition_reassignments.h"
+#include "proto/kafka/gen/unregister_broker.h"
 #include "tests/core/controller_world.h"
 
 #define STR(s) MAX((s).len, 0), (s).p
@@ -41,6 +44,10 @@ static void print_partition(FILE *out, const char *topic, const struct meta_part
         print_ids(out, "elr", p->elr, p->elr_count);
     if (p->last_known_elr_count > 0)
         print_ids(out, "last", p->last_known_elr, p->last_known_elr_count);
+    if (p->adding_count > 0)
+        print_ids(out, "adding", p->adding, p->adding_count);
+    if (p->removing_count > 0)
+        print_ids(out, "removing", p->removing, p->removing_count);
     fprintf(out, "%s\n", p->recovering ? " recovering" : "");
 }
 
@@ -66,7 +73,11 @@ void print_topic(const struct world *world, const struct image *image, const cha
                                    .elr = (int32_t *)p->elr,
                                    .elr_count = p->elr_count,
                                    .last_known_elr = (int32_t *)p->last_known_elr,
-                                   .last_known_elr_count = p->last_known_elr_count};
+                                   .last_known_elr_count = p->last_known_elr_count,
+                                   .adding = (int32_t *)p->adding,
+                                   .adding_count = p->adding_count,
+                                   .removing = (int32_t *)p->removing,
+                                   .removing_count = p->removing_count};
         print_partition(out, name, &m);
     }
 }
@@ -145,6 +156,33 @@ static void print_elections(const struct kafka_elect_leaders_response *r, FILE *
     }
 }
 
+static void print_moved(const struct kafka_alter_partition_reassignments_response *r, FILE *out)
+{
+    for (int32_t i = 0; i < r->responses_count; i++) {
+        for (int32_t n = 0; n < r->responses[i].partitions_count; n++) {
+            fprintf(out, "  %.*s-%d", STR(r->responses[i].name),
+                    r->responses[i].partitions[n].partition_index);
+            print_result(out, STR_LIT(""), r->responses[i].partitions[n].error_code,
+                         r->responses[i].partitions[n].error_message);
+        }
+    }
+}
+
+static void print_moves(const struct kafka_list_partition_reassignments_response *r, FILE *out)
+{
+    for (int32_t i = 0; i < r->topics_count; i++) {
+        for (int32_t n = 0; n < r->topics[i].partitions_count; n++) {
+            const struct kafka_list_partition_reassignments_response_partition *p =
+                &r->topics[i].partitions[n];
+            fprintf(out, "  %.*s-%d", STR(r->topics[i].name), p->partition_index);
+            print_ids(out, "replicas", p->replicas, p->replicas_count);
+            print_ids(out, "adding", p->adding_replicas, p->adding_replicas_count);
+            print_ids(out, "removing", p->removing_replicas, p->removing_replicas_count);
+            fputc('\n', out);
+        }
+    }
+}
+
 static void print_admin(const struct core_reply *reply, FILE *out)
 {
     const void *response = reply->admin.response;
@@ -155,6 +193,14 @@ static void print_admin(const struct core_reply *reply, FILE *out)
         print_create(response, out);
     if (reply->admin.api_key == KAFKA_API_ELECT_LEADERS)
         print_elections(response, out);
+    if (reply->admin.api_key == KAFKA_API_ALTER_PARTITION_REASSIGNMENTS)
+        print_moved(response, out);
+    if (reply->admin.api_key == KAFKA_API_LIST_PARTITION_REASSIGNMENTS)
+        print_moves(response, out);
+    if (reply->admin.api_key == KAFKA_API_UNREGISTER_BROKER) {
+        const struct kafka_unregister_broker_response *r = response;
+        print_result(out, STR_LIT("broker"), r->error_code, r->error_message);
+    }
     if (reply->admin.api_key == KAFKA_API_DELETE_TOPICS) {
         const struct kafka_delete_topics_response *r = response;
         for (int32_t i = 0; i < r->responses_count; i++)

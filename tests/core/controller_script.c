@@ -85,6 +85,8 @@ void world_effects(struct world *world, const struct core_effects *effects, FILE
             propose(world, effect, out);
         } else if (effect->type == FX_REPLY) {
             print_reply(world, effect->token, &effect->reply, out);
+        } else if (effect->type == FX_UNCLEAN) {
+            fprintf(out, "unclean partition %d led by %d\n", effect->partition, effect->broker_id);
         } else {
             fprintf(out, "probe %d\n", effect->broker_id);
             world->probes[effect->broker_id % WORLD_BROKERS_MAX] = effect->token;
