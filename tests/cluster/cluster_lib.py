@@ -16,8 +16,7 @@ import urllib.request
 ROOT = os.environ.get('SLUICE_ROOT') or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get('SLUICE_BUILD') or os.path.join(ROOT, 'build')
 SKIP_STATUS = 77
-os.environ['TSAN_OPTIONS'] = ':'.join(filter(None, (
-    os.environ.get('TSAN_OPTIONS'), 'suppressions=' + os.path.join(ROOT, 'tests', 'cluster', 'tsan.supp'))))
+os.environ.setdefault('TSAN_OPTIONS', 'suppressions=' + os.path.join(ROOT, 'scripts', 'lib', 'tsan.supp'))
 
 # A test that is ended from outside removes its cluster like one that fails.
 signal.signal(signal.SIGTERM, lambda *_: sys.exit('ended by SIGTERM'))
