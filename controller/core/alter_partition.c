@@ -83,6 +83,34 @@ static void note_leavers(struct core *core, const struct image_partition *p,
     }
 }
 
+/* A replica that cannot serve, or lost data, goes out of the ISR; when nobody else may lead it leads on, in a
+ * new epoch: it starts over with the log that it has then. */
+static int16_t leave_one(struct command *command, const struct image_topic *topic,
+                         const struct image_partition *p, const struct rpc_alter_partition *wanted,
+                         int32_t sender)
+{
+    const struct image *image = plan_image(&command->plan);
+    int32_t isr[META_REPLICAS_MAX];
+    struct partition_rules rules = partition_rules_of(image, topic);
+    struct partition_goal goal = {
+        .isr = isr, .lost_data_id = wanted->lost_data ? sender : NODE_NONE, .new_epoch = p->leader == sender};
+    struct partition_change change;
+    if (wanted->leader_epoch > p->leader_epoch)
+        return KAFKA_NOT_CONTROLLER;
+    if (wanted->leader_epoch < p->leader_epoch)
+        return KAFKA_FENCED_LEADER_EPOCH;
+    if (!ids_contain(p->replicas, p->replicas_count, sender))
+        return KAFKA_INVALID_REQUEST;
+    for (int32_t i = 0; i < p->isr_count; i++)
+        if (p->isr[i] != sender)
+            isr[goal.isr_count++] = p->isr[i];
+    if (goal.isr_count < p->isr_count)
+        churn_left(command->core, sender);
+    if (partition_change_make(image, topic->id, p, &rules, &goal, &change))
+        plan_partition(&command->plan, &change.record);
+    return KAFKA_NONE;
+}
+
 static int16_t alter_one(struct command *command, const struct rpc_alter_partition *wanted, int32_t sender)
 {
     const struct image *image = plan_image(&command->plan);
@@ -92,6 +120,8 @@ static int16_t alter_one(struct command *command, const struct rpc_alter_partiti
     const struct image_partition *p = image_partition(image, topic, wanted->index);
     if (!p)
         return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+    if (wanted->leave)
+        return leave_one(command, topic, p, wanted, sender);
     int16_t error = check(image, p, wanted, sender);
     if (error != KAFKA_NONE)
         return error;

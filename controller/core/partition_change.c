@@ -251,6 +251,11 @@ static int32_t first_clean(const struct step *s, bool (*suits)(const struct step
     return NODE_NONE;
 }
 
+static bool other_may_lead(const struct step *s, int32_t id)
+{
+    return id != s->before->leader && may_lead(s, id);
+}
+
 static int32_t choose_clean(const struct step *s)
 {
     ASSERT(s->next->replicas_count > 0);
@@ -259,9 +264,9 @@ static int32_t choose_clean(const struct step *s)
     if (s->goal->election == ELECT_PREFERRED && should_lead(s, preferred))
         return preferred;
     bool stays = former != NODE_NONE && may_lead(s, former);
-    if (stays && !broker_is_draining(s->brokers, former))
+    if (stays && !broker_is_draining(s->brokers, former) && !s->goal->new_epoch)
         return former;
-    int32_t chosen = first_clean(s, should_lead);
+    int32_t chosen = first_clean(s, s->goal->new_epoch ? other_may_lead : should_lead);
     if (chosen != NODE_NONE)
         return chosen;
     return stays ? former : first_clean(s, may_lead);
@@ -359,10 +364,12 @@ bool partition_change_make(const struct image *brokers, struct uuid topic_id,
     set_last_known(&s);
     elect(&s);
     ASSERT(ret->record.leader == NODE_NONE || in_isr(&s, ret->record.leader));
-    if (!differs(before, &ret->record))
+    bool new_epoch = goal->new_epoch && ret->record.leader != NODE_NONE;
+    if (!differs(before, &ret->record) && !new_epoch)
         return false;
     ASSERT(before->partition_epoch < INT32_MAX && before->leader_epoch <= before->partition_epoch);
     ret->record.partition_epoch++;
-    ret->record.leader_epoch += ret->record.leader != before->leader && !MUTANT(LEADER_EPOCH_STAYS);
+    new_epoch = new_epoch || ret->record.leader != before->leader;
+    ret->record.leader_epoch += new_epoch && !MUTANT(LEADER_EPOCH_STAYS);
     return true;
 }

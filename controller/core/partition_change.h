@@ -52,6 +52,7 @@ struct partition_goal {
     enum partition_election election;
     bool recovered;                    /* the leader has recovered (KIP-704) */
     const struct partition_move *move; /* other replicas; NULL: the present ones */
+    bool new_epoch; /* the leader starts over: its epoch rises even if it stays, others are preferred */
 };
 
 struct partition_change {

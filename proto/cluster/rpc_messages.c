@@ -90,6 +90,8 @@ static const struct pb_field alter_partition_fields[] = {
     F(5, PB_BOOL, recovering),
     PB_ARRAY(struct T, 6, PB_I32_ARRAY, isr, isr_count, META_REPLICAS_MAX, NULL),
     PB_ARRAY(struct T, 7, PB_I64_ARRAY, isr_epochs, isr_count, META_REPLICAS_MAX, NULL),
+    F(8, PB_BOOL, leave),
+    F(9, PB_BOOL, lost_data),
 };
 #undef T
 static const struct pb_table alter_partition_table =

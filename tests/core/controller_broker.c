@@ -59,7 +59,7 @@ static void run_heartbeat(struct world *world, const struct script_line *line, F
 }
 
 /* alter ID TOPIC PARTITION isr=1,2 [members=epochs] [leader_epoch=N] [partition_epoch=N] [broker_epoch=N]
- * [recovering]; epochs default to those of the committed image */
+ * [recovering] [leave|lost]; epochs default to those of the committed image */
 static void run_alter(struct world *world, const struct script_line *line, FILE *out)
 {
     int64_t isr[16], epochs[16];
@@ -82,6 +82,8 @@ static void run_alter(struct world *world, const struct script_line *line, FILE 
         .isr = ids,
         .isr_epochs = epochs,
         .isr_count = count,
+        .leave = script_flag(line, "leave") || script_flag(line, "lost"),
+        .lost_data = script_flag(line, "lost"),
     };
     struct rpc_alter_partition_request request = {
         .broker_id = broker_id(line),
