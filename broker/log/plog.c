@@ -172,6 +172,14 @@ enum err plog_append(struct plog *log, const uint8_t *batches, uint32_t len)
     return OK;
 }
 
+enum err plog_append_kept(struct plog *log, const uint8_t *batches, uint32_t len, struct iobuf *owner)
+{
+    enum err err = plog_append(log, batches, len);
+    if (err == OK)
+        tail_add(&log->tail, batches, len, batch_base_offset(batches), log->end, owner);
+    return err;
+}
+
 enum err plog_assign_epoch(struct plog *log, int32_t epoch, int64_t start_offset)
 {
     bool changed = false;
@@ -198,6 +206,7 @@ static struct plog *new_log(const struct plog_setup *setup)
     log->env = setup->env;
     log->alloc.resize = resize;
     log->topic_id = setup->topic_id;
+    log->tail.cache = setup->tail_cache;
     log->synced = setup->synced;
     log->ctx = setup->ctx;
     epoch_cache_init(&log->epochs, &log->alloc);
@@ -361,6 +370,8 @@ void plog_free(struct plog *log)
 void plog_close(struct plog *log)
 {
     env_task_cancel(&log->fail_task);
+    tail_drop(&log->tail);
+    log->tail.cache = NULL;
     log->closing = true;
     if (log->round == NULL)
         plog_free(log);

@@ -24,6 +24,7 @@
 #define PLOG_DAMAGE_TEXT_MAX   160
 
 struct plog;
+struct tail_cache;
 
 struct plog_config {
     int64_t segment_bytes;        /* a segment that would grow beyond it is rolled */
@@ -37,8 +38,9 @@ struct plog_config {
 
 struct plog_setup {
     struct env *env;
-    const char *data_dir; /* exists; outlives the log */
-    const char *name;     /* "<topic>-<n>", below data_dir */
+    struct tail_cache *tail_cache; /* may be NULL; outlives the log */
+    const char *data_dir;          /* exists; outlives the log */
+    const char *name;              /* "<topic>-<n>", below data_dir */
     struct uuid topic_id;
     struct plog_config config;
     /* What the manifest says: the last stop was clean (nothing needs a scan); bytes below recovery_point were
@@ -112,6 +114,10 @@ void plog_set_config(struct plog *log, const struct plog_config *config);
  * all unchanged; a failed write is final. */
 enum err plog_append(struct plog *log, const uint8_t *batches, uint32_t len);
 
+/* The same, and keeps them in the tail cache; owner (may be NULL): the buffer that holds them, which is not
+ * written to any more. */
+enum err plog_append_kept(struct plog *log, const uint8_t *batches, uint32_t len, struct iobuf *owner);
+
 /* A leader's epoch starts here although it has written nothing yet. Durable with the next sync. */
 enum err plog_assign_epoch(struct plog *log, int32_t epoch, int64_t start_offset);
 
@@ -161,19 +167,33 @@ bool plog_syncing(const struct plog *log);
 
 /* -- reading -- */
 
-/* Consecutive whole batches: memory (owner referenced) or a file range (file referenced). Now always memory.
- */
+/* Consecutive whole batches: memory (owner referenced) or a file range (file referenced). */
 struct plog_piece {
     const uint8_t *p;
     struct iobuf *owner;
     struct env_file *file;
     uint64_t file_offset;
     int32_t len;
+    int64_t next_offset; /* where the next piece begins */
+};
+
+/* What a reader asks. */
+struct plog_fetch {
+    int64_t offset, end_offset;
+    int64_t file_end_offset; /* batches ending at or before it may come as a file range; -1: memory only */
+    int32_t max_bytes;
+    bool at_least_one; /* the first batch whatever its size */
+    bool may_wait;     /* for the disk */
 };
 
 /* Whole batches from the one that holds offset, all of them ending at or before end_offset, at most max_bytes
  * (at_least_one: the first whatever its size). ret_piece->len 0 when there is none. plog_start <= offset <=
- * plog_end. ERR_CORRUPT: the first batch fails its checksum; else disk, memory. */
+ * plog_end. A file range holds only what this process has appended or checked. ERR_AGAIN (unless may_wait):
+ * *ret_piece is the range of a file (referenced) that is to be read asynchronously first; then ask again.
+ * ERR_CORRUPT: the first batch is damaged; else disk, memory. */
+enum err plog_fetch(struct plog *log, const struct plog_fetch *request, struct plog_piece *ret_piece);
+
+/* The same from memory, waiting for the disk. */
 enum err plog_read(struct plog *log, int64_t offset, int64_t end_offset, int32_t max_bytes, bool at_least_one,
                    struct plog_piece *ret_piece);
 

@@ -129,7 +129,9 @@ static enum err walk_to_bad(struct plog *log, struct plog_walk *walk, int64_t *e
         const struct plog_damage *known = plog_damage_at(log, *expected, false);
         int64_t from = known ? known->end : *expected;
         bool gap = batch.base_offset > from && from >= 0 && !log->config.may_have_gaps;
-        if (err == OK && (batch.base_offset < from || gap)) {
+        int32_t epoch = epoch_cache_at(&log->epochs, batch.base_offset);
+        bool other_epoch = epoch >= 0 && batch.leader_epoch != epoch; /* no checksum covers it */
+        if (err == OK && (batch.base_offset < from || gap || other_epoch)) {
             walk->position = position;
             walk->used = walk->have = 0;
             err = ERR_CORRUPT;
@@ -288,7 +290,9 @@ static void shift(struct mend *mend)
         if (log->damages[i].segment == d->segment && log->damages[i].position > d->position)
             log->damages[i].position = (uint32_t)(log->damages[i].position + by);
     mend->seg->size = (uint32_t)(mend->seg->size + by);
-    mend->seg->verified_from = MIN(mend->seg->verified_from, d->position);
+    mend->seg->verified_from = mend->seg->size; /* places have moved: what was checked where is void */
+    plog_ranges_clear(&mend->seg->verified);
+    plog_forget_places(log);
     d->position += mend->len;
     d->size = 0;
     log->recent_count = 0;

@@ -9,6 +9,8 @@
 
 #define FLUSH_ENTRIES   64 /* entries are written to the files in groups of at least this many */
 #define INDEX_BYTES_MAX (64u << 20)
+#define LOOKUP_BLOCK    128u /* entries that a search in a file reads at once */
+#define GUESSES_MAX     2
 
 /* -- memory -- */
 
@@ -328,23 +330,144 @@ static enum err ready(struct plog *log, struct plog_segment *seg, uint32_t *ret_
     return OK;
 }
 
-enum err plog_index_lookup(struct plog *log, struct plog_segment *seg, int64_t offset, uint32_t *ret_position)
+/* What the entry that is looked for has: its position is at most max_position, its offset at most max_offset.
+ */
+struct wanted {
+    uint32_t max_position;
+    int64_t max_offset;
+};
+
+static bool fits(const struct plog_segment *seg, struct offset_entry e, const struct wanted *wanted)
 {
-    uint32_t low = 0, high, times;
-    struct offset_entry e = {0, 0}, best = {0, 0};
-    enum err err = ready(log, seg, &high, &times);
-    while (err == OK && low < high) {
+    return e.position <= wanted->max_position && seg->base_offset + e.delta <= wanted->max_offset;
+}
+
+/* Entries [first, first + LOOKUP_BLOCK) of the file, as far as they are there. */
+static enum err read_block(struct plog_index *index, uint32_t first, uint32_t count, uint8_t *raw)
+{
+    size_t want = (size_t)count * OFFSET_ENTRY, got = 0;
+    enum err err = env_file_read(index->offset_file, (uint64_t)first * OFFSET_ENTRY, raw, want, &got);
+    return err == OK && got < want ? ERR_CORRUPT : err;
+}
+
+static struct offset_entry entry_of(const uint8_t *raw, uint32_t i)
+{
+    return offset_entry_load(raw + (size_t)i * OFFSET_ENTRY);
+}
+
+static void search_block(const struct plog_segment *seg, const uint8_t *raw, uint32_t count,
+                         const struct wanted *wanted, struct offset_entry *best)
+{
+    uint32_t low = 0, high = count;
+    while (low < high) {
         uint32_t mid = low + (high - low) / 2;
-        err = offset_at(&seg->index, mid, &e);
-        if (seg->base_offset + e.delta <= offset) {
-            best = e;
+        struct offset_entry e = entry_of(raw, mid);
+        if (fits(seg, e, wanted)) {
+            *best = e;
             low = mid + 1;
         } else {
             high = mid;
         }
     }
+}
+
+/* A guess at the entry's place, from where offsets and positions would be if all entries were alike. */
+static uint32_t guess(const struct plog_segment *seg, uint32_t low, struct offset_entry at_low, uint32_t high,
+                      const struct offset_entry *at_high, const struct wanted *wanted)
+{
+    int64_t span = (int64_t)at_high->delta - at_low.delta,
+            bytes = (int64_t)at_high->position - at_low.position;
+    int64_t by_offset = high, by_position = high;
+    if (span > 0 && wanted->max_offset - seg->base_offset < at_high->delta)
+        by_offset = low + (wanted->max_offset - seg->base_offset - at_low.delta) * (high - low) / span;
+    if (bytes > 0 && wanted->max_position < at_high->position)
+        by_position = low + ((int64_t)wanted->max_position - at_low.position) * (high - low) / bytes;
+    return (uint32_t)MIN(MAX(MIN(by_offset, by_position), low), high - 1);
+}
+
+/* In the file, block by block: the first by a guess, after that by halves. Few system calls, whatever the
+ * size. Entries before `low` fit, those from `high` on do not. */
+static enum err search_file(struct plog_segment *seg, uint32_t count, const struct wanted *wanted,
+                            struct offset_entry *best)
+{
+    uint8_t raw[LOOKUP_BLOCK * OFFSET_ENTRY];
+    uint32_t low = 0, high = count, at;
+    struct offset_entry last;
+    enum err err = offset_at(&seg->index, count - 1, &last);
+    for (int tries = 0; err == OK && low < high; tries++) {
+        at = tries < GUESSES_MAX ? guess(seg, low, *best, high, &last, wanted) : low + (high - low) / 2;
+        at = at > LOOKUP_BLOCK / 2 ? MAX(at - LOOKUP_BLOCK / 2, low) : low;
+        uint32_t n = MIN(LOOKUP_BLOCK, high - at);
+        err = read_block(&seg->index, at, n, raw);
+        if (err)
+            break;
+        if (!fits(seg, entry_of(raw, 0), wanted)) {
+            high = at;
+            last = entry_of(raw, 0);
+            continue;
+        }
+        search_block(seg, raw, n, wanted, best);
+        low = at + n;
+        if (!fits(seg, entry_of(raw, n - 1), wanted))
+            break; /* it lies in this block */
+    }
+    return err;
+}
+
+static enum err find_entry(struct plog *log, struct plog_segment *seg, const struct wanted *wanted,
+                           struct offset_entry *ret)
+{
+    uint32_t count, times, low = 0;
+    struct offset_entry best = {0, 0};
+    enum err err = ready(log, seg, &count, &times);
+    if (err == OK && count > 0 && !seg->index.in_memory)
+        err = search_file(seg, count, wanted, &best);
+    for (uint32_t high = count; err == OK && seg->index.in_memory && low < high;) {
+        uint32_t mid = low + (high - low) / 2;
+        if (fits(seg, seg->index.offsets[mid], wanted)) {
+            best = seg->index.offsets[mid];
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    *ret = best;
+    return err;
+}
+
+enum err plog_index_lookup(struct plog *log, struct plog_segment *seg, int64_t offset, uint32_t *ret_position)
+{
+    struct wanted wanted = {.max_position = UINT32_MAX, .max_offset = offset};
+    struct offset_entry e;
+    enum err err = find_entry(log, seg, &wanted, &e);
     if (err == OK)
-        *ret_position = best.position < seg->size ? best.position : 0;
+        *ret_position = e.position < seg->size ? e.position : 0;
+    return err;
+}
+
+enum err plog_index_bound(struct plog *log, struct plog_segment *seg, uint32_t max_position,
+                          int64_t end_offset, uint32_t *ret_position)
+{
+    struct wanted wanted = {.max_position = max_position, .max_offset = end_offset - 1};
+    struct offset_entry e;
+    enum err err = find_entry(log, seg, &wanted, &e);
+    if (err == OK)
+        *ret_position = e.position < seg->size ? e.position : 0;
+    return err;
+}
+
+enum err plog_index_files(struct plog *log, struct plog_segment *seg, struct env_file **ret_file,
+                          uint32_t *ret_bytes)
+{
+    uint32_t offsets, times;
+    *ret_file = NULL;
+    if (seg->index.in_memory)
+        return OK;
+    enum err err = ready(log, seg, &offsets, &times);
+    if (err == OK && offsets > 0) {
+        *ret_file = seg->index.offset_file;
+        *ret_bytes = offsets * OFFSET_ENTRY;
+    }
     return err;
 }
 

@@ -5,6 +5,8 @@
 
 #include "broker/log/plog.h"
 #include "broker/log/plog_damage.h"
+#include "broker/log/plog_ranges.h"
+#include "broker/log/tail_cache.h"
 #include "common/batch/batch.h"
 #include "common/logformat/file_name.h"
 #include "common/logformat/index_entry.h"
@@ -14,6 +16,7 @@
 #define PLOG_NAME_MAX 32 /* "<20 digits>.timeindex" and its zero, or another file of the directory */
 #define PLOG_PATH_MAX 1024
 #define PLOG_RECENT   32 /* power of two */
+#define PLOG_HINTS    4  /* power of two */
 #define PLOG_CHUNK    (256 * 1024)
 /* Both indexes of a segment. In memory while the segment is active or being rebuilt; else only the files. */
 struct plog_index {
@@ -30,9 +33,10 @@ struct plog_index {
 struct plog_segment {
     int64_t base_offset;
     uint32_t size;
-    uint32_t since_index;   /* bytes since the last index entry */
-    uint32_t verified_from; /* this process appended or checked everything from here on */
-    int64_t max_timestamp;  /* -1: none; of closed segments only when times_known */
+    uint32_t since_index;        /* bytes since the last index entry */
+    uint32_t verified_from;      /* this process appended or checked everything from here on */
+    struct plog_ranges verified; /* and these ranges below */
+    int64_t max_timestamp;       /* -1: none; of closed segments only when times_known */
     int64_t max_timestamp_offset;
     bool times_known;
     int64_t first_timestamp; /* of the first batch, for rolling by time; 0: not read yet */
@@ -45,6 +49,13 @@ struct plog_segment {
 /* Where recent batches of the active segment begin: exact positions for readers at the tail. */
 struct plog_recent {
     int64_t base_offset;
+    uint32_t position;
+};
+
+/* Where a reader will go on. A guess: what is there is looked at. */
+struct plog_hint {
+    int64_t base_offset; /* of the segment */
+    int64_t offset;
     uint32_t position;
 };
 
@@ -83,7 +94,10 @@ struct plog {
     bool meta_dirty;   /* partition.metadata and the directory itself are new */
     bool dir_dirty;    /* entries of the directory changed */
     struct plog_recent recent[PLOG_RECENT];
-    uint32_t recent_count;       /* of all pushes */
+    uint32_t recent_count; /* of all pushes */
+    struct plog_hint hints[PLOG_HINTS];
+    uint32_t hints_count;        /* of all pushes */
+    struct tail tail;            /* newest batches in memory */
     uint32_t rolls;              /* segments ended since opening */
     struct plog_round *round;    /* NULL: no sync runs */
     struct plog_round *spare;    /* kept for the next */
@@ -158,6 +172,14 @@ enum err plog_segments_remove(struct plog *log, int32_t from, int32_t count);
 int32_t plog_segment_find(const struct plog *log,
                           int64_t offset); /* place of the segment that holds offset */
 
+/* -- plog_read.c, plog_fetch.c -- */
+/* Exact start of the batch that holds offset, when it is among the last few. */
+bool plog_recent_position(const struct plog *log, int64_t offset, uint32_t *ret_position);
+/* Segments were replaced or cut: what was remembered of places in them is void. */
+void plog_forget_places(struct plog *log);
+/* [from, to) was read and found good: it may leave unread from now on. */
+void plog_verified(struct plog_segment *seg, uint32_t from, uint32_t to);
+
 /* -- plog_index.c -- */
 enum err plog_index_reserve(struct plog_segment *seg, uint32_t entries);
 /* A batch of size bytes at position was added to the segment; adds entries when due. Room must be there. */
@@ -173,6 +195,14 @@ enum err plog_index_rewrite(struct plog *log, struct plog_segment *seg); /* file
 /* Position at or before the batch that holds offset. */
 enum err plog_index_lookup(struct plog *log, struct plog_segment *seg, int64_t offset,
                            uint32_t *ret_position);
+/* The last entry's position <= max_position whose batch's last offset is < end_offset; 0: none. A batch
+ * begins there (if the index is right), and all before it end at or before end_offset. */
+enum err plog_index_bound(struct plog *log, struct plog_segment *seg, uint32_t max_position,
+                          int64_t end_offset, uint32_t *ret_position);
+/* The offset index as a file of *ret_bytes that a lookup will read (not referenced); NULL: it is in memory.
+ */
+enum err plog_index_files(struct plog *log, struct plog_segment *seg, struct env_file **ret_file,
+                          uint32_t *ret_bytes);
 /* Last time entry with a smaller timestamp: where a search by time begins. False: at the segment's start. */
 bool plog_index_time(struct plog *log, struct plog_segment *seg, int64_t timestamp,
                      struct time_entry *ret_entry);

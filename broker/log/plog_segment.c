@@ -68,6 +68,7 @@ enum err plog_segment_insert_first(struct plog *log, int64_t base_offset)
 void plog_segment_close(struct plog_segment *seg)
 {
     plog_index_drop(seg);
+    plog_ranges_clear(&seg->verified);
     if (seg->file)
         env_file_close(seg->file);
     seg->file = NULL;

@@ -94,6 +94,8 @@ static enum err shorten(struct plog *log, int64_t end)
         log->round->target = MIN(log->round->target, end);
     log->recent_count = 0;
     plog_damage_keep(log, 0, end);
+    plog_forget_places(log);
+    tail_drop(&log->tail);
     if (epoch_cache_truncate_end(&log->epochs, end))
         log->epochs_dirty = true;
     enum err err = plog_snapshots_drop(log, end);
@@ -117,14 +119,19 @@ static enum err truncate_in(struct plog *log, int32_t place, int64_t offset)
     seg = &log->segments[place];
     if (err == OK)
         err = plog_segment_file(log, seg, &file);
-    if (err == OK)
+    if (err == OK) {
+        env_file_revoke(file); /* readers that are being sent what goes are cut off */
         err = env_file_truncate(file, position);
+        env_file_close(file);
+        seg->file = NULL;
+    }
     if (err)
         return err;
     seg->size = position;
     seg->first_timestamp = 0;
     seg->dirty = true;
     seg->verified_from = MIN(seg->verified_from, position);
+    plog_ranges_remove(&seg->verified, position, UINT32_MAX);
     err = reactivate(log, seg, end);
     return err ? err : shorten(log, end);
 }
@@ -167,6 +174,8 @@ enum err plog_restart(struct plog *log, int64_t offset)
     if (err)
         return plog_fail(log, err);
     log->start = log->end = offset;
+    plog_forget_places(log);
+    tail_drop(&log->tail);
     log->synced_end = offset; /* nothing is promised of an empty log */
     if (log->round)
         log->round->target = MIN(log->round->target, offset);

@@ -54,6 +54,18 @@ enum err env_file_open(struct env *env, const char *path, int flags, struct env_
  * theirs). Never fails, never syncs. */
 void env_file_close(struct env_file *file);
 
+/* One more reference, on any thread; each is dropped with env_file_close(). Returns file. */
+struct env_file *env_file_ref(struct env_file *file);
+
+/* The bytes behind this handle are about to change under readers: no range of it that is queued on a
+ * connection is sent any more, such a connection closes (ERR_TRUNCATED) when its turn comes. Everything else
+ * goes on working. On any thread. */
+void env_file_revoke(struct env_file *file);
+
+/* Whether a read (or sending) of the range would likely not wait for the disk. A hint: it may be wrong, and
+ * false is never wrong to say. */
+bool env_file_cached(struct env_file *file, uint64_t offset, size_t len);
+
 /* Present size in bytes. */
 enum err env_file_size(struct env_file *file, uint64_t *ret_size);
 

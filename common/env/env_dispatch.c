@@ -140,6 +140,22 @@ void env_file_close(struct env_file *file)
     file->ops->close(file);
 }
 
+struct env_file *env_file_ref(struct env_file *file)
+{
+    file->ops->ref(file);
+    return file;
+}
+
+void env_file_revoke(struct env_file *file)
+{
+    file->ops->revoke(file);
+}
+
+bool env_file_cached(struct env_file *file, uint64_t offset, size_t len)
+{
+    return len == 0 || file->ops->cached(file, offset, len);
+}
+
 enum err env_file_size(struct env_file *file, uint64_t *ret_size)
 {
     return file->ops->size(file, ret_size);

@@ -49,6 +49,9 @@ struct env_listener_ops {
 
 struct env_file_ops {
     void (*close)(struct env_file *file);
+    void (*ref)(struct env_file *file);
+    void (*revoke)(struct env_file *file);
+    bool (*cached)(struct env_file *file, uint64_t offset, size_t len);
     enum err (*size)(struct env_file *file, uint64_t *ret_size);
     enum err (*read)(struct env_file *file, uint64_t offset, void *buf, size_t len, size_t *ret_len);
     enum err (*write)(struct env_file *file, uint64_t offset, const struct iovec *iov, int iov_count);

@@ -223,6 +223,8 @@ extern const struct env_disk_ops euv_disk_ops;
 /* The descriptor, valid while a reference is held; another reference, from any thread. */
 int euv_file_fd(const struct env_file *file);
 struct env_file *euv_file_ref(struct env_file *file);
+bool euv_file_revoked(const struct env_file *file);
+bool euv_file_cached(struct env_file *file, uint64_t offset, size_t len); /* cached.c */
 void euv_io_run(struct list *node); /* on a disk thread */
 /* Hands io to the disk threads; it completes on loop. */
 void euv_io_submit(struct euv_loop *loop, struct env_io *io);

@@ -17,6 +17,7 @@
 struct euv_file {
     struct env_file base; /* first */
     atomic_uint refs;     /* dropped on any thread that sends from it or syncs it */
+    atomic_bool revoked;  /* see env_file_revoke() */
     int fd;
     struct euv_loop *loop; /* completions go there */
 };
@@ -38,6 +39,21 @@ struct env_file *euv_file_ref(struct env_file *file)
     unsigned before = atomic_fetch_add_explicit(&file_of(file)->refs, 1, memory_order_relaxed);
     ASSERT(before > 0);
     return file;
+}
+
+static void file_ref(struct env_file *file)
+{
+    euv_file_ref(file);
+}
+
+static void file_revoke(struct env_file *file)
+{
+    atomic_store_explicit(&file_of(file)->revoked, true, memory_order_release);
+}
+
+bool euv_file_revoked(const struct env_file *file)
+{
+    return atomic_load_explicit(&file_of(file)->revoked, memory_order_acquire);
 }
 
 static void file_close(struct env_file *base)
@@ -89,6 +105,7 @@ enum err euv_file_open(struct env *env, const char *path, int flags, struct env_
     }
     file->base.ops = &file_ops;
     atomic_init(&file->refs, 1);
+    atomic_init(&file->revoked, false);
     file->fd = fd;
     file->loop = euv_loop_of(env);
     *ret_file = &file->base;
@@ -267,6 +284,9 @@ static void file_submit(struct env_file *file, struct env_io *io)
 
 static const struct env_file_ops file_ops = {
     .close = file_close,
+    .ref = file_ref,
+    .revoke = file_revoke,
+    .cached = euv_file_cached,
     .size = file_size,
     .read = file_read,
     .write = file_write,

@@ -44,6 +44,8 @@ ssize_t euv_transport_send_file(struct euv_conn *conn, struct env_file *file, ui
 {
     off_t at = (off_t)offset;
     ssize_t n;
+    if (euv_file_revoked(file))
+        return 0; /* what was promised is not there any more */
     do {
         n = sendfile(conn->fd, euv_file_fd(file), &at, len);
     } while (n < 0 && errno == EINTR);

@@ -237,6 +237,36 @@ START_TEST(listing_is_in_byte_order_and_can_be_stopped)
 }
 END_TEST
 
+START_TEST(each_reference_keeps_the_handle)
+{
+    struct env_file *file = conf_pattern_file("refs", 100);
+    uint8_t byte;
+    size_t got;
+    ck_assert_ptr_eq(env_file_ref(file), file);
+    env_file_close(file);
+    ck_assert_int_eq(env_file_read(file, 42, &byte, 1, &got), OK);
+    ck_assert_uint_eq(byte, conf_pattern(42));
+    env_file_close(file);
+}
+END_TEST
+
+/* The answer is a hint; whatever it is, asking again after a read comes to a yes. */
+START_TEST(what_was_just_read_is_cached_soon)
+{
+    static uint8_t buf[70000];
+    struct env_file *file = conf_pattern_file("cached", sizeof(buf));
+    bool cached = false;
+    size_t got;
+    for (int i = 0; i < 100 && !cached; i++) {
+        ck_assert_int_eq(env_file_read(file, 0, buf, sizeof(buf), &got), OK);
+        CONF_CALL(cached = env_file_cached(file, 0, sizeof(buf)));
+    }
+    ck_assert(cached);
+    ck_assert(env_file_cached(file, 5, 0));
+    env_file_close(file);
+}
+END_TEST
+
 START_TEST(disk_space_is_told)
 {
     uint64_t free_bytes, total_bytes;
@@ -261,5 +291,7 @@ void conf_add_file(TCase *tcase)
     tcase_add_test(tcase, unlinked_file_stays_readable_through_its_handle);
     tcase_add_test(tcase, directories_are_made_listed_and_removed);
     tcase_add_test(tcase, listing_is_in_byte_order_and_can_be_stopped);
+    tcase_add_test(tcase, each_reference_keeps_the_handle);
+    tcase_add_test(tcase, what_was_just_read_is_cached_soon);
     tcase_add_test(tcase, disk_space_is_told);
 }

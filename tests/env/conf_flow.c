@@ -216,6 +216,25 @@ START_TEST(file_unlinked_while_queued_is_sent_all_the_same)
 }
 END_TEST
 
+START_TEST(revoked_file_is_not_sent_any_more)
+{
+    struct env_file *file = conf_pattern_file("revoked", 5000);
+    conf_pair_open(&pair);
+    CONF_CALL(env_conn_write_file(pair.client.conn, file, 0, 5000));
+    CONF_CALL(env_file_revoke(file));
+    conf_wait_count(&pair.client.closed_count, 1);
+    ck_assert_int_eq(pair.client.why, ERR_TRUNCATED);
+    conf_wait_count(&pair.server.closed_count, 1);
+    ck_assert_uint_eq(pair.server.received_len, 0);
+    uint8_t byte;
+    size_t got;
+    ck_assert_int_eq(env_file_read(file, 7, &byte, 1, &got), OK); /* everything else goes on */
+    ck_assert_uint_eq(byte, conf_pattern(7));
+    env_file_close(file);
+    conf_pair_close(&pair);
+}
+END_TEST
+
 /* -- the steady path -- */
 
 #define STEADY_ROUNDS 2000
@@ -271,6 +290,7 @@ void conf_add_flow(TCase *tcase)
     tcase_add_test(tcase, large_file_range_goes_out_between_memory_pieces);
     tcase_add_test(tcase, file_that_is_shorter_than_the_range_closes_the_connection);
     tcase_add_test(tcase, file_unlinked_while_queued_is_sent_all_the_same);
+    tcase_add_test(tcase, revoked_file_is_not_sent_any_more);
     tcase_add_test(tcase, steady_exchange_takes_no_memory);
     tcase_add_test(tcase, buffers_of_a_broken_connection_come_back);
 }

@@ -73,6 +73,7 @@ struct mem_env {
     bool dead;
     uint32_t fail_sync, fail_write;
     bool sync_broken, write_broken;
+    bool cold;      /* env_file_cached() says no */
     uint32_t boots; /* changes when the machine, not only the process, went down */
 };
 
@@ -221,6 +222,21 @@ static void file_close(struct env_file *file)
     free(h);
 }
 
+static void file_ref(struct env_file *file)
+{
+    HANDLE(file)->refs++;
+}
+
+/* No connections here. */
+static void file_revoke(struct env_file *file)
+{
+}
+
+static bool file_cached(struct env_file *file, uint64_t offset, size_t len)
+{
+    return !HANDLE(file)->m->cold;
+}
+
 static enum err file_size(struct env_file *file, uint64_t *ret_size)
 {
     *ret_size = HANDLE(file)->node->now.size;
@@ -308,6 +324,9 @@ static void file_submit(struct env_file *file, struct env_io *io)
 }
 
 static const struct env_file_ops file_ops = {.close = file_close,
+                                             .ref = file_ref,
+                                             .revoke = file_revoke,
+                                             .cached = file_cached,
                                              .size = file_size,
                                              .read = file_read,
                                              .write = file_write,
@@ -725,6 +744,11 @@ void mem_env_restart(struct mem_env *m)
 void mem_env_fail_sync_after(struct mem_env *m, uint32_t n)
 {
     m->fail_sync = n;
+}
+
+void mem_env_set_cold(struct mem_env *m, bool cold)
+{
+    m->cold = cold;
 }
 
 void mem_env_fail_write_after(struct mem_env *m, uint32_t n)

@@ -45,6 +45,9 @@ void mem_env_restart(struct mem_env *m);
 void mem_env_fail_sync_after(struct mem_env *m, uint32_t n);
 void mem_env_fail_write_after(struct mem_env *m, uint32_t n);
 
+/* From now on no range of any file is in the page cache (env_file_cached()), or every one is, as at first. */
+void mem_env_set_cold(struct mem_env *m, bool cold);
+
 /* Straight access to a file's bytes; NULL when it is not there. *ret_size may be changed through
  * mem_env_resize. */
 uint8_t *mem_env_bytes(struct mem_env *m, const char *path, uint64_t *ret_size);

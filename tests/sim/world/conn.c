@@ -170,6 +170,8 @@ static enum err out_move(struct conn *conn, struct seg *seg, size_t room)
     struct out *out = conn->out_head;
     size_t len = MIN(out->len, room), got = len;
     if (out->file != NULL) {
+        if (sim_file_revoked(out->file))
+            return ERR_TRUNCATED;
         enum err err = sim_file_read(out->file, out->offset, seg->data + seg->len, len, &got);
         if (err != OK || got == 0)
             return err != OK ? err : ERR_TRUNCATED;

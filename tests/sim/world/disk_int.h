@@ -114,6 +114,7 @@ struct sim_file {
     struct process *process;
     struct loop *loop;
     bool writable, locks;
+    bool revoked; /* see env_file_revoke() */
     char path[];
 };
 

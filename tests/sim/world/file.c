@@ -58,6 +58,7 @@ enum err sim_file_open(struct env *env, const char *path, int flags, struct env_
     file->loop = loop_of(env);
     file->writable = (flags & ENV_OPEN_WRITE) != 0;
     file->locks = (flags & ENV_OPEN_LOCK) != 0;
+    file->revoked = false;
     memcpy(file->path, path, path_size);
     if (file->locks)
         inode->locker = file;
@@ -89,6 +90,27 @@ struct env_file *sim_file_ref(struct env_file *file)
 {
     file_of(file)->refs++;
     return file;
+}
+
+static void file_ref(struct env_file *file)
+{
+    sim_file_ref(file);
+}
+
+static void file_revoke(struct env_file *file)
+{
+    file_of(file)->revoked = true;
+}
+
+bool sim_file_revoked(struct env_file *file)
+{
+    return file_of(file)->revoked;
+}
+
+/* Bad luck: the kernel has dropped the pages. */
+static bool file_cached(struct env_file *file, uint64_t offset, size_t len)
+{
+    return !world_unlucky(file_of(file)->process->world, 4);
 }
 
 void handles_drop(struct disk *disk)
@@ -303,6 +325,9 @@ void sim_dir_sync(struct env *env, const char *path, struct env_io *io)
 
 static const struct env_file_ops sim_file_ops = {
     .close = file_close,
+    .ref = file_ref,
+    .revoke = file_revoke,
+    .cached = file_cached,
     .size = file_size,
     .read = sim_file_read,
     .write = file_write,

@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Serving readers: from the tail cache, else as a range of the file when every byte of it is known to be
+ * good, else from memory, checked (DESIGN, Fetch). What would wait for the disk is left to the caller. */
+#include "broker/log/plog_internal.h"
+#include "common/base/assert.h"
+#include "common/base/mutant.h"
+
+#define HEADERS_BYTES  4096                /* headers are looked at through a window of this size */
+#define FILE_RANGE_MIN (32 * 1024)         /* less is copied: sendfile has a price, too */
+#define COLD_BYTES_MAX PLOG_READ_BYTES_MAX /* one asynchronous read */
+
+STATIC_ASSERT((PLOG_HINTS & (PLOG_HINTS - 1)) == 0, "the ring's counter may wrap");
+
+/* The batch that a read begins with. */
+struct target {
+    uint32_t position, size;
+    int64_t base_offset, next_offset;
+};
+
+struct fetch {
+    struct plog *log;
+    const struct plog_fetch *ask;
+    struct plog_segment *seg;
+    int32_t place;
+    struct target first;
+    int64_t expected; /* where the first batch must begin; -1: not known */
+    struct plog_piece *ret;
+};
+
+/* -- what is known to be good -- */
+
+/* The end of what this process has appended or checked in one piece from `from` on. */
+static uint32_t good_until(const struct plog_segment *seg, uint32_t from)
+{
+    if (MUTANT(SERVE_DAMAGED))
+        return seg->size;
+    uint32_t end = plog_ranges_end(&seg->verified, from);
+    return end >= seg->verified_from ? seg->size : end;
+}
+
+/* The checksum, and what it does not cover: the batch begins where the one before it ended, and its epoch is
+ * the one that the log knows for its offsets. expected -1: any offset. */
+static bool batch_is_good(struct plog *log, const uint8_t *p, size_t size, int64_t expected)
+{
+    int32_t epoch = epoch_cache_at(&log->epochs, batch_base_offset(p));
+    bool at = expected < 0 || batch_base_offset(p) == expected ||
+              (log->config.may_have_gaps && batch_base_offset(p) > expected);
+    if (MUTANT(SERVE_DAMAGED))
+        return true;
+    return at && (epoch < 0 || epoch == batch_leader_epoch(p)) && batch_verify(p, size) == OK;
+}
+
+/* -- what waits for the disk -- */
+
+/* ERR_AGAIN: the caller reads that range first, without the loop. */
+static enum err warm(const struct fetch *f, struct env_file *file, uint64_t offset, uint32_t len)
+{
+    len = MIN(len, COLD_BYTES_MAX);
+    if (f->ask->may_wait || env_file_cached(file, offset, len))
+        return OK;
+    *f->ret = (struct plog_piece){.file = env_file_ref(file), .file_offset = offset, .len = (int32_t)len};
+    return ERR_AGAIN;
+}
+
+/* -- where the wanted batch begins -- */
+
+static bool hint(const struct fetch *f, uint32_t *ret_position)
+{
+    for (int i = 0; i < PLOG_HINTS; i++) {
+        const struct plog_hint *h = &f->log->hints[i];
+        if (h->base_offset == f->seg->base_offset && h->offset == f->ask->offset &&
+            h->position < f->seg->size) {
+            *ret_position = h->position;
+            return true;
+        }
+    }
+    return false;
+}
+
+void plog_forget_places(struct plog *log)
+{
+    for (int i = 0; i < PLOG_HINTS; i++)
+        log->hints[i].offset = -1;
+}
+
+static void note_hint(const struct fetch *f, int64_t offset, uint32_t position)
+{
+    f->log->hints[f->log->hints_count++ % PLOG_HINTS] =
+        (struct plog_hint){.base_offset = f->seg->base_offset, .offset = offset, .position = position};
+}
+
+static bool recent(const struct fetch *f, uint32_t *ret_position)
+{
+    return f->seg == plog_active(f->log) && plog_recent_position(f->log, f->ask->offset, ret_position);
+}
+
+/* A place at or before the wanted batch. */
+static enum err begin_at(struct fetch *f, bool exact, uint32_t *ret_position)
+{
+    struct env_file *file;
+    uint32_t bytes;
+    f->expected = -1;
+    if (exact && recent(f, ret_position))
+        return OK;
+    if (exact && hint(f, ret_position)) {
+        f->expected = f->ask->offset;
+        return OK;
+    }
+    enum err err = plog_index_files(f->log, f->seg, &file, &bytes);
+    if (err == OK && file)
+        err = warm(f, file, 0, bytes);
+    if (err == OK)
+        err = plog_index_lookup(f->log, f->seg, f->ask->offset, ret_position);
+    if (err == OK)
+        *ret_position = plog_damage_pass(f->log, f->seg, f->ask->offset, *ret_position);
+    return err;
+}
+
+/* A look at the header at position through a window that moves along. */
+struct window {
+    uint8_t bytes[HEADERS_BYTES];
+    uint32_t position, len;
+};
+
+static enum err header_at(const struct fetch *f, struct window *w, uint32_t position, const uint8_t **ret_p)
+{
+    struct env_file *file;
+    size_t got, size;
+    uint32_t left = f->seg->size - position;
+    if (left < BATCH_HEADER_BYTES)
+        return ERR_CORRUPT;
+    if (position < w->position || position + BATCH_HEADER_BYTES > w->position + w->len) {
+        enum err err = plog_segment_file(f->log, f->seg, &file);
+        if (err == OK)
+            err = warm(f, file, position, MIN(left, HEADERS_BYTES));
+        if (err == OK)
+            err = env_file_read(file, position, w->bytes, MIN(left, HEADERS_BYTES), &got);
+        if (err)
+            return err;
+        w->position = position;
+        w->len = (uint32_t)got;
+        if (got < BATCH_HEADER_BYTES)
+            return ERR_CORRUPT; /* shorter than we know it to be */
+    }
+    *ret_p = w->bytes + (position - w->position);
+    bool sane = batch_peek(*ret_p, BATCH_HEADER_BYTES, &size) == OK && size <= left &&
+                batch_base_offset(*ret_p) >= f->seg->base_offset &&
+                batch_last_offset(*ret_p) >= batch_base_offset(*ret_p);
+    return sane ? OK : ERR_CORRUPT;
+}
+
+/* Walks headers to the batch that holds the offset (or, with gaps, the next). ERR_NOT_FOUND: the segment ends
+ * before. ERR_CORRUPT: *bad is where. */
+static enum err walk_to(struct fetch *f, uint32_t position, uint32_t *bad)
+{
+    struct window w = {.len = 0};
+    const uint8_t *p = NULL;
+    while (position < f->seg->size) {
+        *bad = position;
+        enum err err = header_at(f, &w, position, &p);
+        if (err)
+            return err;
+        if (batch_last_offset(p) >= f->ask->offset) {
+            bool hole = batch_base_offset(p) > f->ask->offset && !f->log->config.may_have_gaps;
+            f->first = (struct target){position, (uint32_t)batch_size(p), batch_base_offset(p),
+                                       batch_next_offset(p)};
+            return hole ? ERR_CORRUPT : OK;
+        }
+        position += (uint32_t)batch_size(p);
+        f->expected = batch_next_offset(p);
+    }
+    *bad = f->seg->size;
+    return ERR_NOT_FOUND;
+}
+
+/* A hint may be stale, and an index of a former life wrong: each is believed once. */
+static enum err locate(struct fetch *f, uint32_t *bad)
+{
+    uint32_t position;
+    *bad = 0;
+    enum err err = begin_at(f, true, &position);
+    if (err == OK)
+        err = walk_to(f, position, bad);
+    if (err != ERR_CORRUPT && err != ERR_NOT_FOUND)
+        return err;
+    enum err again = begin_at(f, false, &position);
+    if (again == OK)
+        again = walk_to(f, position, bad);
+    if (again != ERR_CORRUPT || f->seg->index.in_memory || f->seg->index.trusted)
+        return again;
+    again = plog_rebuild_index(f->log, f->seg);
+    if (again == OK)
+        again = begin_at(f, false, &position);
+    return again ? again : walk_to(f, position, bad);
+}
+
+/* -- as a range of the file -- */
+
+/* The last batch boundary at or before `limit` such that all before it ends at or before the offset bound;
+ * 0: none that is worth it. */
+static enum err boundary(const struct fetch *f, uint32_t limit, int64_t bound, uint32_t *ret_end,
+                         int64_t *ret_next)
+{
+    struct window w = {.len = 0};
+    const uint8_t *p;
+    *ret_end = 0;
+    if (limit >= f->seg->size && plog_segment_end(f->log, f->place) <= bound) {
+        *ret_end = f->seg->size;
+        *ret_next = plog_segment_end(f->log, f->place);
+        return OK;
+    }
+    enum err err = plog_index_bound(f->log, f->seg, limit, bound, ret_end);
+    if (err == OK && *ret_end > f->first.position)
+        err = header_at(f, &w, *ret_end, &p);
+    if (err == ERR_CORRUPT)
+        *ret_end = 0; /* the index is wrong: the slow way will tell */
+    else if (err == OK && *ret_end > f->first.position)
+        *ret_next = batch_base_offset(p);
+    if (err == OK && *ret_end > f->first.position && (*ret_next < f->first.next_offset || *ret_next > bound))
+        *ret_end = 0;
+    return err == ERR_CORRUPT ? OK : err;
+}
+
+/* ret->len 0: not this way. */
+static enum err give_range(struct fetch *f)
+{
+    struct env_file *file;
+    uint32_t from = f->first.position, good = good_until(f->seg, from), end;
+    int64_t next, bound = MIN(f->ask->file_end_offset, f->ask->end_offset);
+    uint32_t limit = (uint32_t)MIN((uint64_t)from + (uint32_t)f->ask->max_bytes, good);
+    if (good - from < FILE_RANGE_MIN || bound < f->first.next_offset)
+        return OK;
+    enum err err = boundary(f, limit, bound, &end, &next);
+    if (err)
+        return err;
+    if (end <= from && f->ask->at_least_one && from + f->first.size <= good) {
+        end = from + f->first.size;
+        next = f->first.next_offset;
+    }
+    if (end < from + FILE_RANGE_MIN)
+        return OK;
+    err = plog_segment_file(f->log, f->seg, &file);
+    if (err == OK)
+        err = warm(f, file, from, end - from);
+    if (err)
+        return err;
+    *f->ret =
+        (struct plog_piece){.file = env_file_ref(file), .file_offset = from, .len = (int32_t)(end - from)};
+    f->ret->next_offset = next;
+    note_hint(f, next, end);
+    return OK;
+}
+
+/* -- from memory -- */
+
+static enum err load(const struct fetch *f, uint32_t want, struct iobuf **ret_buf)
+{
+    struct env_file *file;
+    size_t got = 0;
+    enum err err = plog_segment_file(f->log, f->seg, &file);
+    if (err == OK)
+        err = warm(f, file, f->first.position, want);
+    if (err)
+        return err;
+    struct iobuf *buf = iobuf_get(f->log->env->pool, want);
+    if (buf == NULL)
+        return ERR_NOMEM;
+    err = env_file_read(file, f->first.position, buf->data, want, &got);
+    buf->len = (uint32_t)got;
+    if (err == OK && got < want)
+        err = ERR_CORRUPT; /* shorter than we know it to be */
+    if (err)
+        iobuf_unref(buf);
+    else
+        *ret_buf = buf;
+    return err;
+}
+
+/* Without a batch before it, the first batch's offsets are held against what follows. */
+static enum err know_expected(struct fetch *f)
+{
+    struct window w = {.len = 0};
+    const uint8_t *p;
+    uint32_t end = f->first.position + f->first.size;
+    int64_t next = plog_segment_end(f->log, f->place);
+    if (f->expected >= 0 || f->log->config.may_have_gaps || good_until(f->seg, f->first.position) >= end)
+        return OK;
+    if (end < f->seg->size) {
+        enum err err = header_at(f, &w, end, &p);
+        if (err)
+            return err == ERR_CORRUPT ? OK : err; /* that one's fault: nothing to hold it against */
+        next = batch_base_offset(p);
+    }
+    return next == f->first.next_offset ? OK : ERR_CORRUPT;
+}
+
+static bool wanted(const struct fetch *f, uint32_t taken, const uint8_t *p, size_t size)
+{
+    if (batch_next_offset(p) > f->ask->end_offset)
+        return false;
+    return taken + size <= (size_t)f->ask->max_bytes || (taken == 0 && f->ask->at_least_one);
+}
+
+/* Bytes of whole, good, wanted batches from the buffer's begin on. ERR_CORRUPT: the first is not good. */
+static enum err take(const struct fetch *f, const struct iobuf *buf, uint32_t *ret_len, int64_t *ret_next)
+{
+    uint32_t at = 0, good = good_until(f->seg, f->first.position) - f->first.position;
+    int64_t expected = f->expected;
+    while (at + BATCH_HEADER_BYTES <= buf->len) {
+        const uint8_t *p = buf->data + at;
+        size_t size;
+        bool sane =
+            batch_peek(p, BATCH_HEADER_BYTES, &size) == OK && batch_last_offset(p) >= batch_base_offset(p);
+        if (sane && (!wanted(f, at, p, size) || size > buf->len - at))
+            break;
+        if (!sane || (at + size > good && !batch_is_good(f->log, p, size, expected))) {
+            if (at == 0)
+                return ERR_CORRUPT;
+            break;
+        }
+        expected = batch_next_offset(p);
+        at += (uint32_t)size;
+    }
+    *ret_len = at;
+    *ret_next = expected;
+    return OK;
+}
+
+static enum err give_memory(struct fetch *f)
+{
+    struct iobuf *buf;
+    uint32_t len, left = f->seg->size - f->first.position;
+    uint32_t want = (uint32_t)MIN(f->ask->max_bytes, PLOG_READ_BYTES_MAX);
+    if (f->first.size > want && !f->ask->at_least_one && f->first.size > (uint32_t)f->ask->max_bytes)
+        return OK;
+    enum err err = know_expected(f);
+    if (err == OK)
+        err = load(f, MIN(MAX(want, f->first.size), left), &buf);
+    if (err)
+        return err;
+    err = take(f, buf, &len, &f->ret->next_offset);
+    if (err || len == 0) {
+        iobuf_unref(buf);
+        return err;
+    }
+    plog_verified(f->seg, f->first.position, f->first.position + len);
+    note_hint(f, f->ret->next_offset, f->first.position + len);
+    f->ret->p = buf->data;
+    f->ret->owner = buf;
+    f->ret->len = (int32_t)len;
+    return OK;
+}
+
+/* -- all of it -- */
+
+void plog_verified(struct plog_segment *seg, uint32_t from, uint32_t to)
+{
+    plog_ranges_add(&seg->verified, from, MIN(to, seg->verified_from));
+}
+
+static enum err fetch_segment(struct fetch *f)
+{
+    uint32_t bad;
+    enum err err = locate(f, &bad);
+    if (err == ERR_NOT_FOUND)
+        return OK;
+    if (err == OK && f->first.next_offset <= f->ask->end_offset) {
+        bad = f->first.position;
+        err = give_range(f);
+        if (err == OK && f->ret->len == 0)
+            err = give_memory(f);
+    }
+    return err;
+}
+
+static bool from_tail(struct plog *log, const struct plog_fetch *ask, struct plog_piece *ret_piece)
+{
+    struct tail_read read = {.offset = ask->offset,
+                             .end_offset = ask->end_offset,
+                             .max_bytes = (uint32_t)ask->max_bytes,
+                             .at_least_one = ask->at_least_one};
+    if (!tail_read(&log->tail, &read))
+        return false;
+    if (read.len > 0)
+        *ret_piece = (struct plog_piece){
+            .p = read.p, .owner = read.owner, .len = (int32_t)read.len, .next_offset = read.next_offset};
+    return true;
+}
+
+enum err plog_fetch(struct plog *log, const struct plog_fetch *request, struct plog_piece *ret_piece)
+{
+    struct plog_fetch ask = *request;
+    struct fetch f = {.log = log, .ask = &ask, .ret = ret_piece};
+    ASSERT(ask.offset >= log->start && ask.offset <= log->end);
+    ASSERT(ask.end_offset <= log->end);
+    ask.max_bytes = MAX(ask.max_bytes, 0);
+    *ret_piece = (struct plog_piece){0};
+    if (log->failed)
+        return log->failed;
+    if (ask.offset >= ask.end_offset || (ask.max_bytes == 0 && !ask.at_least_one))
+        return OK;
+    const struct plog_damage *damage = plog_damage_at(log, ask.offset, true);
+    if (damage && damage->offset <= ask.offset)
+        return ERR_CORRUPT;
+    ask.end_offset = damage ? MIN(ask.end_offset, damage->offset) : ask.end_offset;
+    if (from_tail(log, &ask, ret_piece))
+        return OK;
+    for (f.place = plog_segment_find(log, ask.offset); f.place < log->segments_count; f.place++) {
+        f.seg = &log->segments[f.place];
+        if (f.seg->base_offset >= ask.end_offset)
+            return OK;
+        enum err err = fetch_segment(&f);
+        if (err || ret_piece->len > 0 || !log->config.may_have_gaps)
+            return err;
+    }
+    return OK;
+}
+
+enum err plog_read(struct plog *log, int64_t offset, int64_t end_offset, int32_t max_bytes, bool at_least_one,
+                   struct plog_piece *ret_piece)
+{
+    struct plog_fetch ask = {.offset = offset,
+                             .end_offset = end_offset,
+                             .file_end_offset = -1,
+                             .max_bytes = max_bytes,
+                             .at_least_one = at_least_one,
+                             .may_wait = true};
+    return plog_fetch(log, &ask, ret_piece);
+}

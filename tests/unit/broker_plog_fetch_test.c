@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What readers are given: pieces of memory, ranges of files, or the advice to warm a range first; and that no
+ * damaged byte is ever among it. */
+#include "broker/log/plog_internal.h"
+#include "tests/unit/broker_plog_fixture.h"
+
+#define SEGMENT 400000
+#define BATCHES 300
+#define CACHE   (256 * 1024)
+
+static struct plog_fixture f;
+static struct tail_cache cache;
+static struct budget budget;
+
+static void fill(int batches)
+{
+    for (int i = 0; i < batches; i++)
+        ck_assert_int_eq(fixture_append(&f, 1 + i % 3, 500 + i * 13 % 2000), OK);
+}
+
+static void start(void)
+{
+    fixture_start(&f, SEGMENT, 7);
+    f.setup.config.index_interval_bytes = 4096;
+    ck_assert_int_eq(fixture_open(&f, false, 0, 0), OK);
+}
+
+static void reopen(void)
+{
+    fixture_close(&f, true);
+    ck_assert_int_eq(fixture_open(&f, true, 0, 0), OK);
+}
+
+static struct plog_fetch ask_at(int64_t offset, int32_t max_bytes)
+{
+    return (struct plog_fetch){.offset = offset,
+                               .end_offset = plog_end(f.log),
+                               .file_end_offset = plog_end(f.log),
+                               .max_bytes = max_bytes,
+                               .at_least_one = true,
+                               .may_wait = true};
+}
+
+static void release(struct plog_piece *piece)
+{
+    iobuf_unref(piece->owner);
+    if (piece->file)
+        env_file_close(piece->file);
+}
+
+/* Whole good batches in order from the one with offset to next_offset, whichever way they came. */
+static void check_piece(const struct plog_fetch *ask, const struct plog_piece *piece)
+{
+    uint8_t *bytes = malloc((size_t)piece->len);
+    size_t got = (size_t)piece->len;
+    int64_t expected = -1;
+    if (piece->file)
+        ck_assert_int_eq(env_file_read(piece->file, piece->file_offset, bytes, (size_t)piece->len, &got), OK);
+    else
+        memcpy(bytes, piece->p, (size_t)piece->len);
+    ck_assert_uint_eq(got, (size_t)piece->len);
+    for (int32_t at = 0; at < piece->len; at += (int32_t)batch_size(bytes + at)) {
+        ck_assert_int_eq(batch_verify(bytes + at, (size_t)(piece->len - at)), OK);
+        if (at == 0)
+            ck_assert(batch_base_offset(bytes) <= ask->offset && batch_last_offset(bytes) >= ask->offset);
+        else
+            ck_assert_int_eq(batch_base_offset(bytes + at), expected);
+        expected = batch_next_offset(bytes + at);
+    }
+    ck_assert_int_eq(piece->next_offset, expected);
+    ck_assert_int_le(expected, ask->end_offset);
+    if (piece->file)
+        ck_assert_int_le(expected, ask->file_end_offset);
+    free(bytes);
+}
+
+/* Reads all from 0 on; returns how many bytes came as ranges of files. */
+static int64_t read_through(int32_t max_bytes)
+{
+    int64_t ranges = 0, offset = 0;
+    while (offset < plog_end(f.log)) {
+        struct plog_fetch ask = ask_at(offset, max_bytes);
+        struct plog_piece piece;
+        ck_assert_int_eq(plog_fetch(f.log, &ask, &piece), OK);
+        ck_assert_int_gt(piece.len, 0);
+        check_piece(&ask, &piece);
+        ranges += piece.file ? piece.len : 0;
+        offset = piece.next_offset;
+        release(&piece);
+    }
+    return ranges;
+}
+
+START_TEST(what_was_appended_comes_as_ranges)
+{
+    start();
+    fill(BATCHES);
+    int64_t ranges = read_through(200000);
+    ck_assert_int_gt(ranges, (int64_t)plog_size_bytes(f.log) * 9 / 10);
+    ck_assert_int_eq(read_through(10000), 0); /* small reads are copied */
+    fixture_stop(&f);
+}
+END_TEST
+
+START_TEST(bounds_hold_for_every_offset_and_size)
+{
+    static const int32_t sizes[] = {1, 5000, 40000, 100000, 1 << 20};
+    start();
+    fill(BATCHES);
+    for (int64_t offset = 0; offset < plog_end(f.log); offset += 7)
+        for (size_t s = 0; s < ARRAY_LEN(sizes); s++)
+            for (int64_t back = 0; back < 60; back += 29) {
+                struct plog_fetch ask = ask_at(offset, sizes[s]);
+                struct plog_piece piece;
+                ask.file_end_offset = plog_end(f.log) - back * 2;
+                ask.end_offset = plog_end(f.log) - back;
+                ck_assert_int_eq(plog_fetch(f.log, &ask, &piece), OK);
+                if (piece.len > 0)
+                    check_piece(&ask, &piece);
+                release(&piece);
+            }
+    fixture_stop(&f);
+}
+END_TEST
+
+START_TEST(a_former_lifes_bytes_are_checked_before_they_leave_unread)
+{
+    start();
+    fill(BATCHES);
+    reopen();
+    ck_assert_int_eq(f.log->segments[0].verified_from, f.log->segments[0].size);
+    struct plog_fetch ask = ask_at(0, 200000);
+    struct plog_piece piece;
+    ck_assert_int_eq(plog_fetch(f.log, &ask, &piece), OK);
+    ck_assert_ptr_null(piece.file);
+    check_piece(&ask, &piece);
+    release(&piece);
+    ck_assert_int_eq(plog_fetch(f.log, &ask, &piece), OK);
+    ck_assert_ptr_nonnull(piece.file);
+    check_piece(&ask, &piece);
+    release(&piece);
+    fixture_stop(&f);
+}
+END_TEST
+
+static void flip(uint64_t position)
+{
+    char path[128];
+    uint64_t size;
+    uint8_t *bytes = mem_env_bytes(f.mem, fixture_path(0, ".log", path), &size);
+    bytes[position] ^= 1;
+}
+
+/* Payload, base offset, leader epoch: the last two lie outside the checksum. */
+START_TEST(damage_never_leaves)
+{
+    static const uint64_t at[] = {BATCH_HEADER_BYTES + 5, BATCH_AT_BASE_OFFSET + 7, BATCH_AT_LEADER_EPOCH + 3,
+                                  BATCH_AT_LAST_OFFSET_DELTA + 3};
+    struct plog_piece piece;
+    start();
+    fill(BATCHES);
+    struct plog_fetch ask = ask_at(0, 20000);
+    ck_assert_int_eq(plog_fetch(f.log, &ask, &piece), OK);
+    int64_t position = piece.len, offset = piece.next_offset;
+    release(&piece);
+    reopen();
+    flip((uint64_t)position + at[_i]);
+    for (int round = 0; round < 2; round++) {
+        ask = ask_at(0, 1 << 20);
+        ck_assert_int_eq(plog_fetch(f.log, &ask, &piece), OK);
+        check_piece(&ask, &piece);
+        ck_assert_int_eq(piece.next_offset, offset);
+        release(&piece);
+        ask.offset = offset;
+        ck_assert_int_eq(plog_fetch(f.log, &ask, &piece), ERR_CORRUPT);
+    }
+    fixture_stop(&f);
+}
+END_TEST
+
+START_TEST(cold_ranges_are_named_and_not_waited_for)
+{
+    struct plog_piece piece;
+    static const int32_t sizes[] = {100, 20000, 200000};
+    start();
+    fill(BATCHES);
+    mem_env_set_cold(f.mem, true);
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        struct plog_fetch ask = ask_at(i % 2 ? 3 : plog_end(f.log) - 3, sizes[i]);
+        ask.may_wait = false;
+        ck_assert_int_eq(plog_fetch(f.log, &ask, &piece), ERR_AGAIN);
+        ck_assert_ptr_nonnull(piece.file);
+        ck_assert_int_gt(piece.len, 0);
+        ck_assert_int_le(piece.len, PLOG_READ_BYTES_MAX);
+        release(&piece);
+        ask.may_wait = true;
+        ck_assert_int_eq(plog_fetch(f.log, &ask, &piece), OK);
+        check_piece(&ask, &piece);
+        release(&piece);
+    }
+    fixture_stop(&f);
+}
+END_TEST
+
+/* -- the tail cache -- */
+
+static void start_cached(void)
+{
+    budget_init(&budget, 1 << 20);
+    fixture_start(&f, SEGMENT, 7);
+    f.setup.config.index_interval_bytes = 4096;
+    tail_cache_init(&cache, &budget, f.env->pool, CACHE);
+    f.setup.tail_cache = &cache;
+    ck_assert_int_eq(fixture_open(&f, false, 0, 0), OK);
+}
+
+static void stop_cached(void)
+{
+    fixture_close(&f, false);
+    tail_cache_free(&cache);
+    ck_assert_uint_eq(budget.used_bytes, 0);
+    mem_world_free(f.world);
+}
+
+static void append_kept(int count, int value_len, bool own)
+{
+    struct iobuf *batch = fixture_batch(plog_end(f.log), count, value_len, f.epoch);
+    ck_assert_int_eq(plog_append_kept(f.log, batch->data, batch->len, own ? batch : NULL), OK);
+    iobuf_unref(batch);
+}
+
+START_TEST(the_tail_is_served_without_the_file)
+{
+    struct plog_piece piece;
+    start_cached();
+    for (int i = 0; i < 500; i++)
+        append_kept(1 + i % 3, i % 10 ? 100 : 3000, i % 10 == 0);
+    mem_env_set_cold(f.mem, true);
+    for (int64_t offset = f.log->tail.first->base_offset; offset < plog_end(f.log); offset++) {
+        struct plog_fetch ask = ask_at(offset, offset % 2 ? 1 : 20000);
+        ask.may_wait = false;
+        ck_assert_int_eq(plog_fetch(f.log, &ask, &piece), OK);
+        ck_assert_ptr_nonnull(piece.owner);
+        check_piece(&ask, &piece);
+        release(&piece);
+    }
+    ck_assert_uint_eq(cache.misses, 0);
+    ck_assert_uint_le(cache.used_bytes, CACHE);
+    ck_assert_uint_eq(budget.by_owner[BUDGET_CACHE], cache.used_bytes);
+    stop_cached();
+}
+END_TEST
+
+START_TEST(the_cache_keeps_to_its_budget_and_gives_way_to_others)
+{
+    start_cached();
+    for (int i = 0; i < 1000; i++)
+        append_kept(1, 1500, false);
+    ck_assert_uint_le(cache.used_bytes, CACHE);
+    ck_assert_uint_gt(cache.used_bytes, CACHE / 2);
+    ck_assert_int_gt(f.log->tail.first->base_offset, 0);
+    ck_assert_int_eq(read_through(50000) > 0, 1);
+    ck_assert(budget_take(&budget, BUDGET_REQUESTS, (1 << 20) - cache.used_bytes));
+    for (int i = 0; i < 500; i++) /* nothing is left: what is oldest makes room */
+        append_kept(1, 1500, false);
+    ck_assert_uint_le(budget.used_bytes, 1 << 20);
+    read_through(50000);
+    budget_give(&budget, BUDGET_REQUESTS, budget.by_owner[BUDGET_REQUESTS]);
+    stop_cached();
+}
+END_TEST
+
+START_TEST(a_cut_log_forgets_its_tail)
+{
+    struct plog_piece piece;
+    int64_t end;
+    start_cached();
+    for (int i = 0; i < 50; i++)
+        append_kept(1, 100, false);
+    ck_assert_int_eq(plog_truncate(f.log, 30, &end), OK);
+    f.epoch = 9;
+    append_kept(1, 100, false);
+    struct plog_fetch ask = ask_at(30, 100000);
+    ck_assert_int_eq(plog_fetch(f.log, &ask, &piece), OK);
+    ck_assert_int_eq(batch_leader_epoch(piece.p), 9);
+    check_piece(&ask, &piece);
+    release(&piece);
+    ck_assert_int_eq(fixture_append(&f, 1, 100), OK); /* not kept: there is a gap now */
+    append_kept(1, 100, false);
+    read_through(1000);
+    ck_assert_int_eq(plog_restart(f.log, 500), OK);
+    append_kept(1, 100, false);
+    ask = ask_at(500, 1000);
+    ck_assert_int_eq(plog_fetch(f.log, &ask, &piece), OK);
+    check_piece(&ask, &piece);
+    release(&piece);
+    stop_cached();
+}
+END_TEST
+
+/* Index files as of a segment of 1 GiB, one of a thousand: searched in the file. */
+START_TEST(an_index_in_a_file_gives_what_it_gives_in_memory)
+{
+    start();
+    fill(900);
+    for (int32_t i = 0; i + 1 < f.log->segments_count; i++) {
+        struct plog_segment *seg = &f.log->segments[i];
+        for (int64_t offset = seg->base_offset; offset < plog_segment_end(f.log, i); offset += 3) {
+            uint32_t in_file, bound_file, in_memory, bound_memory,
+                limit = (uint32_t)(offset * 977 % seg->size);
+            plog_index_drop(seg);
+            ck_assert_int_eq(plog_index_lookup(f.log, seg, offset, &in_file), OK);
+            ck_assert_int_eq(plog_index_bound(f.log, seg, limit, offset, &bound_file), OK);
+            ck_assert(!seg->index.in_memory);
+            ck_assert_int_eq(plog_index_load(f.log, seg, INT64_MAX, UINT32_MAX), OK);
+            ck_assert_int_eq(plog_index_lookup(f.log, seg, offset, &in_memory), OK);
+            ck_assert_int_eq(plog_index_bound(f.log, seg, limit, offset, &bound_memory), OK);
+            ck_assert_uint_eq(in_file, in_memory);
+            ck_assert_uint_eq(bound_file, bound_memory);
+            ck_assert_uint_le(bound_file, limit);
+        }
+        plog_index_drop(seg);
+    }
+    fixture_stop(&f);
+}
+END_TEST
+
+static void add(TCase *tcase)
+{
+    tcase_add_test(tcase, what_was_appended_comes_as_ranges);
+    tcase_add_test(tcase, bounds_hold_for_every_offset_and_size);
+    tcase_add_test(tcase, a_former_lifes_bytes_are_checked_before_they_leave_unread);
+    tcase_add_loop_test(tcase, damage_never_leaves, 0, 4);
+    tcase_add_test(tcase, cold_ranges_are_named_and_not_waited_for);
+    tcase_add_test(tcase, the_tail_is_served_without_the_file);
+    tcase_add_test(tcase, the_cache_keeps_to_its_budget_and_gives_way_to_others);
+    tcase_add_test(tcase, a_cut_log_forgets_its_tail);
+    tcase_add_test(tcase, an_index_in_a_file_gives_what_it_gives_in_memory);
+}
+
+SLUICE_TEST_MAIN("broker_plog_fetch", add)
