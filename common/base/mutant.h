@@ -58,7 +58,7 @@
       "only the newest segment is synced, not what rolled before it")                                        \
     X(REUSE_OFFSETS, "reuse-offsets", MUTANT_LOSS, "after a crash the log is cut to its recovery point")     \
     X(SKIP_CRC, "skip-crc", MUTANT_LOSS, "recovery believes the headers of batches and skips checksums")     \
-    X(SERVE_DAMAGED, "serve-damaged", MUTANT_LOSS, "what is read is served whatever its checksum says")       \
+    X(SERVE_DAMAGED, "serve-damaged", MUTANT_LOSS, "what is read is served whatever its checksum says")      \
     X(DUPLICATES_APPENDED, "duplicates-appended", MUTANT_TWICE, "a duplicate batch is appended again")       \
     X(FORGET_DUPLICATES, "forget-duplicates", MUTANT_TWICE, "a new leader starts without producer state")    \
     X(SEQUENCE_GAPS, "sequence-gaps", MUTANT_TWICE, "a batch out of its producer's order is appended")       \

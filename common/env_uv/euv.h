@@ -225,7 +225,7 @@ int euv_file_fd(const struct env_file *file);
 struct env_file *euv_file_ref(struct env_file *file);
 bool euv_file_revoked(const struct env_file *file);
 bool euv_file_cached(struct env_file *file, uint64_t offset, size_t len); /* cached.c */
-void euv_io_run(struct list *node); /* on a disk thread */
+void euv_io_run(struct list *node);                                       /* on a disk thread */
 /* Hands io to the disk threads; it completes on loop. */
 void euv_io_submit(struct euv_loop *loop, struct env_io *io);
 /* env_file_open(), env_dir_list(). */
