@@ -8,6 +8,17 @@
 
 #define DELIVERY_TIMEOUT_US 20000000u
 
+/* Producers differ: what the plan says about this one, and another codec in each life. */
+static void producer_settings(const struct node *node, uint32_t process,
+                              struct client_producer_config *config)
+{
+    const struct cluster_options *options = &node->cluster->options;
+    config->acks = client_node_is(node, options->weak_producers) ? CLIENT_ACKS_LEADER : CLIENT_ACKS_ALL;
+    config->idempotent = config->acks == CLIENT_ACKS_ALL && !client_node_is(node, options->loose_producers);
+    config->codec = options->codecs ? (enum codec)(process % CODEC_COUNT) : CODEC_NONE;
+    config->delivery_timeout_us = DELIVERY_TIMEOUT_US;
+}
+
 static void client_settings(const struct cluster *cluster, struct client_config *config)
 {
     client_config_init(config);
@@ -16,10 +27,7 @@ static void client_settings(const struct cluster *cluster, struct client_config 
         snprintf(address->host, sizeof(address->host), "b%d", i);
         address->port = BROKER_PORT;
     }
-    config->auto_create_topics = true;
-    config->producer.acks = CLIENT_ACKS_ALL;
-    config->producer.idempotent = true;
-    config->producer.delivery_timeout_us = DELIVERY_TIMEOUT_US;
+    config->auto_create_topics = !cluster->options.topics_by_admin;
     config->topic_wait_us = 600000000;
     config->consumer.partition_max_bytes = 64
                                            << 10; /* what a slow link carries within a request's time-out */
@@ -36,6 +44,7 @@ void client_node_open(struct client_node *client, struct node *node, struct env 
     client->node = node;
     client->env = env;
     client->process = cluster->next_client++;
+    producer_settings(node, client->process, &config.producer);
     client->next_op = 1;
     client->driver = client_driver_new(env, &config, handler, ctx);
     ASSERT(client->driver != NULL);
@@ -46,6 +55,11 @@ void client_node_open(struct client_node *client, struct node *node, struct env 
         ASSERT(client->topics[i] != NULL);
     }
     client_driver_kick(client->driver);
+}
+
+bool client_node_is(const struct node *node, uint32_t bits)
+{
+    return node->role == ROLE_PRODUCER && (bits >> (node->id - 1) & 1) != 0;
 }
 
 int client_node_topic(struct client_node *client, const struct client_topic *topic)

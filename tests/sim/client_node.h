@@ -20,6 +20,9 @@ struct client_node {
 void client_node_open(struct client_node *client, struct node *node, struct env *env,
                       const struct client_driver_handler *handler, void *ctx);
 
+/* Whether it is a producer whose bit is set. */
+bool client_node_is(const struct node *node, uint32_t bits);
+
 /* Number of the topic; notes that it is known. */
 int client_node_topic(struct client_node *client, const struct client_topic *topic);
 

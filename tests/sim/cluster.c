@@ -14,11 +14,9 @@
 #define RESTART_MAX_US 3000000
 #define FREE_US        2000 /* between two looks at a process that ends */
 
-static const struct role_ops *const roles[ROLE_COUNT] = {[ROLE_CONTROLLER] = &role_controller,
-                                                         [ROLE_BROKER] = &role_broker,
-                                                         [ROLE_PRODUCER] = &role_producer,
-                                                         [ROLE_CONSUMER] = &role_consumer,
-                                                         [ROLE_READER] = &role_reader};
+static const struct role_ops *const roles[ROLE_COUNT] = {
+    [ROLE_CONTROLLER] = &role_controller, [ROLE_BROKER] = &role_broker, [ROLE_PRODUCER] = &role_producer,
+    [ROLE_CONSUMER] = &role_consumer,     [ROLE_ADMIN] = &role_admin,   [ROLE_READER] = &role_reader};
 
 /* -- life -- */
 
@@ -172,6 +170,8 @@ void cluster_init(struct cluster *cluster, struct world *world, const struct clu
         cluster_add(cluster, ROLE_PRODUCER, i);
     for (int i = 1; i <= options->consumers; i++)
         cluster_add(cluster, ROLE_CONSUMER, i);
+    for (int i = 1; i <= options->admins; i++)
+        cluster_add(cluster, ROLE_ADMIN, i);
 }
 
 void cluster_free(struct cluster *cluster)
@@ -187,7 +187,7 @@ void cluster_free(struct cluster *cluster)
 struct node *cluster_add(struct cluster *cluster, enum role role, int id)
 {
     char name[16];
-    static const char letters[ROLE_COUNT] = {'c', 'b', 'p', 'r', 'f'};
+    static const char letters[ROLE_COUNT] = {'c', 'b', 'p', 'r', 'a', 'f'};
     ASSERT(cluster->node_count < CLUSTER_NODES_MAX);
     struct node *node = &cluster->nodes[cluster->node_count++];
     snprintf(name, sizeof(name), "%c%d", letters[role], id % 100);
@@ -240,7 +240,7 @@ void cluster_record(struct cluster *cluster, struct history_record record)
     if (record.op == HISTORY_PRODUCE && record.type != HISTORY_INVOKE)
         cluster->sends_ended++;
     cluster->sends_acked += record.op == HISTORY_PRODUCE && record.type == HISTORY_OK;
-    cluster->records_polled += record.op == HISTORY_POLL && record.type == HISTORY_OK && record.value != 0;
+    cluster->polls_answered += record.op == HISTORY_POLL && record.type == HISTORY_INVOKE;
     chronicle_add(&cluster->chronicle, &record);
 }
 

@@ -17,10 +17,17 @@
 #define CLUSTER_TOPICS_MAX      8
 #define CLUSTER_PARTITIONS_MAX  16
 #define CLUSTER_TEXT_MAX        512
+#define CLUSTER_SPARE_TOPICS    3 /* x0, x1, ...: made and deleted, never written to */
+/* Topic numbers of the history that stand for registers (partition 0): spare topic n exists; a setting of
+ * topic n. */
+#define CLUSTER_SETTING "max.compaction.lag.ms" /* of topics that are not compacted: nothing depends on it   \
+                                                 */
+#define CLUSTER_REGISTER_TOPIC   1000u
+#define CLUSTER_REGISTER_SETTING 2000u
 #define CLUSTER_OBSERVERS                                                                                    \
     1000000u /* processes of the history from here on look from outside, one for each node */
 
-enum role { ROLE_CONTROLLER, ROLE_BROKER, ROLE_PRODUCER, ROLE_CONSUMER, ROLE_READER, ROLE_COUNT };
+enum role { ROLE_CONTROLLER, ROLE_BROKER, ROLE_PRODUCER, ROLE_CONSUMER, ROLE_ADMIN, ROLE_READER, ROLE_COUNT };
 
 /* What a run of seeds must have met, or it proves little: X(NAME, "log event that shows it"). NULL: noted by
  * an observer. */
@@ -52,7 +59,14 @@ struct cluster_options {
     uint64_t seed; /* named in the history */
     int controllers, brokers, shards;
     int topics, partitions, replicas, min_isr;
-    int producers, consumers;
+    int producers, consumers, admins;
+    bool topics_by_admin; /* with min.insync.replicas as a setting; else the first client's wish makes them */
+    int trim_topic;       /* whose records the admin deletes now and then; -1: of none */
+    uint32_t weak_producers;   /* bits by producer: acks=1 */
+    uint32_t loose_producers;  /* bits by producer: acks=all, but not idempotent */
+    bool codecs;               /* each life of a producer compresses in another way */
+    uint32_t large_one_in;     /* records of nearly 1 MiB; 0: none */
+    uint64_t seek_interval_us; /* mean, of each consumer; 0: none seeks */
     uint32_t send_interval_us; /* mean, of each producer */
     uint32_t record_bytes_max;
     uint64_t session_us;
@@ -101,13 +115,15 @@ struct cluster {
     struct node nodes[CLUSTER_NODES_MAX];
     int node_count;
     struct chronicle chronicle;
-    uint64_t sends_acked, sends_ended, records_polled; /* for weighing a run */
+    uint64_t sends_acked, sends_ended, polls_answered, admin_calls; /* for weighing a run */
     struct counted *counted;
     uint32_t next_client; /* process number of the next client's life */
     char first_assertion[CLUSTER_TEXT_MAX];
     uint64_t error_lines, graceful_stops, stop_leaks;
     uint64_t reached[REACH_COUNT];
-    bool draining;                                            /* producers send nothing new */
+    bool draining;                                                  /* producers send nothing new */
+    int64_t acked_ends[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; /* behind the last acknowledged record */
+    int64_t starts[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];     /* log starts that the final reads met */
     int64_t ends[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; /* high watermarks that the final reads met */
 };
 
@@ -158,7 +174,8 @@ static inline uint32_t cluster_topic(int topic)
 /* The name of a reach entry, lower case with dashes. */
 const char *reach_name(enum reach reach);
 
-extern const struct role_ops role_controller, role_broker, role_producer, role_consumer, role_reader;
+extern const struct role_ops role_controller, role_broker, role_producer, role_consumer, role_admin,
+    role_reader;
 
 #define CONTROLLER_PORT 9100
 #define BROKER_PORT     9092

@@ -39,6 +39,13 @@ static struct node *any_node(struct faults *faults)
                                      : ROLE_CONSUMER);
 }
 
+static struct node *any_client(struct faults *faults)
+{
+    uint64_t dice = below(faults, 5);
+    bool admin = dice == 4 && faults->cluster->options.admins > 0;
+    return any_of(faults, admin ? ROLE_ADMIN : dice % 2 == 0 ? ROLE_PRODUCER : ROLE_CONSUMER);
+}
+
 static uint64_t down_us(struct faults *faults)
 {
     return 1000 + below(faults, faults->plan->down_max_us);
@@ -369,10 +376,7 @@ static void inject(struct faults *faults, enum fault_kind kind)
     case FAULT_KILL_BROKER: kill_one(faults, kind, any_of(faults, ROLE_BROKER), DEATH_KILL); break;
     case FAULT_KILL_BROKERS: inject_kill_brokers(faults); break;
     case FAULT_KILL_CONTROLLER: kill_one(faults, kind, any_of(faults, ROLE_CONTROLLER), DEATH_KILL); break;
-    case FAULT_KILL_CLIENT:
-        kill_one(faults, kind, any_of(faults, below(faults, 2) == 0 ? ROLE_PRODUCER : ROLE_CONSUMER),
-                 DEATH_KILL);
-        break;
+    case FAULT_KILL_CLIENT: kill_one(faults, kind, any_client(faults), DEATH_KILL); break;
     case FAULT_POWER_BROKER: kill_one(faults, kind, any_of(faults, ROLE_BROKER), DEATH_POWER); break;
     case FAULT_REPLACE_DISK: inject_replace_disk(faults); break;
     case FAULT_POWER_CONTROLLER: kill_one(faults, kind, any_of(faults, ROLE_CONTROLLER), DEATH_POWER); break;

@@ -4,11 +4,13 @@
 #include <stdlib.h>
 
 #include "common/base/assert.h"
-#include "common/base/wire.h"
 #include "tests/sim/client_node.h"
+#include "tests/sim/payload.h"
 
 #define PLAIN_BYTES_MAX (16u << 20)
 #define AGAIN_US        500000
+#define SEEK_BACK_MAX   500
+#define DAMAGED         UINT64_MAX /* a value that nobody writes: the content changed on the way */
 
 struct consumer {
     struct client_node client; /* first */
@@ -16,6 +18,10 @@ struct consumer {
     struct env_timer timer;
     bool assigned[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
     bool at_end[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
+    int64_t position[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; /* of the next record; -1: none came yet */
+    int64_t sought[CLUSTER_TOPICS_MAX]
+                  [CLUSTER_PARTITIONS_MAX]; /* plus 1: where the next answer must begin; 0: anywhere */
+    struct env_timer seek;
     uint32_t call[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; /* of the poll that waits */
 };
 
@@ -49,6 +55,7 @@ static void assign(struct consumer *consumer, int topic, int32_t partition)
         client_consume(client_driver_client(client->driver), client_driver_now_us(client->driver),
                        client->topics[topic], partition, (struct client_start){.from = CLIENT_FROM_EARLIEST});
     consumer->assigned[topic][partition] = err == OK;
+    consumer->sought[topic][partition] = 0;
     record_move(consumer, HISTORY_ASSIGN, topic, partition, 0);
     begin_poll(consumer, topic, partition);
 }
@@ -86,15 +93,26 @@ static void record_poll(struct consumer *consumer, int topic, int32_t partition,
     cluster_record(consumer->client.node->cluster, record);
 }
 
-static void part_at_end(struct consumer *consumer, int topic, int32_t partition, int64_t end)
+static void part_at_end(struct consumer *consumer, int topic, int32_t partition, int64_t start, int64_t end)
 {
     struct node *node = consumer->client.node;
     if (!is_final(consumer) || consumer->at_end[topic][partition])
         return;
     consumer->at_end[topic][partition] = true;
+    node->cluster->starts[topic][partition] = start;
     node->cluster->ends[topic][partition] = end;
     if (--node->parts_left == 0)
         node->done = true;
+}
+
+/* An answer to the time before a seek that the client had ready already. */
+static bool is_stale(struct consumer *consumer, int topic, const struct client_records *records)
+{
+    int64_t *sought = &consumer->sought[topic][records->partition];
+    if (*sought > 0 && records->moved_from < 0 && records->from != *sought - 1)
+        return true;
+    *sought = 0;
+    return false;
 }
 
 static void on_records(void *ctx, const struct client_records *records)
@@ -104,11 +122,13 @@ static void on_records(void *ctx, const struct client_records *records)
     struct client_records_iter it = client_records_begin(records, &consumer->scratch);
     struct record record;
     bool any = false;
+    if (is_stale(consumer, topic, records))
+        return;
     if (records->moved_from >= 0)
         record_move(consumer, HISTORY_SEEK, topic, records->partition, -1);
     while (client_records_next(&it, &record)) {
-        ASSERT(record.value.len >= 8);
-        record_poll(consumer, topic, records->partition, load_be64(record.value.p), record.offset);
+        uint64_t value = payload_value(&record);
+        record_poll(consumer, topic, records->partition, value != 0 ? value : DAMAGED, record.offset);
         any = true;
     }
     if (it.err != OK) /* the client has verified what it hands out */
@@ -118,8 +138,9 @@ static void on_records(void *ctx, const struct client_records *records)
         record_poll(consumer, topic, records->partition, 0, -1);
     if (any || empty)
         begin_poll(consumer, topic, records->partition);
+    consumer->position[topic][records->partition] = records->position;
     if (records->position >= records->high_watermark)
-        part_at_end(consumer, topic, records->partition, records->high_watermark);
+        part_at_end(consumer, topic, records->partition, records->log_start, records->high_watermark);
 }
 
 static void on_consume_failed(void *ctx, struct client_topic *topic, int32_t partition,
@@ -140,6 +161,37 @@ static void on_again(struct env_timer *timer)
     env_timer_set(consumer->client.env, timer, env_now_us(consumer->client.env) + AGAIN_US);
 }
 
+/* Goes back to where it was before, anywhere between the beginning and its position. */
+static void seek_one(struct consumer *consumer)
+{
+    struct client_node *client = &consumer->client;
+    struct prng *prng = &client->env->prng;
+    int topic = (int)prng_below(prng, (uint64_t)client->node->cluster->options.topics);
+    int32_t partition = (int32_t)prng_below(prng, (uint64_t)client->node->cluster->options.partitions);
+    int64_t position = consumer->position[topic][partition];
+    if (!consumer->assigned[topic][partition] || position <= 0)
+        return;
+    int64_t to = position - (int64_t)prng_below(prng, (uint64_t)MIN(position, SEEK_BACK_MAX) + 1);
+    enum err err = client_consume(client_driver_client(client->driver), client_driver_now_us(client->driver),
+                                  client->topics[topic], partition,
+                                  (struct client_start){.from = CLIENT_FROM_OFFSET, .value = to});
+    if (err != OK)
+        return;
+    consumer->sought[topic][partition] = to + 1;
+    record_move(consumer, HISTORY_SEEK, topic, partition, to);
+    begin_poll(consumer, topic, partition);
+    client_driver_kick(client->driver);
+}
+
+static void on_seek(struct env_timer *timer)
+{
+    struct consumer *consumer = CONTAINER_OF(timer, struct consumer, seek);
+    struct env *env = consumer->client.env;
+    uint64_t mean_us = consumer->client.node->cluster->options.seek_interval_us;
+    seek_one(consumer);
+    env_timer_set(env, timer, env_now_us(env) + 1 + prng_below(&env->prng, 2 * mean_us));
+}
+
 static bool consumer_begin(struct node *node, struct env *env)
 {
     struct consumer *consumer = calloc(1, sizeof(*consumer));
@@ -151,6 +203,9 @@ static bool consumer_begin(struct node *node, struct env *env)
     client_node_open(&consumer->client, node, env, &consumer_handler, consumer);
     env_timer_init(&consumer->timer, on_again);
     env_timer_set(env, &consumer->timer, env_now_us(env) + AGAIN_US);
+    env_timer_init(&consumer->seek, on_seek);
+    if (options->seek_interval_us > 0 && !is_final(consumer))
+        env_timer_set(env, &consumer->seek, env_now_us(env) + options->seek_interval_us);
     return true;
 }
 
@@ -158,6 +213,7 @@ static void consumer_end(struct node *node)
 {
     struct consumer *consumer = node->object;
     env_timer_cancel(consumer->client.env, &consumer->timer);
+    env_timer_cancel(consumer->client.env, &consumer->seek);
     client_node_close(&consumer->client);
 }
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A client that writes: unique values to random partitions, acks=all, idempotent. */
+/* A client that writes: unique values to random partitions, with the promises that the plan gives it. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/assert.h"
-#include "common/base/wire.h"
 #include "tests/sim/client_node.h"
+#include "tests/sim/payload.h"
 
 #define BURST_MAX 12
 
@@ -13,6 +13,7 @@ struct producer {
     struct client_node client; /* first */
     struct env_timer timer;
     uint32_t counter;
+    uint8_t flags; /* of its records in the history */
     uint8_t *value;
 };
 
@@ -29,6 +30,7 @@ static void record_send(struct producer *producer, uint64_t counter, enum histor
         client_node_note(&producer->client, type, HISTORY_PRODUCE, topic, partition);
     record.value = value_of(producer, counter);
     record.offset = offset;
+    record.flags = producer->flags;
     cluster_record(producer->client.node->cluster, record);
 }
 
@@ -55,6 +57,9 @@ static void on_delivered(void *ctx, const struct client_delivery *delivery)
                     process_name(producer->client.node->process), delivery->count, topic, delivery->partition,
                     producer->client.process, (unsigned)delivery->tags[0], err_name(delivery->failure.err),
                     delivery->failure.kafka_error);
+    if (outcome == HISTORY_OK && delivery->base_offset >= 0 && (producer->flags & HISTORY_MAY_BE_LOST) == 0)
+        producer->client.node->cluster->acked_ends[topic][delivery->partition] =
+            delivery->base_offset + delivery->count;
     for (int32_t i = 0; i < delivery->count; i++) {
         int64_t offset = delivery->base_offset >= 0 ? delivery->base_offset + i : -1;
         record_send(producer, delivery->tags[i], outcome, topic, delivery->partition,
@@ -65,6 +70,15 @@ static void on_delivered(void *ctx, const struct client_delivery *delivery)
 
 static const struct client_driver_handler producer_handler = {.topic = on_topic, .delivered = on_delivered};
 
+static size_t length_of_next(struct producer *producer)
+{
+    struct prng *prng = &producer->client.env->prng;
+    const struct cluster_options *options = &producer->client.node->cluster->options;
+    if (options->large_one_in > 0 && prng_below(prng, options->large_one_in) == 0)
+        return PAYLOAD_BYTES_MAX - 4096 - prng_below(prng, 100000);
+    return 8 + prng_below(prng, options->record_bytes_max);
+}
+
 static void produce_one(struct producer *producer)
 {
     struct client_node *client = &producer->client;
@@ -74,15 +88,14 @@ static void produce_one(struct producer *producer)
         return;
     int32_t partitions = client_topic_partitions(client->topics[topic]);
     int32_t partition = (int32_t)prng_below(&client->env->prng, (uint64_t)partitions);
-    int32_t len = 8 + (int32_t)prng_below(&client->env->prng, options->record_bytes_max);
     uint32_t counter = ++producer->counter;
-    store_be64(producer->value, value_of(producer, counter));
-    struct record_in record = {.timestamp_ms = env_wall_ms(client->env),
-                               .key = BYTES_NULL,
-                               .value = {.p = producer->value, .len = len}};
+    struct payload payload;
+    payload_make(&payload, &client->env->prng, value_of(producer, counter), length_of_next(producer),
+                 producer->value);
+    payload.record.timestamp_ms = env_wall_ms(client->env);
     record_send(producer, counter, HISTORY_INVOKE, topic, partition, -1);
     enum err err = client_produce(client_driver_client(client->driver), client_driver_now_us(client->driver),
-                                  client->topics[topic], partition, &record, counter);
+                                  client->topics[topic], partition, &payload.record, counter);
     if (err == OK) {
         client->node->pending++;
         return;
@@ -113,7 +126,13 @@ static bool producer_begin(struct node *node, struct env *env)
 {
     struct producer *producer = calloc(1, sizeof(*producer));
     node->object = producer;
-    producer->value = calloc(1, node->cluster->options.record_bytes_max + 16);
+    const struct cluster_options *options = &node->cluster->options;
+    producer->value =
+        calloc(1, MAX(options->record_bytes_max, options->large_one_in ? PAYLOAD_BYTES_MAX : 0) + 16);
+    if (client_node_is(node, options->weak_producers))
+        producer->flags = HISTORY_MAY_BE_LOST | HISTORY_MAY_REPEAT;
+    else if (client_node_is(node, options->loose_producers))
+        producer->flags = HISTORY_MAY_REPEAT;
     client_node_open(&producer->client, node, env, &producer_handler, producer);
     env_timer_init(&producer->timer, on_tick);
     on_tick(&producer->timer);

@@ -2,12 +2,14 @@
 #include "tests/sim/observe.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "broker/broker.h"
 #include "broker/shard/partition.h"
 #include "common/base/assert.h"
 #include "proto/cluster/image.h"
+#include "proto/cluster/topic_config.h"
 #include "tests/sim/nodes.h"
 #include "tests/sim/world/sim_heap.h"
 
@@ -313,6 +315,40 @@ bool cluster_is_in_sync(struct cluster *cluster)
     char why[CLUSTER_TEXT_MAX];
     const struct image *image = newest_image(cluster, &node);
     return image != NULL && parts_are_whole(cluster, image, why, sizeof(why));
+}
+
+static void note_register(struct cluster *cluster, uint32_t topic, uint32_t call, int64_t value)
+{
+    struct history_record record = cluster_note(HISTORY_ADMIN, 0, -1, 0);
+    record.what = HISTORY_GET;
+    record.topic = topic;
+    record.partition = 0;
+    record.call = call;
+    record.type = HISTORY_INVOKE;
+    cluster_record(cluster, record);
+    record.type = HISTORY_OK;
+    record.arg = value;
+    cluster_record(cluster, record);
+}
+
+void observe_registers(struct cluster *cluster)
+{
+    struct node *node;
+    char name[16], value[32] = "";
+    uint32_t call = 0;
+    const struct image *image = newest_image(cluster, &node);
+    for (int i = 0; image != NULL && i < CLUSTER_SPARE_TOPICS; i++) {
+        snprintf(name, sizeof(name), "x%d", i);
+        note_register(cluster, CLUSTER_REGISTER_TOPIC + (uint32_t)i, ++call,
+                      image_topic_by_name(image, str_from(name)) != NULL);
+    }
+    for (int i = 0; image != NULL && i < cluster->options.topics; i++) {
+        snprintf(name, sizeof(name), "t%d", i);
+        struct str text =
+            image_config(image, CONFIG_RESOURCE_TOPIC, str_from(name), str_from(CLUSTER_SETTING));
+        int64_t number = text.len > 0 ? strtoll(str_copy(text, value, sizeof(value)), NULL, 10) : 0;
+        note_register(cluster, CLUSTER_REGISTER_SETTING + (uint32_t)i, ++call, number);
+    }
 }
 
 uint64_t cluster_replicas(struct cluster *cluster, int topic, int partition)

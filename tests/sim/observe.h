@@ -39,6 +39,10 @@ bool cluster_is_whole(struct cluster *cluster, char *why, size_t size);
 /* Every partition has a leader and all its replicas in sync, as the newest controller image says. */
 bool cluster_is_in_sync(struct cluster *cluster);
 
+/* Reads the registers of the history (settings, which spare topics exist) from the newest controller image:
+ * after everything has come to rest. */
+void observe_registers(struct cluster *cluster);
+
 /* Sets bits (node id - 101) of the brokers that hold a replica, as the newest controller image says. */
 uint64_t cluster_replicas(struct cluster *cluster, int topic, int partition);
 

@@ -37,6 +37,20 @@ static uint64_t one_of(struct prng *prng, const uint64_t *values, size_t count)
     return values[prng_below(prng, count)];
 }
 
+/* What clients do. Weak promises never are all that a seed has: a record must be lost to be missed. */
+static void plan_workload(struct cluster_options *o, struct prng *prng)
+{
+    o->topics_by_admin = prng_below(prng, 2) == 0;
+    o->admins = o->topics_by_admin || prng_below(prng, 3) == 0 ? 1 : 0;
+    o->admins += o->admins > 0 && prng_below(prng, 3) == 0;
+    o->trim_topic = prng_below(prng, 3) == 0 ? o->topics - 1 : -1;
+    o->weak_producers = prng_below(prng, 3) == 0 ? 1u << 1 : 0; /* the second; the first is always strict */
+    o->loose_producers = prng_below(prng, 6) == 0 ? 1u << 2 : 0;
+    o->codecs = prng_below(prng, 2) == 0;
+    o->large_one_in = prng_below(prng, 10) == 0 ? 500 : 0;
+    o->seek_interval_us = prng_below(prng, 2) == 0 ? between(prng, 200000, 4000000) : 0;
+}
+
 static void plan_cluster(struct plan *plan, struct prng *prng)
 {
     static const uint64_t segments[] = {65536, 262144, 1 << 20, 1 << 20};
@@ -54,6 +68,7 @@ static void plan_cluster(struct plan *plan, struct prng *prng)
     o->min_isr = 2;
     o->producers = (int)between(prng, 1, 3);
     o->consumers = (int)between(prng, 1, 2);
+    plan_workload(o, prng);
     o->send_interval_us = (uint32_t)(one_of(prng, ticks, ARRAY_LEN(ticks)) * (uint64_t)o->producers);
     o->record_bytes_max = (uint32_t)(prng_below(prng, 4) == 0 ? 4000 : 150);
     o->session_us = 3000000;
@@ -118,9 +133,13 @@ void plan_print(const struct plan *plan, FILE *out)
     fprintf(
         out,
         "seed %llu: %d controllers, %d brokers of %d shards, %d topics of %d partitions, %d producers each "
-        "%u us, %d consumers, segments of %u, snapshots every %u\n",
+        "%u us, %d consumers, segments of %u, snapshots every %u, "
+        "%d admins%s%s%s%s%s%s\n",
         (unsigned long long)plan->seed, o->controllers, o->brokers, o->shards, o->topics, o->partitions,
-        o->producers, o->send_interval_us, o->consumers, o->segment_bytes, o->snapshot_entries);
+        o->producers, o->send_interval_us, o->consumers, o->segment_bytes, o->snapshot_entries, o->admins,
+        o->topics_by_admin ? ", topics with settings" : "", o->trim_topic >= 0 ? ", records deleted" : "",
+        o->weak_producers ? ", acks=1" : "", o->loose_producers ? ", not idempotent" : "",
+        o->codecs ? ", codecs" : "", o->large_one_in ? ", 1 MiB records" : "");
     fprintf(out,
             "latency %u+%u us, sync %u us, window %u, %s; a fault every %llu us:", plan->world.latency_us,
             plan->world.jitter_us, plan->world.disk_sync_us, plan->world.window_bytes,

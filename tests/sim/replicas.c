@@ -66,7 +66,7 @@ void replicas_dump(struct cluster *cluster, int topic, int partition, uint64_t b
         if (!(brokers & 1ull << i))
             continue;
         dump.node = cluster_node(cluster, ROLE_BROKER, i);
-        note(&dump, HISTORY_LOG_START, 0, -1, 0);
+        note(&dump, HISTORY_LOG_START, cluster->starts[topic][partition], -1, 0);
         note(&dump, HISTORY_HIGH_WATERMARK, dump.end, -1, 0);
         disk_walk(dump.node->process, dump.dir, dump_file, &dump);
     }

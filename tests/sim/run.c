@@ -113,6 +113,7 @@ static void phase_read(struct run *run)
         unhealthy(run, UNHEALTHY_NOT_READ);
         return;
     }
+    observe_registers(cluster);
     for (int t = 0; t < cluster->options.topics; t++)
         for (int p = 0; p < cluster->options.partitions; p++)
             replicas_dump(cluster, t, p, cluster_replicas(cluster, t, p));
@@ -121,8 +122,8 @@ static void phase_read(struct run *run)
 static void phase_end(struct run *run)
 {
     observer_end(&run->observer);
-    static const enum role order[] = {ROLE_READER, ROLE_CONSUMER, ROLE_PRODUCER, ROLE_BROKER,
-                                      ROLE_CONTROLLER};
+    static const enum role order[] = {ROLE_READER,   ROLE_ADMIN,  ROLE_CONSUMER,
+                                      ROLE_PRODUCER, ROLE_BROKER, ROLE_CONTROLLER};
     for (size_t r = 0; r < ARRAY_LEN(order); r++) {
         struct node *node;
         for (int i = 0; (node = cluster_node(run->cluster, order[r], i)) != NULL; i++)
@@ -220,7 +221,7 @@ static void collect(struct run *run, struct run_result *result)
     static const enum fault_kind cuts[] = {FAULT_CUT, FAULT_CUT_ONE_WAY, FAULT_ISOLATE, FAULT_SPLIT,
                                            FAULT_BRIDGE};
     result->seed = run->plan.seed;
-    result->operations = run->cluster->sends_ended + run->cluster->records_polled;
+    result->operations = run->cluster->sends_ended + run->cluster->polls_answered + run->cluster->admin_calls;
     result->hash = world_hash(run->world);
     result->events = world_events(run->world);
     result->virtual_us = world_now_us(run->world);

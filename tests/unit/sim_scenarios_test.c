@@ -31,6 +31,7 @@ static void setup(int controllers, int brokers)
                                     .replicas = brokers,
                                     .min_isr = brokers > 1 ? 2 : 1,
                                     .producers = 1,
+                                    .trim_topic = -1,
                                     .consumers = 1,
                                     .send_interval_us = 5000,
                                     .record_bytes_max = 100,

@@ -23,6 +23,7 @@ struct disk *disk_new(struct process *process)
     list_init(&disk->dir_ops);
     list_init(&disk->captures);
     list_init(&disk->handles);
+    list_init(&disk->listings);
     disk->root = inode_new(disk, true);
     return disk;
 }
@@ -33,9 +34,30 @@ static void captures_drop(struct disk *disk)
         capture_drop(CONTAINER_OF(disk->captures.next, struct capture, link));
 }
 
-void disk_free(struct disk *disk)
+/* A copy of a directory's names: each() may change the directory. */
+struct listing {
+    struct list link;
+    struct names names;
+};
+
+static void listing_drop(struct listing *listing)
+{
+    list_remove(&listing->link);
+    names_clear(&listing->names);
+    host_free(listing);
+}
+
+/* What a dead process held. */
+static void let_go(struct disk *disk)
 {
     handles_drop(disk);
+    while (!list_empty(&disk->listings))
+        listing_drop(CONTAINER_OF(disk->listings.next, struct listing, link));
+}
+
+void disk_free(struct disk *disk)
+{
+    let_go(disk);
     captures_drop(disk);
     while (!list_empty(&disk->dir_ops))
         dir_op_forget(CONTAINER_OF(disk->dir_ops.next, struct dir_op, link));
@@ -77,7 +99,7 @@ static void disk_settle(struct disk *disk)
 
 void disk_process_died(struct disk *disk, enum world_death death)
 {
-    handles_drop(disk);
+    let_go(disk);
     disk->die_at = 0;
     disk->die_now = false;
     if (death == DEATH_POWER)
@@ -321,21 +343,22 @@ static enum err sim_path_exists(struct env *env, const char *path, bool *ret_is_
     return OK;
 }
 
-/* Over a copy: each() may change the directory. */
 static enum err sim_dir_list(struct env *env, const char *path,
                              bool (*each)(void *ctx, const char *name, bool is_dir), void *ctx)
 {
-    struct names copy = {.at = NULL};
-    struct inode *dir = path_find(disk_of(env), path);
+    struct disk *disk = disk_of(env);
+    struct inode *dir = path_find(disk, path);
     if (dir == NULL)
         return ERR_NOT_FOUND;
     if (!dir->is_dir)
         return ERR_INVALID;
-    names_copy(&copy, &dir->v_names);
-    for (uint32_t i = 0; i < copy.count; i++)
-        if (!each(ctx, copy.at[i].name, copy.at[i].inode->is_dir))
+    struct listing *copy = host_alloc(sizeof(*copy));
+    list_push_back(&disk->listings, &copy->link);
+    names_copy(&copy->names, &dir->v_names);
+    for (uint32_t i = 0; i < copy->names.count; i++)
+        if (!each(ctx, copy->names.at[i].name, copy->names.at[i].inode->is_dir))
             break;
-    names_clear(&copy);
+    listing_drop(copy);
     return OK;
 }
 

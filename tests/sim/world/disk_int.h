@@ -94,6 +94,8 @@ struct disk {
     struct process *process;
     struct inode *root;
     struct list inodes, dir_ops, captures, handles;
+    struct list
+        listings; /* struct listing: directories being listed; a process may die in the middle of one */
     uint64_t seq;
     uint64_t capacity;
     uint64_t stalled_until_us;

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What records of the workload look like: a value that is unique in the run, in shapes that clients know
+ * (keys, headers, no value, 1 MiB), and content that tells when a byte of it changed. */
+#ifndef SLUICE_SIM_PAYLOAD_H
+#define SLUICE_SIM_PAYLOAD_H
+
+#include "common/base/prng.h"
+#include "common/batch/builder.h"
+#include "common/batch/record.h"
+
+#define PAYLOAD_BYTES_MAX   (1u << 20) /* of one record's value */
+#define PAYLOAD_HEADERS_MAX 3
+
+/* One record to be sent; its views lead into itself and into bytes. */
+struct payload {
+    struct record_in record;
+    struct record_header headers[PAYLOAD_HEADERS_MAX];
+    uint8_t small[64];
+};
+
+/* Makes a record of this value (history_value()), about len bytes long, in bytes (len + 16 of them). */
+void payload_make(struct payload *payload, struct prng *prng, uint64_t value, size_t len, uint8_t *bytes);
+
+/* The value of a record that came; 0 when its content is not what was made for that value. */
+uint64_t payload_value(const struct record *record);
+
+#endif
