@@ -16,17 +16,18 @@
 #include "common/logformat/snapshot_format.h"
 #include "common/logwalk/file_load.h"
 #include "common/logwalk/walk.h"
+#include "common/obs/text.h"
 
 #define SMALL_FILE_MAX  (512u << 20)
 #define PLAIN_BYTES_MAX ((size_t)256 << 20) /* decompressed records of one batch */
 #define RATIO_MAX       0
 
-enum { OPTION_DATA = 0x1000 };
+enum { OPTION_DATA = 0x1000, OPTION_DEEP };
 
 struct dump {
     struct cli *cli;
     struct env *env;
-    bool data;
+    bool deep, data; /* records; with their contents */
     char **paths;
     int paths_count;
     struct batch_scratch scratch;
@@ -35,7 +36,8 @@ struct dump {
 };
 
 static const struct argp_option options[] = {
-    {"print-data-log", OPTION_DATA, NULL, 0, "Also each record, with key, value and headers", 0},
+    {"deep-iteration", OPTION_DEEP, NULL, 0, "Also each record: offset, time, sizes", 0},
+    {"print-data-log", OPTION_DATA, NULL, 0, "The same with key, value and headers", 0},
     {0},
 };
 
@@ -43,7 +45,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct dump *dump = state->input;
     switch (key) {
-    case OPTION_DATA: dump->data = true; return 0;
+    case OPTION_DEEP: dump->deep = true; return 0;
+    case OPTION_DATA: dump->deep = dump->data = true; return 0;
     case ARGP_KEY_ARGS:
         dump->paths = state->argv + state->next;
         dump->paths_count = state->argc - state->next;
@@ -155,13 +158,29 @@ static void json_batch(struct json *j, const struct batch_header *b, uint32_t po
     json_i64(j, "crc", b->crc);
 }
 
+/* Text as it is; controls, backslashes and what is no UTF-8 as \\xHH: records must not steer a terminal. */
 static void print_bytes(struct bytes b)
 {
-    if (b.len > 0)
-        fwrite(b.p, 1, (size_t)b.len, stdout);
+    for (int32_t at = 0; at < b.len;) {
+        unsigned n = utf8_next(b.p + at, (size_t)(b.len - at), NULL);
+        bool plain = n > 1 || (n == 1 && b.p[at] >= ' ' && b.p[at] != 0x7f && b.p[at] != '\\');
+        if (plain)
+            fwrite(b.p + at, 1, n, stdout);
+        else
+            printf("\\x%02x", b.p[at]);
+        at += plain ? (int32_t)n : 1;
+    }
 }
 
-static void print_record_text(const struct batch_header *b, const struct record *rec)
+static void print_content(const char *name, struct bytes b)
+{
+    if (b.len < 0)
+        return;
+    fputs(name, stdout);
+    print_bytes(b);
+}
+
+static void print_record_text(const struct batch_header *b, const struct record *rec, bool data)
 {
     struct record_header header;
     const char *comma = "";
@@ -170,24 +189,28 @@ static void print_record_text(const struct batch_header *b, const struct record 
            rec->offset, b->attributes & BATCH_APPEND_TIME ? "LogAppendTime" : "CreateTime", rec->timestamp,
            rec->key.len, rec->value.len,
            b->base_sequence < 0 ? -1 : batch_sequence_add(b->base_sequence, rec->offset_delta));
-    for (struct header_iter it = record_headers(rec); header_iter_next(&it, &header); comma = ",")
-        printf("%s%.*s", comma, header.key.len, header.key.p);
-    fputs("]", stdout);
-    if (rec->key.len >= 0)
-        fputs(" key: ", stdout);
-    print_bytes(rec->key);
-    if (rec->value.len >= 0)
-        fputs(" payload: ", stdout);
-    print_bytes(rec->value);
+    for (struct header_iter it = record_headers(rec); header_iter_next(&it, &header); comma = ",") {
+        fputs(comma, stdout);
+        print_bytes((struct bytes){(const uint8_t *)header.key.p, header.key.len});
+    }
+    putchar(']');
+    print_content(" key: ", data ? rec->key : BYTES_NULL);
+    print_content(" payload: ", data ? rec->value : BYTES_NULL);
     putchar('\n');
 }
 
-static void json_record(struct json *j, const struct record *rec)
+static void json_record(struct json *j, const struct record *rec, bool data)
 {
     struct record_header header;
     json_object(j, NULL);
     json_i64(j, "offset", rec->offset);
     json_i64(j, "timestamp", rec->timestamp);
+    json_i64(j, "key_size", rec->key.len);
+    json_i64(j, "value_size", rec->value.len);
+    if (!data) {
+        json_object_end(j);
+        return;
+    }
     json_bytes(j, "key", rec->key);
     json_bytes(j, "value", rec->value);
     json_array(j, "headers");
@@ -211,9 +234,9 @@ static void print_records(struct dump *dump, const struct batch_header *b, const
         json_array(j, "records");
     while (err == OK && batch_iter_next(&it, &rec)) {
         if (j)
-            json_record(j, &rec);
+            json_record(j, &rec, dump->data);
         else
-            print_record_text(b, &rec);
+            print_record_text(b, &rec, dump->data);
     }
     if (j) {
         json_array_end(j);
@@ -230,7 +253,7 @@ static void dump_batch(struct dump *dump, const struct batch_header *b, const ui
     struct json j = json_to(stdout);
     if (!in_json(dump)) {
         print_batch_text(b, position);
-        if (dump->data)
+        if (dump->deep)
             print_records(dump, b, bytes, position, NULL);
         return;
     }
@@ -238,7 +261,7 @@ static void dump_batch(struct dump *dump, const struct batch_header *b, const ui
     json_z(&j, "type", "batch");
     json_z(&j, "file", dump->path);
     json_batch(&j, b, position);
-    if (dump->data) {
+    if (dump->deep) {
         print_records(dump, b, bytes, position, &j);
         return;
     }
