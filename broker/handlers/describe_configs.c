@@ -16,6 +16,7 @@
 
 #define SYNONYMS_MAX 5 /* one for each place */
 #define ID_TEXT_MAX  12
+#define OTHERS_MAX   32 /* dynamic settings of a broker that are no topic defaults */
 
 struct describe_op {
     struct request *rq;
@@ -182,13 +183,42 @@ static void inherited_row(struct describe_op *op, const struct topic_config *con
     fill(op, &layers, row_add(result, config->broker_name, config->doc, (int8_t)config->type));
 }
 
+struct cluster_walk {
+    struct describe_op *op;
+    const struct kafka_describe_configs_request_resource *resource;
+    struct kafka_describe_configs_response_result *result;
+    int32_t room;
+};
+
+/* What was set for this broker and is neither in its file nor a default of topics. Names in the image are
+ * terminated by a zero. */
+static bool other_row(void *ctx, struct str key, struct str value)
+{
+    struct cluster_walk *walk = ctx;
+    const struct broker_shared *broker = walk->op->rq->shard->broker;
+    struct static_setting file;
+    struct layers layers = {0};
+
+    if (walk->result->configs_count == walk->room)
+        return false;
+    if (!wanted(walk->resource, key.p) || topic_config_by_broker_name(key) ||
+        static_setting_find(broker->config, broker->settings, key.p, &walk->op->rq->arena, &file))
+        return true;
+    layers_of_broker(walk->op, &layers, key.p);
+    fill(walk->op, &layers, row_add(walk->result, key.p, NULL, CONFIG_STRING));
+    return true;
+}
+
 static void describe_self(struct describe_op *op,
                           const struct kafka_describe_configs_request_resource *resource,
                           struct kafka_describe_configs_response_result *result)
 {
     const struct broker_shared *broker = op->rq->shard->broker;
 
-    if (!make_room(op, result, static_settings_count() + topic_configs_count))
+    struct cluster_walk walk = {.op = op, .resource = resource, .result = result};
+
+    walk.room = (int32_t)(static_settings_count() + topic_configs_count + OTHERS_MAX);
+    if (!make_room(op, result, (size_t)walk.room))
         return;
     for (uint32_t i = 0; i < static_settings_count(); i++) {
         struct static_setting setting;
@@ -199,14 +229,8 @@ static void describe_self(struct describe_op *op,
     for (size_t i = 0; i < topic_configs_count; i++)
         if (is_dynamic_only(op, &topic_configs[i]) && wanted(resource, topic_configs[i].broker_name))
             inherited_row(op, &topic_configs[i], result);
+    image_each_config(image_of(op), CONFIG_RESOURCE_BROKER, str_from(op->broker_id), other_row, &walk);
 }
-
-struct cluster_walk {
-    struct describe_op *op;
-    const struct kafka_describe_configs_request_resource *resource;
-    struct kafka_describe_configs_response_result *result;
-    int32_t room;
-};
 
 /* Names in the image are terminated by a zero. */
 static bool cluster_row(void *ctx, struct str key, struct str value)

@@ -14,6 +14,10 @@
     X("topic", "alter", topic_alter, "add partitions, change settings") \
     X("produce", NULL, produce, "write records from standard input or a file") \
     X("consume", NULL, consume, "read records and print them") \
+    X("partition", "reassign", partition_reassign, "move a partition to other brokers") \
+    X("partition", "rebalance", partition_rebalance, "even out replicas over brokers and racks") \
+    X("broker", "drain", broker_drain, "take leaders, and new replicas, off a broker") \
+    X("broker", "unregister", broker_unregister, "forget a broker that will not come back") \
     X("cluster", "describe", cluster_describe, "brokers and cluster id") \
     X("log", "dump", log_dump, "print the files of partition directories") \
     X("log", "verify", log_verify, "check the files of partition directories") \
