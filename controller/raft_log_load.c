@@ -284,8 +284,9 @@ enum err raft_log_open(struct env *env, const struct raft_log_options *options, 
     enum err err = load(&l);
     free(l.sequences);
     if (err != OK) {
+        err = failed(&l, err);
         raft_log_close(log);
-        return failed(&l, err);
+        return err;
     }
     *ret_log = log;
     return OK;

@@ -109,7 +109,7 @@ static void on_ending(struct world_event *event)
         node->ending_step = 1;
         process_call(node->process, call_free, node);
     }
-    if (node->ending_step < 2) {
+    if (node->ending_step < 2 || !process_is_idle(node->process)) {
         world_at(cluster->world, &node->ending, world_now_us(cluster->world) + FREE_US);
         return;
     }

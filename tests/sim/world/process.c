@@ -275,6 +275,14 @@ bool process_is_alone(const struct process *process)
     return true;
 }
 
+bool process_is_idle(const struct process *process)
+{
+    list_for_each (it, &process->loops)
+        if (CONTAINER_OF(it, struct loop, link)->inflight > 0)
+            return false;
+    return true;
+}
+
 static void loops_free(struct process *process)
 {
     int slot = sim_heap_enter(process_heap_slot(process));

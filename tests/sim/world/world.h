@@ -97,6 +97,9 @@ size_t process_end(struct process *process);
 /* All its loops but the main one have ended. */
 bool process_is_alone(const struct process *process);
 
+/* No disk operation or work is under way that will still be told of. */
+bool process_is_idle(const struct process *process);
+
 /* Whether it runs now, and how often it was started. */
 bool process_host_up(const struct process *process); /* its machine has power */
 bool process_alive(const struct process *process);
