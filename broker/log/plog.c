@@ -302,8 +302,9 @@ static enum err open_existing(struct plog *log, const struct plog_setup *setup, 
     if (epoch_cache_truncate_start(&log->epochs, log->start))
         log->epochs_dirty = true;
     log->synced_end = setup->clean ? log->end : MIN(MAX(setup->recovery_point, log->start), log->end);
-    for (int32_t i = 0; i < log->segments_count;
-         i++) /* what a killed process wrote may not be on the disk yet */
+    /* What a killed process wrote and named may not be on the disk yet; after a power cut we see what is. */
+    log->meta_dirty = log->dir_dirty = !setup->clean && !setup->power_lost;
+    for (int32_t i = 0; i < log->segments_count; i++)
         log->segments[i].dirty = !setup->clean && plog_segment_end(log, i) > log->synced_end;
     err = plog_trim(log, log->start);
     if (err == OK)
@@ -333,7 +334,7 @@ static enum err open_log(struct plog *log, const struct plog_setup *setup, struc
     log->start = log->end = log->synced_end = MAX(setup->log_start, 0);
     report->missing_from = setup->recovery_point > log->end ? log->end : -1;
     log->meta_dirty = true; /* written now, so that a killed process finds it; synced with the first round */
-    err = plog_meta_write(log, NULL);
+    err = plog_meta_write(log);
     return err ? err : plog_segment_add(log, log->start);
 }
 
@@ -406,7 +407,7 @@ static enum err sync_all(struct plog *log)
     if (err == OK && log->epochs_dirty)
         err = sync_small(log, plog_epochs_write);
     if (err == OK && log->meta_dirty)
-        err = sync_small(log, plog_meta_write);
+        err = sync_small(log, plog_meta_file);
     if (err == OK && log->meta_dirty)
         err = env_dir_sync_wait(log->env, log->data_dir);
     return err || !log->dir_dirty ? err : env_dir_sync_wait(log->env, log->dir);

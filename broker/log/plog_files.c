@@ -54,11 +54,20 @@ enum err plog_file_replace(struct plog *log, const char *name, const void *p, ui
 
 /* -- partition.metadata -- */
 
-enum err plog_meta_write(struct plog *log, struct env_file **ret_file)
+enum err plog_meta_write(struct plog *log)
 {
     char text[META_TEXT_MAX];
     uint32_t len = meta_text_format(log->topic_id, text);
-    return plog_file_replace(log, META_TEXT_NAME, text, len, ret_file);
+    return plog_file_replace(log, META_TEXT_NAME, text, len, NULL);
+}
+
+/* It never changes: made durable where it is, so that no failure on the way costs one that is durable
+ * already. */
+enum err plog_meta_file(struct plog *log, struct env_file **ret_file)
+{
+    char path[PLOG_PATH_MAX];
+    plog_path_name(log, META_TEXT_NAME, path);
+    return env_file_open(log->env, path, ENV_OPEN_WRITE, ret_file);
 }
 
 /* A directory without (readable) metadata is ours when it holds no segment: a crash during creation. The

@@ -150,7 +150,8 @@ void plog_path_name(const struct plog *log, const char *name, char out[PLOG_PATH
 enum err plog_file_replace(struct plog *log, const char *name, const void *p, uint32_t len,
                            struct env_file **ret_file);
 enum err plog_meta_open(struct plog *log, bool *ret_created);
-enum err plog_meta_write(struct plog *log, struct env_file **ret_file);
+enum err plog_meta_write(struct plog *log);
+enum err plog_meta_file(struct plog *log, struct env_file **ret_file); /* to be synced */
 enum err plog_epochs_load(struct plog *log); /* ERR_NOT_FOUND, ERR_MALFORMED ... : rebuild */
 enum err plog_epochs_write(struct plog *log, struct env_file **ret_file);
 enum err plog_snapshot_write(struct plog *log, struct env_file **ret_file); /* at the log end */

@@ -60,7 +60,7 @@ static enum err add_small_files(struct plog *log, struct plog_round *round)
     struct env_file *file;
     enum err err = OK;
     if (log->meta_dirty) {
-        err = plog_meta_write(log, &file);
+        err = plog_meta_file(log, &file);
         if (err)
             return err;
         add_file(round, file, true);
