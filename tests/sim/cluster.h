@@ -20,8 +20,9 @@
 #define CLUSTER_SPARE_TOPICS    3 /* x0, x1, ...: made and deleted, never written to */
 /* Topic numbers of the history that stand for registers (partition 0): spare topic n exists; a setting of
  * topic n. */
-#define CLUSTER_SETTING "max.compaction.lag.ms" /* of topics that are not compacted: nothing depends on it   \
-                                                 */
+#define CLUSTER_SETTING                                                                                      \
+    "max.compaction.lag.ms" /* of topics that are not compacted: nothing depends on it                       \
+                             */
 #define CLUSTER_REGISTER_TOPIC   1000u
 #define CLUSTER_REGISTER_SETTING 2000u
 #define CLUSTER_OBSERVERS                                                                                    \
@@ -121,7 +122,8 @@ struct cluster {
     char first_assertion[CLUSTER_TEXT_MAX];
     uint64_t error_lines, graceful_stops, stop_leaks;
     uint64_t reached[REACH_COUNT];
-    bool draining;                                                  /* producers send nothing new */
+    const struct node *rotten; /* the broker in whose files bits flip; NULL: none */
+    bool draining;             /* producers send nothing new */
     int64_t acked_ends[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; /* behind the last acknowledged record */
     int64_t starts[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];     /* log starts that the final reads met */
     int64_t ends[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; /* high watermarks that the final reads met */

@@ -154,7 +154,7 @@ static void record_held(struct counted *counted, struct node *node, int topic, i
 void counted_died(struct counted *counted, struct node *node)
 {
     int broker = node->id - BROKER_BASE;
-    if (node->role != ROLE_BROKER)
+    if (node->role != ROLE_BROKER || node == counted->cluster->rotten)
         return;
     counted_look(counted); /* the other brokers */
     for (int t = 0; t < counted->cluster->options.topics; t++)

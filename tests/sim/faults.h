@@ -15,7 +15,8 @@ struct active_fault {
     const uint64_t *counter;
     uint64_t before;
     struct node *a, *b;
-    uint64_t sides; /* of a split: bit by node */
+    uint64_t sides;  /* of a split: bit by node */
+    int step, waits; /* of a rolling restart */
     bool used;
 };
 
@@ -26,6 +27,7 @@ struct faults {
     struct world_event next;
     struct active_fault active[FAULTS_ACTIVE_MAX];
     uint64_t asked[FAULT_COUNT], bitten[FAULT_COUNT];
+    struct node *flipped, *replaced; /* the broker whose disk rots; the last that got a new one */
     bool over;
 };
 

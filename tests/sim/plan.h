@@ -19,7 +19,9 @@
     X(DIE_AT_BROKER, "die-at-change-broker")                                                                 \
     X(DIE_AT_CONTROLLER, "die-at-change-controller")                                                         \
     X(STOP, "stop")                                                                                          \
+    X(ROLL, "rolling-restart")                                                                               \
     X(PAUSE, "pause")                                                                                        \
+    X(PAUSE_LONG, "pause-past-session")                                                                      \
     X(CUT_ONE_WAY, "cut-one-way")                                                                            \
     X(CUT, "cut")                                                                                            \
     X(ISOLATE, "isolate")                                                                                    \
@@ -36,7 +38,8 @@
     X(SYNC_ERROR, "sync-error")                                                                              \
     X(WRITE_ERROR, "write-error")                                                                            \
     X(READ_ERROR, "read-error")                                                                              \
-    X(DISK_FULL, "disk-full")
+    X(DISK_FULL, "disk-full")                                                                                \
+    X(BIT_FLIP, "bit-flip")
 
 enum fault_kind {
 #define X(id, name) FAULT_##id,

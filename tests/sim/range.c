@@ -11,8 +11,11 @@
 
 #include "common/base/assert.h"
 
-#define JOBS_MAX     64
-#define SEED_LIMIT_S 300 /* of real time: a run that hangs is a finding */
+#define JOBS_MAX              64
+#define BUSY_SEEDS            20   /* of so many at least, operations and faults must be enough on average */
+#define OPERATIONS_PER_MINUTE 2000 /* of virtual time, whole runs counted */
+#define FAULTS_PER_MINUTE     10
+#define SEED_LIMIT_S          300 /* of real time: a run that hangs is a finding */
 
 struct job {
     pid_t pid;
@@ -196,9 +199,19 @@ void range_run(const struct range_options *options, struct range_totals *ret_tot
     }
 }
 
+/* An idle cluster proves nothing. Few seeds may be quiet ones by chance. */
+static bool is_busy(const struct range_totals *t, double minutes)
+{
+    if (t->seeds < BUSY_SEEDS)
+        return true;
+    return (double)t->operations >= OPERATIONS_PER_MINUTE * minutes &&
+           (double)t->bitten >= FAULTS_PER_MINUTE * minutes;
+}
+
 bool range_report(const struct range_options *options, const struct range_totals *t, FILE *out)
 {
-    bool good = t->bad == 0 && t->is_void * 20 <= t->seeds;
+    double minutes = (double)t->virtual_us / 60e6;
+    bool good = t->bad == 0 && t->is_void * 20 <= t->seeds && is_busy(t, minutes);
     for (int i = 0; i < FAULT_COUNT; i++)
         if (t->asked_of[i] > 0)
             fprintf(out, "fault %s: asked %llu, bit %llu\n", fault_name((enum fault_kind)i),
@@ -211,16 +224,15 @@ bool range_report(const struct range_options *options, const struct range_totals
         if (t->violations[i] > 0)
             fprintf(out, "violation %s: %llu\n", checker_kind_name((enum checker_kind)i),
                     (unsigned long long)t->violations[i]);
-    uint64_t virtual_minutes = t->virtual_us / 60000000;
     fprintf(out,
             "seeds=%llu virtual_hours=%.2f events=%llu operations=%llu crashes=%llu partitions=%llu "
-            "disk_faults=%llu faults_asked=%llu faults_bitten=%llu void=%llu operations_per_minute=%llu "
-            "judging=%.0f%% violations=%llu\n",
+            "disk_faults=%llu faults_asked=%llu faults_bitten=%llu void=%llu operations_per_minute=%.0f "
+            "faults_per_minute=%.0f judging=%.0f%% violations=%llu\n",
             (unsigned long long)t->seeds, (double)t->virtual_us / 3.6e9, (unsigned long long)t->events,
             (unsigned long long)t->operations, (unsigned long long)(t->kills + t->power_cuts),
             (unsigned long long)t->partitions, (unsigned long long)t->disk_faults,
             (unsigned long long)t->asked, (unsigned long long)t->bitten, (unsigned long long)t->is_void,
-            (unsigned long long)(virtual_minutes > 0 ? t->operations / virtual_minutes : 0),
+            (double)t->operations / MAX(minutes, 1e-6), (double)t->bitten / MAX(minutes, 1e-6),
             100.0 * (double)t->judge_cpu_us / (double)MAX(t->run_cpu_us + t->judge_cpu_us, 1u),
             (unsigned long long)t->bad);
     return good;

@@ -10,12 +10,15 @@
 #include "common/batch/batch.h"
 #include "tests/sim/run_int.h"
 
+#define EPOCH_AT 12 /* byte of the header of a batch */
+
 struct dump {
     struct cluster *cluster;
     struct node *node;
     int topic, partition;
     int64_t end; /* high watermark */
     char dir[64];
+    bool damaged, only_look;
 };
 
 static void note(struct dump *dump, enum history_what what, int64_t offset, int32_t epoch, int64_t arg)
@@ -32,11 +35,13 @@ static void note(struct dump *dump, enum history_what what, int64_t offset, int3
 
 static void dump_batches(struct dump *dump, const uint8_t *p, size_t len)
 {
-    while (len >= BATCH_HEADER_BYTES) {
+    while (len >= BATCH_HEADER_BYTES && !dump->damaged) {
         size_t size = batch_size(p);
         if (size < BATCH_HEADER_BYTES || size > len || batch_base_offset(p) >= dump->end)
             return;
-        note(dump, HISTORY_BATCH, batch_base_offset(p), batch_leader_epoch(p), crc32c(0, p, size));
+        dump->damaged = dump->node == dump->cluster->rotten && batch_verify(p, size) != OK;
+        if (!dump->only_look)
+            note(dump, HISTORY_BATCH, batch_base_offset(p), batch_leader_epoch(p), crc32c(0, p, size));
         p += size;
         len -= size;
     }
@@ -57,6 +62,29 @@ static bool dump_file(void *ctx, const char *path, uint64_t size)
     return true;
 }
 
+static bool has_damage(struct dump *dump)
+{
+    dump->only_look = true;
+    disk_walk(dump->node->process, dump->dir, dump_file, dump);
+    dump->only_look = false;
+    return dump->damaged;
+}
+
+/* The leader epoch in a batch's header: any place in it, of any batch of the file. */
+bool replicas_may_flip(struct process *process, const char *path, uint64_t offset)
+{
+    uint8_t header[BATCH_HEADER_BYTES];
+    size_t got = 0;
+    for (uint64_t at = 0; at <= offset; at += batch_size(header)) {
+        enum err err = disk_peek(process, path, at, header, sizeof(header), &got);
+        if (err != OK || got < sizeof(header) || batch_size(header) < BATCH_HEADER_BYTES)
+            return true;
+        if (offset >= at + EPOCH_AT && offset < at + EPOCH_AT + sizeof(int32_t))
+            return false;
+    }
+    return true;
+}
+
 void replicas_dump(struct cluster *cluster, int topic, int partition, uint64_t brokers)
 {
     struct dump dump = {
@@ -66,6 +94,8 @@ void replicas_dump(struct cluster *cluster, int topic, int partition, uint64_t b
         if (!(brokers & 1ull << i))
             continue;
         dump.node = cluster_node(cluster, ROLE_BROKER, i);
+        if (dump.node == cluster->rotten && has_damage(&dump))
+            continue; /* nobody has read there since the bit flipped, so nobody knows */
         note(&dump, HISTORY_LOG_START, cluster->starts[topic][partition], -1, 0);
         note(&dump, HISTORY_HIGH_WATERMARK, dump.end, -1, 0);
         disk_walk(dump.node->process, dump.dir, dump_file, &dump);

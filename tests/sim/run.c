@@ -205,14 +205,15 @@ static void save_history(struct run *run)
 static void weigh(const struct run *run, struct run_result *result)
 {
     uint64_t minutes_x60 = run->plan.run_us / 1000000;
-    uint64_t bitten = faults_bitten(&run->faults);
+    uint64_t bitten = faults_bitten(&run->faults), asked = faults_asked(&run->faults);
     if (result->operations * 60 < 2000 * minutes_x60) {
         result->is_void = true;
         snprintf(result->text, sizeof(result->text), "only %llu operations",
                  (unsigned long long)result->operations);
-    } else if (run->plan.fault_interval_us > 0 && bitten == 0) {
+    } else if (run->plan.fault_interval_us > 0 && bitten < MAX(asked, 1u)) {
         result->is_void = true;
-        snprintf(result->text, sizeof(result->text), "no fault bit");
+        snprintf(result->text, sizeof(result->text), "of %llu faults only %llu bit",
+                 (unsigned long long)asked, (unsigned long long)bitten);
     }
 }
 

@@ -8,4 +8,7 @@
 /* Writes down what the brokers of the bit set hold of a partition below cluster->ends. */
 void replicas_dump(struct cluster *cluster, int topic, int partition, uint64_t brokers);
 
+/* Whether a bit of this file may flip: not in what lies outside of every checksum. */
+bool replicas_may_flip(struct process *process, const char *path, uint64_t offset);
+
 #endif

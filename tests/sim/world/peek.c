@@ -50,7 +50,7 @@ void disk_walk(struct process *process, const char *dir, walk_fn each, void *ctx
 /* -- damage -- */
 
 struct flip {
-    const char *part;
+    const char *part, *other;
     uint64_t bytes; /* below all matching files */
     uint64_t chosen;
     char path[PATH_MAX_LEN];
@@ -59,7 +59,7 @@ struct flip {
 static bool flip_count(void *ctx, const char *path, uint64_t size)
 {
     struct flip *flip = ctx;
-    if (strstr(path, flip->part) != NULL)
+    if (strstr(path, flip->part) != NULL && strstr(path, flip->other) != NULL)
         flip->bytes += size;
     return true;
 }
@@ -67,7 +67,7 @@ static bool flip_count(void *ctx, const char *path, uint64_t size)
 static bool flip_find(void *ctx, const char *path, uint64_t size)
 {
     struct flip *flip = ctx;
-    if (strstr(path, flip->part) == NULL)
+    if ((strstr(path, flip->part) == NULL || strstr(path, flip->other) == NULL))
         return true;
     if (flip->chosen >= size) {
         flip->chosen -= size;
@@ -86,15 +86,18 @@ static void slot_flip(struct page_slot *slot, size_t at, uint8_t mask)
     page_unref(old);
 }
 
-bool disk_flip_bit(struct process *process, const char *path_part, char *path, size_t size)
+bool disk_flip_bit(struct process *process, const char *path_part, const char *other_part,
+                   bool (*may)(struct process *process, const char *path, uint64_t offset))
 {
     struct world *world = process->world;
-    struct flip flip = {.part = path_part != NULL ? path_part : ""};
+    struct flip flip = {.part = path_part, .other = other_part};
     disk_walk(process, "/", flip_count, &flip);
     if (flip.bytes == 0)
         return false;
     flip.chosen = world_below(world, flip.bytes);
     disk_walk(process, "/", flip_find, &flip);
+    if (may != NULL && !may(process, flip.path, flip.chosen))
+        return false;
     struct inode *inode = path_find(process->disk, flip.path);
     uint32_t index = (uint32_t)(flip.chosen / PAGE_BYTES);
     if (index >= inode->slot_count || inode->v[index].page == NULL)
@@ -106,8 +109,6 @@ bool disk_flip_bit(struct process *process, const char *path_part, char *path, s
     world->bites.bits_flipped++;
     world_trace(world, "%s: bit flipped in %s at %llu", process->name, flip.path,
                 (unsigned long long)flip.chosen);
-    if (path != NULL)
-        snprintf(path, size, "%s:%llu", flip.path, (unsigned long long)flip.chosen);
     return true;
 }
 

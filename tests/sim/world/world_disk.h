@@ -37,9 +37,10 @@ void disk_die_at(struct process *process, uint32_t nth, bool after, int death);
 /* Changes of the disk so far, of the kind counted by disk_die_at(). */
 uint64_t disk_changes(const struct process *process);
 
-/* Flips one bit somewhere in a file whose path holds path_part, at rest and in the cache. False when there is
- * no such byte. path (may be NULL) gets "path:offset", at most size bytes. */
-bool disk_flip_bit(struct process *process, const char *path_part, char *path, size_t size);
+/* Flips one bit somewhere in a file whose path holds both parts, at rest and in the cache, where may() allows
+ * it (NULL: anywhere). False when there is no such byte, or the one that was chosen is not allowed. */
+bool disk_flip_bit(struct process *process, const char *path_part, const char *other_part,
+                   bool (*may)(struct process *process, const char *path, uint64_t offset));
 
 /* An empty disk in place of the old one. The process must be dead. */
 void disk_replace(struct process *process);
