@@ -6,12 +6,15 @@
 #include "broker/handlers/endpoints.h"
 #include "broker/handlers/handler.h"
 #include "broker/handlers/topic_lookup.h"
+#include "broker/shard/connection.h"
+#include "broker/shard/shard_image.h"
 #include "common/base/assert.h"
 #include "proto/kafka/error.h"
 #include "proto/kafka/messages.h"
 
 #define TOPIC_ID_VERSION       12 /* lookup by id; 10 and 11 only carry ids in responses */
 #define LISTENER_ERROR_VERSION 6
+#define SETTLE_US              3000 /* who asks again may have lost a broker whose end we have not seen yet */
 
 struct building {
     struct request *rq;
@@ -201,14 +204,10 @@ static void answer_invalid(struct building *b)
     }
 }
 
-void handle_metadata(struct request *rq)
+static void answer(struct request *rq, const struct kafka_metadata_request *request)
 {
-    struct kafka_metadata_request *request = request_decode(rq, metadata);
     struct building b = {.rq = rq, .request = request};
 
-    if (!request)
-        return;
-    rq->arena.cap_bytes = METADATA_ARENA_BYTES; /* a short request may ask for everything */
     kafka_metadata_response_init(&b.response);
     add_brokers(&b);
     b.response.cluster_id = cluster_id_text(rq);
@@ -221,4 +220,90 @@ void handle_metadata(struct request *rq)
         request_refuse(rq, "out of memory");
     else
         request_respond(rq, metadata, &b.response);
+}
+
+/* -- waiting for new leaders (peer_loss.h) -- */
+
+struct held {
+    struct image_wait wait;
+    struct env_timer timer;
+    struct request *rq;
+    const struct kafka_metadata_request *request;
+};
+
+static void release(struct held *held)
+{
+    env_timer_cancel(held->rq->shard->env, &held->timer);
+    answer(held->rq, held->request);
+}
+
+static void on_held_too_long(struct env_timer *timer)
+{
+    struct held *held = CONTAINER_OF(timer, struct held, timer);
+
+    list_remove(&held->wait.link);
+    release(held);
+}
+
+/* The metadata changed, though perhaps in another way, or the shard ends. */
+static void on_held_image(struct image_wait *wait)
+{
+    struct held *held = CONTAINER_OF(wait, struct held, wait);
+    struct shard *shard = held->rq->shard;
+    uint64_t now_us = env_now_us(shard->env);
+
+    if (shard->stopping || image_index(shard->image) < wait->index ||
+        peer_loss_until(&shard->broker->losses, shard->image, now_us) == 0) {
+        release(held);
+        return;
+    }
+    wait->index = image_index(shard->image) + 1;
+    shard_wait_image(shard, wait);
+}
+
+/* Answers, at once or when the metadata has changed. */
+static void answer_or_hold(struct held *held)
+{
+    struct shard *shard = held->rq->shard;
+    uint64_t until_us = peer_loss_until(&shard->broker->losses, shard->image, env_now_us(shard->env));
+
+    if (until_us == 0 || shard->stopping) {
+        answer(held->rq, held->request);
+        return;
+    }
+    held->wait.fn = on_held_image;
+    held->wait.index = image_index(shard->image) + 1;
+    env_timer_init(&held->timer, on_held_too_long);
+    env_timer_set(shard->env, &held->timer, until_us);
+    shard_count(shard, metadata_held, 1);
+    shard_wait_image(shard, &held->wait);
+}
+
+static void on_settled(struct env_timer *timer)
+{
+    answer_or_hold(CONTAINER_OF(timer, struct held, timer));
+}
+
+void handle_metadata(struct request *rq)
+{
+    struct kafka_metadata_request *request = request_decode(rq, metadata);
+
+    if (!request)
+        return;
+    rq->arena.cap_bytes = METADATA_ARENA_BYTES; /* a short request may ask for everything */
+    struct held *held = arena_calloc(&rq->arena, 1, sizeof(*held));
+    if (!held) {
+        request_refuse(rq, "out of memory");
+        return;
+    }
+    held->rq = rq;
+    held->request = request;
+    bool again = rq->conn->asked_metadata;
+    rq->conn->asked_metadata = true;
+    if (!again || rq->shard->stopping) {
+        answer_or_hold(held);
+        return;
+    }
+    env_timer_init(&held->timer, on_settled);
+    env_timer_set(rq->shard->env, &held->timer, env_now_us(rq->shard->env) + SETTLE_US);
 }

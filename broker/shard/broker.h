@@ -4,6 +4,7 @@
 #ifndef SLUICE_BROKER_SHARD_BROKER_H
 #define SLUICE_BROKER_SHARD_BROKER_H
 
+#include "broker/shard/peer_loss.h"
 #include "common/base/budget.h"
 #include "common/env/env.h"
 
@@ -42,6 +43,7 @@ struct broker_shared {
     struct listener_info listeners[BROKER_LISTENERS_MAX];
     unsigned listener_count;
     _Atomic uint32_t connection_count;
+    struct peer_loss losses; /* see peer_loss.h */
     /* Past it (env_now_us) no controller has confirmed that this broker is alive: another leader may exist,
      * and nothing is acknowledged on this broker's word alone (acks 0 and 1). What the in-sync replicas hold
      * goes on: reads below the high watermark, acks=all (fault catalogue C2, N3). */

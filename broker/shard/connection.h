@@ -57,6 +57,7 @@ struct connection {
     struct env_timer frame_timer, stall_timer, idle_timer;
     uint64_t request_us;           /* when the last request came */
     char principal[PRINCIPAL_MAX]; /* "User:ANONYMOUS" */
+    bool asked_metadata;           /* who asks again has a reason, see handlers/metadata.c */
     char peer[ENV_HOST_MAX / 4];
 };
 

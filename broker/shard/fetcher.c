@@ -67,6 +67,9 @@ static bool on_frame(void *ctx, const uint8_t *p, uint32_t len, struct iobuf *ow
 {
     struct leader_link *link = ctx;
 
+    if (link->lost) /* only an answer shows that it lives: a dying process still takes connections */
+        peer_loss_clear(&link->fetchers->shard->broker->losses, link->broker_id);
+    link->lost = false;
     return !link->closing && link_reply(link, p, len, owner);
 }
 
@@ -121,6 +124,10 @@ static void on_closed(void *ctx, enum err why)
     struct leader_link *link = ctx;
     struct replica_fetchers *fetchers = link->fetchers;
 
+    if (link->connected && !link->closing) {
+        peer_loss_note(&fetchers->shard->broker->losses, link->broker_id, env_now_us(fetchers->shard->env));
+        link->lost = true;
+    }
     link->conn = NULL;
     fetchers->connections--;
     forget_wire(link);

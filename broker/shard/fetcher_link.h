@@ -42,6 +42,7 @@ struct leader_link {
     struct env_conn *conn; /* NULL: none */
     bool connected;
     bool closing;
+    bool lost; /* noted in broker->losses, and not heard of since */
     struct frame_in in;
     struct writer out;
     struct arena arena; /* of one request or reply */

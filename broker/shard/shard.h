@@ -27,6 +27,7 @@ struct request;
     X(slow_readers_closed, "Connections closed because the peer did not read")                               \
     X(produce_batches, "Partition batches accepted by Produce")                                              \
     X(produce_bytes, "Bytes accepted by Produce")                                                            \
+    X(metadata_held, "Metadata answers that waited for new leaders")                                         \
     X(fetch_bytes, "Record bytes sent by Fetch")                                                             \
     X(retained_offsets, "Offsets that retention moved log starts over")                                      \
     X(hot_path_mallocs, "Allocations beyond the pools on the produce and fetch path")
