@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Produce: appends each partition's batches on the shard that owns it and answers when every promise is kept.
  */
+#include <string.h>
+
 #include "broker/handlers/handler.h"
 #include "broker/handlers/scatter.h"
 #include "broker/shard/connection.h"
 #include "common/base/assert.h"
+#include "common/batch/record.h"
 #include "proto/kafka/error.h"
 #include "proto/kafka/messages.h"
 
+#define PRODUCE_ZSTD_VERSION 7  /* earlier clients cannot read it (KIP-110) */
 #define PRODUCE_HINT_VERSION 10 /* where to go instead (KIP-951) */
 #define PRODUCE_ID_VERSION   13 /* topic ids in place of names (KIP-516) */
 
@@ -16,11 +20,13 @@ struct produce_part {
     struct partition_wait wait;
     const struct kafka_produce_request_partition *in;
     struct kafka_produce_response_partition *out;
-    struct kafka_produce_response_record_error record_error;
+    struct iobuf *record_errors; /* holds out->record_errors until the answer is put together; NULL: none */
+    struct produce_part *next;
 };
 
 struct produce_op {
     struct scatter scatter;
+    struct produce_part *parts; /* all, linked */
     struct kafka_produce_request *request;
     struct kafka_produce_response response;
 };
@@ -41,10 +47,29 @@ static bool any_error(const struct kafka_produce_response *response)
     return false;
 }
 
+/* Moves the lists of refused records into the request's own memory. */
+static void adopt_record_errors(struct produce_op *op)
+{
+    for (struct produce_part *part = op->parts; part; part = part->next) {
+        if (!part->record_errors)
+            continue;
+        size_t size = (size_t)part->out->record_errors_count * sizeof(*part->out->record_errors);
+        void *copy = arena_alloc(&op->scatter.rq->arena, size);
+        if (copy)
+            memcpy(copy, part->out->record_errors, size);
+        part->out->record_errors = copy;
+        part->out->record_errors_count = copy ? part->out->record_errors_count : 0;
+        iobuf_unref(part->record_errors);
+        part->record_errors = NULL;
+    }
+}
+
 static void produce_finish(struct scatter *scatter)
 {
     struct produce_op *op = op_of(scatter);
     struct request *rq = scatter->rq;
+
+    adopt_record_errors(op);
 
     if (op->request->acks != 0)
         request_respond(rq, produce, &op->response);
@@ -76,19 +101,33 @@ static void hint_leader(const struct request *rq, struct kafka_produce_response_
     out->current_leader.leader_epoch = leader_epoch;
 }
 
-static void report_error(struct produce_part *part, const struct partition_appended *result,
-                         struct partition *p)
+/* The owner's memory (the request's arena belongs to another thread), until the answer is encoded. Without
+ * memory the list is left out. */
+static void report_records(struct shard *owner, struct produce_part *part,
+                           const struct partition_appended *result)
+{
+    struct kafka_produce_response_record_error *list;
+    size_t count = (size_t)result->record_errors_count;
+    if (count == 0 || (part->record_errors = iobuf_get(owner->env->pool, count * sizeof(*list))) == NULL)
+        return;
+    list = (void *)part->record_errors->data;
+    for (size_t i = 0; i < count; i++) {
+        kafka_produce_response_record_error_init(&list[i]);
+        list[i].batch_index = result->record_errors[i].record_index;
+        list[i].batch_index_error_message = str_from(result->record_errors[i].message);
+    }
+    part->out->record_errors = list;
+    part->out->record_errors_count = (int32_t)count;
+}
+
+static void report_error(struct shard *owner, struct produce_part *part,
+                         const struct partition_appended *result, struct partition *p)
 {
     struct kafka_produce_response_partition *out = part->out;
 
     if (result->message)
         out->error_message = str_from(result->message);
-    if (result->bad_record >= 0) {
-        part->record_error.batch_index = result->bad_record;
-        part->record_error.batch_index_error_message = str_from(result->message);
-        out->record_errors = &part->record_error;
-        out->record_errors_count = 1;
-    }
+    report_records(owner, part, result);
     if (result->error == KAFKA_NOT_LEADER_OR_FOLLOWER && p) {
         struct partition_view view;
         partition_get(p, &view);
@@ -108,11 +147,8 @@ static bool part_append(struct shard *owner, struct scatter_part *scatter_part, 
 {
     struct produce_part *part = CONTAINER_OF(scatter_part, struct produce_part, scatter);
     const struct kafka_produce_request *request = op_of(scatter_part->scatter)->request;
-    struct partition_appended result = {.error = KAFKA_NOT_LEADER_OR_FOLLOWER,
-                                        .bad_record = -1,
-                                        .base_offset = -1,
-                                        .log_append_time_ms = -1,
-                                        .log_start = -1};
+    struct partition_appended result = {
+        .error = KAFKA_NOT_LEADER_OR_FOLLOWER, .base_offset = -1, .log_append_time_ms = -1, .log_start = -1};
 
     part->wait.done = part_done;
     if (p && may_acknowledge(owner, request->acks))
@@ -125,6 +161,7 @@ static bool part_append(struct shard *owner, struct scatter_part *scatter_part, 
                 .acks = request->acks,
                 .timeout_ms = request->timeout_ms,
                 .current_leader_epoch = -1,
+                .no_zstd = scatter_part->scatter->rq->header.api_version < PRODUCE_ZSTD_VERSION,
             },
             &part->wait, &result);
     part->out->error_code = result.error;
@@ -132,7 +169,7 @@ static bool part_append(struct shard *owner, struct scatter_part *scatter_part, 
     part->out->log_append_time_ms = result.log_append_time_ms;
     part->out->log_start_offset = result.log_start;
     if (result.error != KAFKA_NONE) {
-        report_error(part, &result, p);
+        report_error(owner, part, &result, p);
         return false;
     }
     shard_count(owner, produce_batches, 1);
@@ -180,6 +217,8 @@ static bool topic_lay_out(struct produce_op *op, const struct kafka_produce_requ
         out->partitions[p].base_offset = -1;
         parts[p].in = &topic->partitions[p];
         parts[p].out = &out->partitions[p];
+        parts[p].next = op->parts;
+        op->parts = &parts[p];
         part_place(op, &parts[p], topic);
     }
     return true;

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "common/base/assert.h"
+#include "common/compress/compress.h"
 #include "proto/cluster/topic_config.h"
 
 #define RESOURCE_TOPIC  2
@@ -61,6 +63,31 @@ static bool list_has(struct str list, struct str word)
     return false;
 }
 
+/* compression.type and the level that belongs to it. */
+static void resolve_codec(const struct image *image, const struct broker_config *config, struct str topic,
+                          struct partition_config *ret)
+{
+    static const struct {
+        enum codec codec;
+        const char *setting;
+        int64_t fallback;
+    } levels[] = {{CODEC_GZIP, "compression.gzip.level", -1},
+                  {CODEC_LZ4, "compression.lz4.level", 9},
+                  {CODEC_ZSTD, "compression.zstd.level", 3}};
+    struct str type = setting_text(image, config->node_id, topic, "compression.type", "compression.type");
+    enum codec codec = CODEC_NONE;
+    ret->recompress = str_eq_z(type, "uncompressed") || codec_from_name(type, &codec) == OK;
+    ret->codec = (uint8_t)codec;
+    ret->codec_level = COMPRESS_LEVEL_DEFAULT;
+    for (size_t i = 0; i < ARRAY_LEN(levels); i++) {
+        if (levels[i].codec != codec)
+            continue;
+        int64_t level = setting_i64(image, config->node_id, topic, levels[i].setting, levels[i].setting,
+                                    levels[i].fallback);
+        ret->codec_level = codec == CODEC_GZIP && level == -1 ? COMPRESS_LEVEL_DEFAULT : (int32_t)level;
+    }
+}
+
 void topic_settings_resolve(const struct image *image, const struct broker_config *config, struct str topic,
                             struct partition_config *ret)
 {
@@ -112,4 +139,5 @@ void topic_settings_resolve(const struct image *image, const struct broker_confi
         .timestamp_after_max_ms = setting_i64(image, config->node_id, topic, "message.timestamp.after.max.ms",
                                               "log.message.timestamp.after.max.ms", 3600000),
     };
+    resolve_codec(image, config, topic, ret);
 }

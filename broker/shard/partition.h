@@ -18,6 +18,7 @@ struct partition;
 struct manifest;
 struct logger;
 struct batch_scratch;
+struct batch_record_error;
 
 /* What a partition needs from its shard. One per shard; outlives its partitions. */
 struct partition_host {
@@ -62,6 +63,9 @@ struct partition_config {
     bool sync_before_ack; /* flush.messages == 1 */
     bool log_append_time;
     bool compacted;
+    bool recompress; /* compression.type is not `producer`: batches are stored with codec */
+    uint8_t codec;   /* enum codec */
+    int32_t codec_level;
     int64_t timestamp_before_max_ms, timestamp_after_max_ms;
 };
 
@@ -120,12 +124,15 @@ struct partition_append {
     int16_t acks;        /* 0, 1, -1 */
     int32_t timeout_ms;
     int32_t current_leader_epoch; /* -1: unchecked */
+    bool no_zstd;                 /* the request's version is too old for it (KIP-110) */
 };
 
 struct partition_appended {
     int16_t error;
-    const char *message;        /* static text for ErrorMessage, or NULL */
-    int32_t bad_record;         /* index of the offending record, -1 none */
+    const char *message; /* static text for ErrorMessage, or NULL */
+    /* Each refused record (RecordErrors); valid until the shard's next append. */
+    const struct batch_record_error *record_errors;
+    int32_t record_errors_count;
     int64_t base_offset;        /* -1 on error; the original one for a duplicate (idempotence) */
     int64_t log_append_time_ms; /* -1 unless LogAppendTime */
     int64_t log_start;

@@ -2,7 +2,7 @@
 #include "broker/shard/partition_internal.h"
 #include "common/base/assert.h"
 #include "common/base/mutant.h"
-#include "common/batch/validate.h"
+#include "common/batch/recompress.h"
 #include "proto/kafka/error.h"
 
 /* -- waits -- */
@@ -98,7 +98,7 @@ static int16_t admit(struct partition *p, const struct partition_append *request
     return KAFKA_NONE;
 }
 
-static struct batch_rules rules_of(const struct partition *p)
+static struct batch_rules rules_of(const struct partition *p, const struct partition_append *request)
 {
     return (struct batch_rules){.now_ms = env_wall_ms(p->host->env),
                                 .before_max_ms = p->config.timestamp_before_max_ms,
@@ -107,7 +107,7 @@ static struct batch_rules rules_of(const struct partition *p)
                                 .segment_bytes = p->config.segment_bytes,
                                 .append_time = p->config.log_append_time,
                                 .compacted = p->config.compacted,
-                                .zstd_allowed = true};
+                                .zstd_allowed = !request->no_zstd};
 }
 
 static struct producer_batch producer_of(const uint8_t *batch)
@@ -166,24 +166,57 @@ static int16_t write_batch(struct partition *p, uint8_t *batch, uint32_t len, st
     return KAFKA_NONE;
 }
 
+static int16_t refused(struct partition_appended *ret, const struct batch_verdict *verdict)
+{
+    ret->message = verdict->message;
+    ret->record_errors = verdict->errors;
+    ret->record_errors_count = verdict->errors_count;
+    return verdict->error;
+}
+
+/* Puts the topic's codec on an accepted batch. KAFKA_NONE: *ret_batch is the batch to append; when it is a
+ * new one, *ret_own holds it. */
+static int16_t store_as(struct partition *p, const struct batch_rules *rules, struct batch_verdict *verdict,
+                        uint8_t **ret_batch, struct iobuf **ret_own)
+{
+    const struct batch_target target = {.as_produced = !p->config.recompress,
+                                        .codec = (enum codec)p->config.codec,
+                                        .level = p->config.codec_level};
+    *ret_own = NULL;
+    if (!batch_must_recompress(*ret_batch, &target))
+        return KAFKA_NONE;
+    int err = batch_recompress(*ret_batch, verdict, &target, p->host->scratch, p->host->env->pool, ret_own);
+    if (err)
+        return err == ERR_TOO_LARGE ? KAFKA_MESSAGE_TOO_LARGE : KAFKA_UNKNOWN_SERVER_ERROR;
+    *ret_batch = (*ret_own)->data;
+    return batch_size_error((*ret_own)->len, rules, verdict);
+}
+
 static int16_t append_batch(struct partition *p, const struct partition_append *request,
                             struct partition_appended *ret, int64_t *ret_need)
 {
     struct batch_verdict verdict;
-    struct batch_rules rules = rules_of(p);
+    struct batch_rules rules = rules_of(p, request);
     uint8_t *batch = request->records;
-    if (batch_validate(batch, (size_t)request->len, &rules, p->host->scratch, &verdict) != BATCH_OK) {
-        ret->message = verdict.message;
-        ret->bad_record = verdict.record_index;
-        return verdict.error;
-    }
+    struct iobuf *own;
+    if (batch_validate(batch, (size_t)request->len, &rules, p->host->scratch, &verdict) != BATCH_OK)
+        return refused(ret, &verdict);
     int16_t error = deduplicate(p, batch, ret, ret_need);
     if (error != KAFKA_NONE || *ret_need > 0)
         return error;
-    batch_assign(batch, p->core.log_end, MUTANT(NO_EPOCH_STAMP) ? 0 : p->core.leader_epoch, &rules, &verdict);
-    *ret_need = batch_next_offset(batch);
-    ret->log_append_time_ms = rules.append_time ? rules.now_ms : -1;
-    return write_batch(p, batch, (uint32_t)request->len, ret);
+    error = store_as(p, &rules, &verdict, &batch, &own);
+    if (error == KAFKA_NONE) {
+        batch_assign(batch, p->core.log_end, MUTANT(NO_EPOCH_STAMP) ? 0 : p->core.leader_epoch, &rules,
+                     &verdict);
+        *ret_need = batch_next_offset(batch);
+        ret->log_append_time_ms = rules.append_time ? rules.now_ms : -1;
+        error = write_batch(p, batch, (uint32_t)batch_size(batch), ret);
+    } else if (verdict.error != BATCH_OK) {
+        refused(ret, &verdict);
+    }
+    if (own)
+        iobuf_unref(own);
+    return error;
 }
 
 void partition_append(struct partition *p, const struct partition_append *request,
@@ -191,7 +224,7 @@ void partition_append(struct partition *p, const struct partition_append *reques
 {
     int64_t need = 0;
     *ret = (struct partition_appended){
-        .bad_record = -1, .base_offset = -1, .log_append_time_ms = -1, .log_start = p->core.log_start};
+        .base_offset = -1, .log_append_time_ms = -1, .log_start = p->core.log_start};
     if (wait)
         wait->partition = NULL;
     ret->error = admit(p, request);

@@ -112,3 +112,11 @@ void batch_set_producer(uint8_t *p, int64_t producer_id, int16_t producer_epoch,
     store_be32(p + BATCH_AT_BASE_SEQUENCE, (uint32_t)base_sequence);
     update_crc(p);
 }
+
+void batch_set_codec(uint8_t *p, enum codec codec, uint32_t size_bytes)
+{
+    ASSERT(codec < CODEC_COUNT && size_bytes >= BATCH_HEADER_BYTES);
+    store_be32(p + BATCH_AT_LENGTH, size_bytes - BATCH_PREFIX_BYTES);
+    store_be16(p + BATCH_AT_ATTRIBUTES, (uint16_t)((batch_attributes(p) & ~BATCH_CODEC_MASK) | codec));
+    update_crc(p);
+}

@@ -188,6 +188,8 @@ void batch_set_base_offset(uint8_t *p, int64_t base_offset);
 void batch_set_leader_epoch(uint8_t *p, int32_t leader_epoch);
 void batch_set_max_timestamp(uint8_t *p, int64_t max_timestamp); /* and clears the append-time bit */
 void batch_set_append_time(uint8_t *p, int64_t now_ms);          /* max timestamp and the append-time bit */
+/* Another codec, and the size that the batch has with it. */
+void batch_set_codec(uint8_t *p, enum codec codec, uint32_t size_bytes);
 void batch_set_producer(uint8_t *p, int64_t producer_id, int16_t producer_epoch, int32_t base_sequence);
 
 #endif

@@ -6,7 +6,8 @@
 
 int batch_scratch_init(struct batch_scratch *scratch, size_t plain_bytes_max, uint32_t ratio_max)
 {
-    *scratch = (struct batch_scratch){.codecs = compress_ctx_new(), .ratio_max = ratio_max};
+    scratch->codecs = compress_ctx_new();
+    scratch->ratio_max = ratio_max;
     compress_buf_init(&scratch->plain, plain_bytes_max);
     return scratch->codecs ? OK : ERR_NOMEM;
 }

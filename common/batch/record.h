@@ -6,12 +6,21 @@
 
 #include "common/batch/batch.h"
 
+#define BATCH_RECORD_ERRORS_MAX 100 /* of one batch that are told apart */
+
+/* One refused record. */
+struct batch_record_error {
+    int32_t record_index;
+    const char *message; /* static */
+};
+
 /* What reading and checking compressed batches needs; one per shard or thread, reused. plain.cap_bytes bounds
  * the decompressed records of one batch, ratio_max (0: none) their ratio to the compressed ones. */
 struct batch_scratch {
     struct compress_ctx *codecs;
     struct compress_buf plain;
     uint32_t ratio_max;
+    struct batch_record_error errors[BATCH_RECORD_ERRORS_MAX]; /* of the last batch that was refused */
 };
 
 /* ERR_NOMEM. */

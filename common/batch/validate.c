@@ -96,6 +96,9 @@ struct walk {
     int64_t base_timestamp, low, high;
     int64_t max_timestamp;
     int32_t max_timestamp_delta;
+    struct batch_record_error *errors; /* of records that are well formed but not allowed */
+    int32_t errors_count;
+    bool bad_time; /* one of them for its timestamp */
 };
 
 static int64_t add_saturating(int64_t a, int64_t b)
@@ -119,15 +122,24 @@ static struct walk walk_start(const uint8_t *p, const struct batch_rules *rules)
     };
 }
 
+/* The walk goes on: all such records are told (KIP-467). */
+static void reject(struct walk *w, int32_t i, const char *message)
+{
+    if (w->errors_count < BATCH_RECORD_ERRORS_MAX)
+        w->errors[w->errors_count++] = (struct batch_record_error){i, message};
+}
+
 static inline bool check_record(struct walk *w, const struct record *rec, int32_t i, struct batch_verdict *v)
 {
     int64_t timestamp = (int64_t)((uint64_t)w->base_timestamp + (uint64_t)rec->timestamp_delta);
     if (rec->offset_delta != i)
         return refuse(v, BATCH_INVALID_RECORD, i, "offset deltas of the records are not 0, 1, 2, ...");
-    if (w->rules->compacted && rec->key.len < 0)
-        return refuse(v, BATCH_INVALID_RECORD, i, "compacted topic cannot accept a record without key");
-    if (timestamp != BATCH_NO_TIMESTAMP && (timestamp < w->low || timestamp > w->high))
-        return refuse(v, BATCH_INVALID_TIMESTAMP, i, "timestamp of the record is out of the allowed range");
+    if (w->rules->compacted && rec->key.len < 0) {
+        reject(w, i, "compacted topic cannot accept a record without key");
+    } else if (timestamp != BATCH_NO_TIMESTAMP && (timestamp < w->low || timestamp > w->high)) {
+        reject(w, i, "timestamp of the record is out of the allowed range");
+        w->bad_time = true;
+    }
     if (timestamp > w->max_timestamp) {
         w->max_timestamp = timestamp;
         w->max_timestamp_delta = i;
@@ -149,6 +161,20 @@ static bool walk_records(struct walk *w, struct reader *r, int32_t count, struct
     return true;
 }
 
+/* One wrong timestamp makes it Kafka's INVALID_TIMESTAMP, whatever else is wrong. */
+static bool refuse_rejected(const struct walk *w, struct batch_verdict *v)
+{
+    if (w->bad_time)
+        refuse(v, BATCH_INVALID_TIMESTAMP, w->errors[0].record_index,
+               "one or more records have a timestamp out of the allowed range");
+    else
+        refuse(v, BATCH_INVALID_RECORD, w->errors[0].record_index,
+               "one or more records have no key, which a compacted topic needs");
+    v->errors = w->errors;
+    v->errors_count = w->errors_count;
+    return false;
+}
+
 static bool check_records(const uint8_t *p, const struct batch_rules *rules, struct batch_scratch *scratch,
                           struct batch_verdict *v)
 {
@@ -158,16 +184,28 @@ static bool check_records(const uint8_t *p, const struct batch_rules *rules, str
     int err = batch_open_records(p, scratch, &r);
     if (err)
         return refuse_records(err, v);
+    struct bytes plain = {r.p, (int32_t)reader_left(&r)};
+    w.errors = scratch->errors;
     if (!walk_records(&w, &r, count, v))
         return false;
+    if (w.errors_count > 0)
+        return refuse_rejected(&w, v);
     *v = (struct batch_verdict){
         .record_index = -1,
         .max_timestamp = rules->append_time ? rules->now_ms : w.max_timestamp,
         .max_timestamp_delta = rules->append_time ? count - 1 : w.max_timestamp_delta,
         .record_count = count,
         .compressed = batch_codec(p) != CODEC_NONE,
+        .plain = plain,
     };
     return true;
+}
+
+int16_t batch_size_error(size_t len, const struct batch_rules *rules, struct batch_verdict *ret)
+{
+    ret->error = BATCH_OK;
+    check_size(len, rules, ret);
+    return ret->error;
 }
 
 int16_t batch_validate(const uint8_t *p, size_t len, const struct batch_rules *rules,
@@ -180,8 +218,14 @@ int16_t batch_validate(const uint8_t *p, size_t len, const struct batch_rules *r
         refuse_batch(ret, BATCH_CORRUPT_MESSAGE, "checksum of the record batch is wrong");
         return ret->error;
     }
-    if (check_offsets(p, ret) && check_origin(p, rules, ret) && check_attributes(p, rules, ret))
-        check_records(p, rules, scratch, ret);
+    if (!check_offsets(p, ret) || !check_origin(p, rules, ret) || !check_attributes(p, rules, ret) ||
+        check_records(p, rules, scratch, ret))
+        return ret->error;
+    if (ret->record_index >= 0 && ret->errors_count == 0) {
+        scratch->errors[0] = (struct batch_record_error){ret->record_index, ret->message};
+        ret->errors = scratch->errors;
+        ret->errors_count = 1;
+    }
     return ret->error;
 }
 
