@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/log/plog_hooks.h"
 #include "broker/log/plog_internal.h"
 #include "common/base/assert.h"
 #include "common/base/mutant.h"
@@ -297,6 +298,7 @@ static enum err open_existing(struct plog *log, const struct plog_setup *setup, 
     if (err)
         return err;
     log->start = MIN(log->start, log->end);
+    log->cleaned_to = MIN(MAX(setup->cleaned_to, 0), log->end);
     if (MUTANT(REUSE_OFFSETS) && !setup->clean && setup->recovery_point > log->start)
         plog_truncate(log, setup->recovery_point, &log->end);
     if (epoch_cache_truncate_start(&log->epochs, log->start))
@@ -322,6 +324,8 @@ static enum err open_log(struct plog *log, const struct plog_setup *setup, struc
     enum err err = set_dirs(log, setup);
     if (err == OK)
         err = plog_meta_open(log, &no_meta);
+    if (err == OK)
+        err = plog_compact_recover(log, report);
     if (err == OK)
         err = list_segments(log);
     if (err)
@@ -373,6 +377,7 @@ void plog_close(struct plog *log)
     env_task_cancel(&log->fail_task);
     tail_drop(&log->tail);
     log->tail.cache = NULL;
+    plog_compact_leave(log);
     log->closing = true;
     if (log->round == NULL)
         plog_free(log);
@@ -420,6 +425,8 @@ enum err plog_close_clean(struct plog *log)
     const struct plog_segment *active = plog_active(log);
     bool empty = log->segments_count == 1 && active->size == 0 && !active->dirty;
     enum err err = log->failed;
+    if (err == OK)
+        err = plog_compact_stop(log);
     if (err == OK && !empty)
         err = sync_all(log);
     if (err == OK && !empty)
@@ -447,6 +454,7 @@ static bool unlink_entry(void *ctx, const char *name, bool is_dir)
 
 void plog_delete(struct plog *log)
 {
+    plog_compact_leave(log);
     size_t size = strlen(log->dir) + 32;
     char *gone = malloc(size);
     uint32_t random;

@@ -53,6 +53,7 @@ struct plog_setup {
     /* A write or sync of this log failed at recovery_point: nothing behind it is believed, all of it is cut.
      */
     bool sync_failed;
+    int64_t cleaned_to; /* compacted below; 0: never */
     /* After each finished sync: everything below synced_end is durable; or the failure, which is final. */
     void (*synced)(void *ctx, int64_t synced_end, enum err err);
     void *ctx;

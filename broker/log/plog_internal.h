@@ -39,8 +39,10 @@ struct plog_segment {
     int64_t max_timestamp;       /* -1: none; of closed segments only when times_known */
     int64_t max_timestamp_offset;
     bool times_known;
+    bool times_exact;        /* from the batches, not from an index that a crash may have torn */
     int64_t first_timestamp; /* of the first batch, for rolling by time; 0: not read yet */
     int64_t jitter_ms;       /* taken off segment.ms */
+    bool swapping;           /* its file is still called .log.swap (plog_compact.c) */
     bool dirty;              /* has bytes (or a truncation) that no sync covers */
     struct env_file *file;   /* NULL: not open */
     struct plog_index index;
@@ -77,6 +79,8 @@ struct plog_round {
     bool more; /* another sync was asked for meanwhile */
 };
 
+struct plog_compaction;
+
 struct plog {
     struct env *env;
     struct plog_config config;
@@ -96,12 +100,15 @@ struct plog {
     struct plog_recent recent[PLOG_RECENT];
     uint32_t recent_count; /* of all pushes */
     struct plog_hint hints[PLOG_HINTS];
-    uint32_t hints_count;        /* of all pushes */
-    struct tail tail;            /* newest batches in memory */
-    uint32_t rolls;              /* segments ended since opening */
-    struct plog_round *round;    /* NULL: no sync runs */
-    struct plog_round *spare;    /* kept for the next */
-    struct plog_damage *damages; /* in order of offset */
+    uint32_t hints_count;               /* of all pushes */
+    struct tail tail;                   /* newest batches in memory */
+    uint32_t rolls;                     /* segments ended since opening */
+    uint32_t layout;                    /* changes when closed segments are replaced or removed */
+    int64_t cleaned_to;                 /* offsets below it were compacted */
+    struct plog_compaction *compaction; /* NULL: none runs */
+    struct plog_round *round;           /* NULL: no sync runs */
+    struct plog_round *spare;           /* kept for the next */
+    struct plog_damage *damages;        /* in order of offset */
     int32_t damages_count, damages_cap;
     struct env_task fail_task; /* tells a failure that was found while starting a sync (E2) */
     bool closing;              /* freed when the running round ends */
@@ -127,11 +134,6 @@ void plog_free(struct plog *log);
 
 /* -- plog_sync.c -- */
 void plog_sync_init(struct plog *log);
-
-/* -- plog_retain.c -- */
-/* Whether batches that end at `end` begin a new segment. */
-bool plog_roll_due(struct plog *log, const uint8_t *batches, uint32_t len, int64_t end);
-void plog_segment_began(struct plog *log, struct plog_segment *seg);
 
 /* -- plog_read.c -- */
 /* Makes max_timestamp of a segment known. */

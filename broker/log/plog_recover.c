@@ -297,6 +297,7 @@ static enum err scan_segment(struct scan *scan, int64_t from_offset)
         return err;
     begin_times(seg);
     seg->verified_from = position;
+    seg->times_exact = position == 0;
     seg->times_known = true;
     seg->since_index = position > 0 ? (uint32_t)scan->log->config.index_interval_bytes + 1 : 0;
     scan->expected = seg->base_offset;
@@ -463,7 +464,7 @@ enum err plog_rebuild_index(struct plog *log, struct plog_segment *seg)
         err = plog_index_rewrite(log, seg);
     plog_index_drop(seg);
     seg->index.trusted = err == OK;
-    seg->times_known = err == OK;
+    seg->times_known = seg->times_exact = err == OK;
     return err;
 }
 

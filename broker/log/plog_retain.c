@@ -3,6 +3,7 @@
  * retention its UnifiedLog.deleteOldSegments, with two additions (DESIGN 12): a quiet active segment rolls
  * when its oldest record is past retention.ms, and retention.messages moves the log start to the exact
  * offset. */
+#include "broker/log/plog_hooks.h"
 #include "broker/log/plog_internal.h"
 #include "common/base/assert.h"
 #include "common/base/mutant.h"
@@ -11,7 +12,7 @@
 
 /* When the segment began, as far as its records tell: the largest timestamp of its first batch, as Kafka
  * takes it; records without one count from when this process made or opened the segment. */
-static enum err first_time(struct plog *log, struct plog_segment *seg, int64_t *ret_ms)
+enum err plog_segment_first_time(struct plog *log, struct plog_segment *seg, int64_t *ret_ms)
 {
     uint8_t header[BATCH_HEADER_BYTES];
     struct env_file *file;
@@ -59,7 +60,7 @@ static bool too_old(struct plog *log, struct plog_segment *seg, int64_t newest_m
     int64_t first_ms;
     if (log->config.segment_ms <= 0 || log->config.segment_ms == INT64_MAX)
         return false;
-    if (first_time(log, seg, &first_ms) != OK)
+    if (plog_segment_first_time(log, seg, &first_ms) != OK)
         return false; /* the append will find the same failure */
     int64_t now_ms = newest_ms >= 0 ? newest_ms : env_wall_ms(log->env);
     return now_ms - first_ms > log->config.segment_ms - seg->jitter_ms;
@@ -119,7 +120,7 @@ static enum err roll_when_old(struct plog *log, const struct plog_retention *wan
         limit = want->ms;
     if (limit < 0 || plog_active(log)->size == 0)
         return OK;
-    enum err err = first_time(log, plog_active(log), &first_ms);
+    enum err err = plog_segment_first_time(log, plog_active(log), &first_ms);
     if (err)
         return err;
     int64_t due_ms = add_ms(first_ms, limit);
@@ -135,6 +136,11 @@ static int32_t first_kept(const struct plog *log)
     return plog_segment_find(log, log->start);
 }
 
+static bool due(const struct plog_segment *seg, const struct plog_retention *want)
+{
+    return seg->max_timestamp < 0 || add_ms(seg->max_timestamp, want->ms) < want->now_ms;
+}
+
 static enum err start_by_time(struct plog *log, const struct plog_retention *want, int64_t *start,
                               int64_t *next_ms)
 {
@@ -145,9 +151,13 @@ static enum err start_by_time(struct plog *log, const struct plog_retention *wan
         enum err err = plog_segment_times(log, seg);
         if (err)
             return err;
+        if (!seg->times_exact && due(seg, want)) /* it goes on the word of its batches only */
+            err = plog_rebuild_index(log, seg);
+        if (err)
+            return err;
         int64_t newest_ms = seg->max_timestamp;
         if (newest_ms < 0)
-            err = first_time(log, seg, &newest_ms);
+            err = plog_segment_first_time(log, seg, &newest_ms);
         if (err)
             return err;
         int64_t due_ms = add_ms(newest_ms, want->ms);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/log/plog_hooks.h"
 #include "broker/log/plog_internal.h"
 #include "common/base/assert.h"
 
@@ -9,7 +10,7 @@ enum err plog_segment_file(struct plog *log, struct plog_segment *seg, struct en
 {
     char path[PLOG_PATH_MAX];
     if (seg->file == NULL) {
-        plog_path(log, seg->base_offset, ".log", path);
+        plog_path(log, seg->base_offset, seg->swapping ? ".log.swap" : ".log", path);
         enum err err = env_file_open(log->env, path, ENV_OPEN_WRITE, &seg->file);
         if (err)
             return err;
@@ -45,6 +46,7 @@ enum err plog_segment_add(struct plog *log, int64_t base_offset)
                                  .max_timestamp = -1,
                                  .max_timestamp_offset = base_offset,
                                  .times_known = true,
+                                 .times_exact = true,
                                  .index = {.in_memory = true, .trusted = true}};
     plog_segment_began(log, seg);
     log->dir_dirty = true;
@@ -89,7 +91,7 @@ enum err plog_roll(struct plog *log)
 
 enum err plog_segment_unlink(struct plog *log, struct plog_segment *seg)
 {
-    static const char *const suffixes[] = {".index", ".timeindex", ".snapshot", ".log"};
+    static const char *const suffixes[] = {".index", ".timeindex", ".txnindex", ".snapshot", ".log"};
     char path[PLOG_PATH_MAX];
     enum err err = OK;
     plog_segment_close(seg);
@@ -114,6 +116,7 @@ enum err plog_segments_remove(struct plog *log, int32_t from, int32_t count)
     memmove(log->segments + from, log->segments + from + count,
             (size_t)(log->segments_count - from - count) * sizeof(*log->segments));
     log->segments_count -= count;
+    log->layout++;
     return err;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Making a log shorter: at its end (divergence), at its start (retention, DeleteRecords), or altogether. */
+#include "broker/log/plog_hooks.h"
 #include "broker/log/plog_internal.h"
 #include "common/base/assert.h"
 #include "common/base/mutant.h"
@@ -34,25 +35,30 @@ enum err plog_snapshots_drop(struct plog *log, int64_t above)
 
 /* -- at the end -- */
 
-/* Where the batch that holds offset begins, and its first offset; the segment's end when there is none. */
+/* Where the first batch that reaches offset begins (the segment's end when there is none), and where the one
+ * before it ends: in a compacted log that may be far below. */
 static enum err find_cut(struct plog *log, struct plog_segment *seg, int64_t offset, uint32_t *ret_position,
                          int64_t *ret_end)
 {
     struct plog_walk walk;
     struct batch_header batch;
     uint32_t position;
-    enum err err = plog_index_lookup(log, seg, offset, &position);
+    int64_t end = seg->base_offset;
+    enum err err = plog_index_lookup(log, seg, MAX(offset - 1, seg->base_offset), &position);
     if (err == OK)
         err = plog_walk_begin(&walk, log, seg, position, false);
     if (err)
         return err;
-    do {
+    for (;;) {
         position = walk.position;
         err = plog_walk_next(&walk, &batch, NULL);
-    } while (err == OK && batch.last_offset < offset);
+        if (err != OK || batch.last_offset >= offset)
+            break;
+        end = batch.last_offset + 1;
+    }
     plog_walk_end(&walk);
     *ret_position = position;
-    *ret_end = err == OK ? MIN(batch.base_offset, offset) : offset;
+    *ret_end = end;
     return err == ERR_NOT_FOUND ? OK : err;
 }
 
@@ -90,6 +96,7 @@ static enum err shorten(struct plog *log, int64_t end)
 {
     log->end = end;
     log->synced_end = MIN(log->synced_end, end);
+    log->cleaned_to = MIN(log->cleaned_to, end);
     if (log->round)
         log->round->target = MIN(log->round->target, end);
     log->recent_count = 0;
@@ -133,6 +140,8 @@ static enum err truncate_in(struct plog *log, int32_t place, int64_t offset)
     seg->verified_from = MIN(seg->verified_from, position);
     plog_ranges_remove(&seg->verified, position, UINT32_MAX);
     err = reactivate(log, seg, end);
+    if (err == OK)
+        err = plog_aborted_truncate(log, seg, end);
     return err ? err : shorten(log, end);
 }
 
@@ -151,7 +160,8 @@ enum err plog_truncate(struct plog *log, int64_t offset, int64_t *ret_end)
     } else if (offset <= log->start) {
         err = plog_restart(log, offset);
     } else {
-        err = truncate_in(log, plog_segment_find(log, offset), offset);
+        err = plog_compact_stop(log);
+        err = err ? err : truncate_in(log, plog_segment_find(log, offset), offset);
     }
     if (err)
         return plog_fail(log, err);
@@ -164,7 +174,9 @@ enum err plog_restart(struct plog *log, int64_t offset)
     ASSERT(offset >= 0);
     if (log->failed)
         return log->failed;
-    enum err err = plog_segments_remove(log, 0, log->segments_count);
+    enum err err = plog_compact_stop(log);
+    if (err == OK)
+        err = plog_segments_remove(log, 0, log->segments_count);
     if (err == OK)
         err = env_dir_sync_wait(log->env, log->dir);
     if (err == OK)
@@ -176,6 +188,7 @@ enum err plog_restart(struct plog *log, int64_t offset)
     log->start = log->end = offset;
     plog_forget_places(log);
     tail_drop(&log->tail);
+    log->cleaned_to = offset;
     log->synced_end = offset; /* nothing is promised of an empty log */
     if (log->round)
         log->round->target = MIN(log->round->target, offset);
@@ -215,6 +228,8 @@ enum err plog_trim(struct plog *log, int64_t below)
         return log->failed;
     while (gone + 1 < log->segments_count && plog_segment_end(log, gone) <= below)
         gone++;
-    enum err err = plog_segments_remove(log, 0, gone);
+    enum err err = gone > 0 ? plog_compact_stop(log) : OK;
+    if (err == OK)
+        err = plog_segments_remove(log, 0, gone);
     return err ? plog_fail(log, err) : OK;
 }

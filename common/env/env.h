@@ -85,7 +85,9 @@ void env_post(struct env *to, struct env_msg *msg);
 
 /* -- worker threads -- */
 
-/* work runs on a worker thread (it must touch only what the request owns), then done on the loop. */
+/* work runs on a worker thread (it must touch only what the request owns), then done on the loop. Of env it
+ * may use the clocks and the synchronous calls of env_disk.h, on files that only the request uses (E1's other
+ * exception). */
 struct env_work {
     void (*work)(struct env_work *w);
     void (*done)(struct env_work *w);

@@ -547,10 +547,25 @@ static void loop_boot_id(struct env *env, char out[37])
     snprintf(out, 37, "00000000-0000-0000-0000-%012u", MEM(env)->boots);
 }
 
+static void work_done(struct env_msg *msg)
+{
+    struct env_work *work = CONTAINER_OF(msg, struct env_work, msg);
+    work->done(work);
+}
+
+/* There are no threads: the work is done at once, and told about in another turn. */
+static void loop_work_submit(struct env *env, struct env_work *work)
+{
+    work->msg.fn = work_done;
+    work->work(work);
+    env_post(env, &work->msg);
+}
+
 static const struct env_ops mem_ops = {.now_us = loop_now_us,
                                        .wall_ms = loop_wall_ms,
                                        .random = loop_random,
                                        .wake = loop_wake,
+                                       .work_submit = loop_work_submit,
                                        .boot_id = loop_boot_id,
                                        .disk = &disk_ops};
 

@@ -222,10 +222,44 @@ START_TEST(a_segment_ends_with_its_index)
 }
 END_TEST
 
+/* A power cut may leave zeros in an index: nothing goes on its word. */
+START_TEST(a_torn_time_index_costs_no_records)
+{
+    struct fixture f;
+    uint64_t size;
+    setup(&f);
+    f.config.retention_ms = HOUR_MS;
+    f.config.segment_bytes = 3000;
+    f.config.index_interval_bytes = 100;
+    start(&f);
+    for (int i = 0; i < 12; i++)
+        put(&f, 1, 900);
+    pass(&f, 2000);
+    uint32_t files = log_files(&f);
+    broker_close(&f.b, true);
+    for (int64_t offset = 0; offset < 12; offset++) {
+        char path[128];
+        snprintf(path, sizeof(path), DATA_DIR "/orders-0/%020lld.timeindex", (long long)offset);
+        uint8_t *p = mem_env_bytes(f.b.mem, path, &size);
+        if (p)
+            memset(p, 0, size);
+    }
+    broker_open(&f.b, &f.config);
+    broker_apply(&f.b, 1, 1, 1, 1, 1, &f.config);
+    pass(&f, 600000);
+    ck_assert_int_eq(view_of(&f.b).log_start, 0);
+    ck_assert_uint_eq(log_files(&f), files);
+    pass(&f, 2 * HOUR_MS + 10000);
+    ck_assert_int_eq(view_of(&f.b).log_start, 12);
+    teardown(&f);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, a_quiet_topic_loses_what_is_too_old);
     tcase_add_test(tcase, nothing_is_due_on_a_log_without_records_or_limits);
+    tcase_add_test(tcase, a_torn_time_index_costs_no_records);
     tcase_add_test(tcase, size_takes_whole_segments);
     tcase_add_test(tcase, count_moves_the_start_to_the_exact_offset);
     tcase_add_test(tcase, what_is_not_committed_stays);

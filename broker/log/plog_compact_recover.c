@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a compaction that a crash ended left behind: `.cleaned` files go, a `.swap` is finished. Before the
+ * log's segments are listed. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/log/plog_hooks.h"
+#include "broker/log/plog_internal.h"
+#include "common/base/assert.h"
+#include "common/logformat/file_name.h"
+
+#define SWAPS_MAX 64 /* one compaction has one; more can only be somebody else's */
+
+struct leftovers {
+    struct plog *log;
+    int64_t swaps[SWAPS_MAX];
+    int32_t swaps_count;
+    enum err err;
+};
+
+static bool has_suffix(const char *name, const char *suffix)
+{
+    size_t len = strlen(name), n = strlen(suffix);
+    return len > n && strcmp(name + len - n, suffix) == 0;
+}
+
+static bool look_at(void *ctx, const char *name, bool is_dir)
+{
+    struct leftovers *left = ctx;
+    char path[PLOG_PATH_MAX];
+    int64_t base;
+    if (is_dir)
+        return true;
+    if (log_file_name_parse(name, ".log.swap", &base) && left->swaps_count < SWAPS_MAX) {
+        left->swaps[left->swaps_count++] = base;
+        return true;
+    }
+    if (!has_suffix(name, ".cleaned"))
+        return true;
+    plog_path_name(left->log, name, path);
+    left->err = env_unlink(left->log->env, path);
+    left->log->dir_dirty = true;
+    return left->err == OK;
+}
+
+/* Where the new segment ends. It was synced before it got its name, so all of it must be good. */
+static enum err end_of(struct plog *log, int64_t base, int64_t *ret_end)
+{
+    char path[PLOG_PATH_MAX];
+    struct plog_segment seg = {.base_offset = base, .swapping = true};
+    struct plog_walk walk = {0};
+    struct batch_header batch;
+    uint64_t size = 0;
+    plog_path(log, base, ".log.swap", path);
+    enum err err = env_file_open(log->env, path, ENV_OPEN_READ, &seg.file);
+    if (err)
+        return err;
+    err = env_file_size(seg.file, &size);
+    seg.size = (uint32_t)MIN(size, PLOG_SEGMENT_BYTES_MAX);
+    *ret_end = base;
+    if (err == OK)
+        err = plog_walk_begin(&walk, log, &seg, 0, true);
+    while (err == OK && (err = plog_walk_next(&walk, &batch, NULL)) == OK)
+        *ret_end = batch.last_offset + 1;
+    plog_walk_end(&walk);
+    env_file_close(seg.file);
+    return err == ERR_NOT_FOUND ? OK : err == ERR_TRUNCATED ? ERR_CORRUPT : err;
+}
+
+struct replaced {
+    struct plog *log;
+    int64_t base, end;
+    enum err err;
+};
+
+/* Segments whose records the new one holds, and what was derived from the first of them. */
+static bool remove_replaced(void *ctx, const char *name, bool is_dir)
+{
+    static const char *const suffixes[] = {".log", ".index", ".timeindex", ".txnindex"};
+    struct replaced *old = ctx;
+    char path[PLOG_PATH_MAX];
+    int64_t base;
+    for (size_t i = 0; i < ARRAY_LEN(suffixes) && !is_dir; i++) {
+        bool is_log = i == 0;
+        if (!log_file_name_parse(name, suffixes[i], &base) || base < old->base || base >= old->end ||
+            (base == old->base && is_log))
+            continue;
+        plog_path_name(old->log, name, path);
+        old->err = env_unlink(old->log->env, path);
+    }
+    return old->err == OK;
+}
+
+static enum err finish(struct plog *log, int64_t base, int64_t end)
+{
+    struct replaced old = {.log = log, .base = base, .end = end};
+    char from[PLOG_PATH_MAX], to[PLOG_PATH_MAX];
+    enum err err = env_dir_list(log->env, log->dir, remove_replaced, &old);
+    err = err ? err : old.err;
+    if (err == OK)
+        err = env_dir_sync_wait(log->env, log->dir);
+    if (err)
+        return err;
+    plog_path(log, base, ".log.swap", from);
+    plog_path(log, base, ".log", to);
+    err = env_rename(log->env, from, to);
+    return err ? err : env_dir_sync_wait(log->env, log->dir);
+}
+
+enum err plog_compact_recover(struct plog *log, struct plog_report *report)
+{
+    struct leftovers left = {.log = log};
+    enum err err = env_dir_list(log->env, log->dir, look_at, &left);
+    err = err ? err : left.err;
+    for (int32_t i = 0; i < left.swaps_count && err == OK; i++) {
+        int64_t end = left.swaps[i];
+        err = end_of(log, left.swaps[i], &end);
+        if (err == ERR_CORRUPT)
+            snprintf(report->damage, PLOG_DAMAGE_TEXT_MAX,
+                     "%020" PRId64 ".log.swap: bad batch at offset %" PRId64, left.swaps[i], end);
+        if (err == OK)
+            err = finish(log, left.swaps[i], end);
+    }
+    return err;
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/log/plog_txnindex.h"
+
+#include <stdlib.h>
+
+#include "broker/log/plog_hooks.h"
+#include "broker/log/plog_internal.h"
+#include "common/base/wire.h"
+#include "common/logwalk/file_load.h"
+
+#define TXN_INDEX_BYTES_MAX (64u << 20)
+
+static bool sane(const struct txn_entry *txn, int64_t last)
+{
+    return txn->first_offset >= 0 && txn->last_offset >= txn->first_offset && txn->last_offset > last;
+}
+
+enum err plog_aborted_load(struct env *env, const char *path,
+                           bool (*each)(void *ctx, const struct txn_entry *txn), void *ctx)
+{
+    uint8_t *p = NULL;
+    uint32_t len = 0;
+    struct txn_entry txn;
+    int64_t last = -1;
+    enum err err = log_file_load(env, path, TXN_INDEX_BYTES_MAX, &p, &len);
+    if (err)
+        return err == ERR_NOT_FOUND ? OK : err;
+    for (uint32_t at = 0; at + TXN_ENTRY <= len; at += TXN_ENTRY) {
+        if (!txn_entry_load(p + at, &txn) || !sane(&txn, last) || !each(ctx, &txn))
+            break;
+        last = txn.last_offset;
+    }
+    free(p);
+    return OK;
+}
+
+enum err plog_aborted_add(struct plog *log, const struct txn_entry *txn)
+{
+    char path[PLOG_PATH_MAX];
+    uint8_t entry[TXN_ENTRY];
+    struct iovec iov = {entry, sizeof(entry)};
+    struct env_file *file;
+    uint64_t size = 0;
+    if (log->failed)
+        return log->failed;
+    plog_path(log, plog_active(log)->base_offset, ".txnindex", path);
+    txn_entry_store(entry, *txn);
+    enum err err = env_file_open(log->env, path, ENV_OPEN_WRITE | ENV_OPEN_CREATE, &file);
+    if (err)
+        return plog_fail(log, err);
+    err = env_file_size(file, &size);
+    if (err == OK)
+        err = env_file_write(file, size - size % TXN_ENTRY, &iov, 1);
+    env_file_close(file);
+    log->dir_dirty = true;
+    return err ? plog_fail(log, err) : OK;
+}
+
+/* -- lookup -- */
+
+struct aborted_search {
+    int64_t from, end;
+    void (*each)(void *ctx, const struct txn_entry *txn);
+    void *ctx;
+    bool done;
+};
+
+/* A marker written when all below `end` was stable already: no later one can speak of what lies before it
+ * (Kafka's TransactionIndex.collectAbortedTxns). */
+static bool take(void *ctx, const struct txn_entry *txn)
+{
+    struct aborted_search *search = ctx;
+    if (txn->last_offset >= search->from && txn->first_offset < search->end)
+        search->each(search->ctx, txn);
+    search->done = txn->last_stable_offset >= search->end;
+    return !search->done;
+}
+
+enum err plog_aborted_find(struct plog *log, int64_t from, int64_t end,
+                           void (*each)(void *ctx, const struct txn_entry *txn), void *ctx)
+{
+    struct aborted_search search = {.from = from, .end = end, .each = each, .ctx = ctx};
+    char path[PLOG_PATH_MAX];
+    for (int32_t i = plog_segment_find(log, from); i < log->segments_count && !search.done; i++) {
+        plog_path(log, log->segments[i].base_offset, ".txnindex", path);
+        enum err err = plog_aborted_load(log->env, path, take, &search);
+        if (err)
+            return err;
+    }
+    return OK;
+}
+
+/* -- cutting -- */
+
+struct aborted_count {
+    int64_t end;
+    uint32_t count;
+};
+
+static bool count_kept(void *ctx, const struct txn_entry *txn)
+{
+    struct aborted_count *kept = ctx;
+    kept->count += txn->last_offset < kept->end;
+    return txn->last_offset < kept->end;
+}
+
+enum err plog_aborted_truncate(struct plog *log, const struct plog_segment *seg, int64_t end)
+{
+    struct aborted_count kept = {.end = end};
+    char path[PLOG_PATH_MAX];
+    struct env_file *file;
+    plog_path(log, seg->base_offset, ".txnindex", path);
+    enum err err = plog_aborted_load(log->env, path, count_kept, &kept);
+    if (err == OK)
+        err = env_file_open(log->env, path, ENV_OPEN_WRITE, &file);
+    if (err)
+        return err == ERR_NOT_FOUND ? OK : err;
+    err = env_file_truncate(file, (uint64_t)kept.count * TXN_ENTRY);
+    env_file_close(file);
+    return err;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `.txnindex`: the aborted transactions of a segment, in Kafka's format (storage AbortedTxn, version 0), for
+ * readers that want committed records only and for compaction. An entry is written when the abort marker is
+ * appended. The index is derived from the batches: what does not fit the format ends it. */
+#ifndef SLUICE_BROKER_PLOG_TXNINDEX_H
+#define SLUICE_BROKER_PLOG_TXNINDEX_H
+
+#include "broker/log/plog.h"
+#include "common/logformat/index_entry.h"
+
+/* Adds an entry to the active segment's index. A failure is final for the log. */
+enum err plog_aborted_add(struct plog *log, const struct txn_entry *txn);
+
+/* Calls each(ctx, txn) for the aborted transactions that touch [from, end), in the order of their markers.
+ * Errors of the disk, ERR_NOMEM. */
+enum err plog_aborted_find(struct plog *log, int64_t from, int64_t end,
+                           void (*each)(void *ctx, const struct txn_entry *txn), void *ctx);
+
+/* Every entry of one index file, in order, as far as they make sense. A missing file has none. */
+enum err plog_aborted_load(struct env *env, const char *path,
+                           bool (*each)(void *ctx, const struct txn_entry *txn), void *ctx);
+
+#endif
