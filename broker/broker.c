@@ -18,6 +18,12 @@
 #include "common/obs/log.h"
 #include "proto/kafka/error.h"
 
+/* At a stop: looks whether followers have everything, for at most so long; and takes no records for as long
+ * as leaders usually take to move. */
+#define DRAIN_STEP_US 2000
+#define DRAIN_MAX_US  300000
+#define HANDOVER_US   1000000
+
 struct broker;
 
 /* A shard, and the step of the broker's life that is being done on it. */
@@ -31,6 +37,7 @@ struct slot {
     bool initialized;
     bool image_applied; /* it saw metadata before it closed */
     enum err err;
+    uint64_t unreplicated; /* see shard_unreplicated() */
 };
 
 struct broker {
@@ -48,6 +55,10 @@ struct broker {
     bool ready;
     bool stopping; /* broker_stop() was called */
     bool ending;   /* past the handing over */
+    bool draining; /* steps are under way that wait for followers; end_due: the end waits for them */
+    bool end_due;
+    uint64_t drain_until_us;
+    struct env_timer drain_timer;
     bool starting; /* steps of the start are under way: the stop waits for them */
     bool failed;
     bool swept; /* once per run */
@@ -181,11 +192,55 @@ static void step_shutdown(struct slot *slot)
 
 static void end(struct broker *broker)
 {
+    if (broker->draining) {
+        broker->end_due = true;
+        return;
+    }
     if (broker->ending)
         return;
     broker->ending = true;
     broker->ready = false;
     each_slot(broker, step_shutdown, false, after_shutdown);
+}
+
+/* -- before the leaders are handed over: what is acknowledged gets to the followers -- */
+
+static void step_measure(struct slot *slot)
+{
+    slot->unreplicated = slot->initialized ? shard_unreplicated(&slot->shard) : 0;
+}
+
+static void after_measured(struct broker *broker)
+{
+    uint64_t records = 0, now_us = env_now_us(broker->env);
+
+    for (unsigned i = 0; i < broker->spawned_count; i++)
+        records += broker->slots[i].unreplicated;
+    if (records > 0 && now_us < broker->drain_until_us && !broker->end_due) {
+        env_timer_set(broker->env, &broker->drain_timer, now_us + DRAIN_STEP_US);
+        return;
+    }
+    broker->draining = false;
+    if (broker->end_due)
+        end(broker);
+    else
+        control_begin_shutdown(broker->shared.control);
+}
+
+static void on_drain_timer(struct env_timer *timer)
+{
+    each_slot(CONTAINER_OF(timer, struct broker, drain_timer), step_measure, false, after_measured);
+}
+
+static void drain(struct broker *broker)
+{
+    uint64_t now_us = env_now_us(broker->env);
+
+    broker->draining = true;
+    broker->drain_until_us = now_us + DRAIN_MAX_US;
+    atomic_store(&broker->shared.handover_until_us, now_us + HANDOVER_US);
+    env_timer_init(&broker->drain_timer, on_drain_timer);
+    each_slot(broker, step_measure, false, after_measured);
 }
 
 void broker_stop(struct broker *broker)
@@ -201,7 +256,7 @@ void broker_stop(struct broker *broker)
     }
     LOG(broker->options.log, INFO, "broker.stopping",
         F_I64("timeout_ms", broker->options.config->controlled_shutdown_timeout_ms));
-    control_begin_shutdown(broker->shared.control);
+    drain(broker);
 }
 
 /* -- starting -- */

@@ -140,6 +140,8 @@ static void report_error(struct shard *owner, struct produce_part *part,
  * acknowledgment is not. */
 static bool may_acknowledge(const struct shard *owner, int16_t acks)
 {
+    if (broker_hands_over(owner->broker, env_now_us(owner->env)))
+        return false;
     return acks == -1 || broker_session_lives(owner->broker, env_now_us(owner->env));
 }
 

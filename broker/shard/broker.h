@@ -44,11 +44,20 @@ struct broker_shared {
     unsigned listener_count;
     _Atomic uint32_t connection_count;
     struct peer_loss losses; /* see peer_loss.h */
+    /* Until then (env_now_us) nothing is appended: the broker is about to hand its leaders over, and what it
+     * acknowledged on its own word (acks=1) must be with its followers first. 0: no. */
+    _Atomic uint64_t handover_until_us;
     /* Past it (env_now_us) no controller has confirmed that this broker is alive: another leader may exist,
      * and nothing is acknowledged on this broker's word alone (acks 0 and 1). What the in-sync replicas hold
      * goes on: reads below the high watermark, acks=all (fault catalogue C2, N3). */
     _Atomic uint64_t session_end_us;
 };
+
+/* Whether the broker takes no records just now because it hands its leaders over. */
+static inline bool broker_hands_over(const struct broker_shared *broker, uint64_t now_us)
+{
+    return now_us < atomic_load_explicit(&broker->handover_until_us, memory_order_relaxed);
+}
 
 /* Whether the controllers confirmed recently that this broker is alive: only then its word alone is worth
  * anything. */

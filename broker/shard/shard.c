@@ -77,6 +77,25 @@ static void on_lag_asked(struct env_msg *msg)
     atomic_store(&shard->lag.uncommitted_records, records);
 }
 
+static void add_unreplicated(void *ctx, struct route *route)
+{
+    struct partition_view view;
+
+    if (!route->partition)
+        return;
+    partition_get(route->partition, &view);
+    if (view.is_leader && view.isr_count > 1)
+        *(uint64_t *)ctx += (uint64_t)(view.log_end - view.high_watermark);
+}
+
+uint64_t shard_unreplicated(struct shard *shard)
+{
+    uint64_t records = 0;
+
+    route_each(&shard->routes, add_unreplicated, &records);
+    return records;
+}
+
 void shard_measure_lag(struct shard *shard)
 {
     if (atomic_exchange(&shard->lag.asked, true))

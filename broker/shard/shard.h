@@ -132,6 +132,9 @@ void shard_free(struct shard *shard);
 /* From any thread: lag.uncommitted_records becomes up to date soon. */
 void shard_measure_lag(struct shard *shard);
 
+/* Records of partitions led here, with other replicas in sync, that are not below the high watermark yet. */
+uint64_t shard_unreplicated(struct shard *shard);
+
 /* The state of a route's partition may have changed: brings the gauges up to date. */
 void shard_recount(struct shard *shard, struct route *route);
 
