@@ -8,6 +8,7 @@
 
 #include "common/base/assert.h"
 #include "common/base/mutant.h"
+#include "common/base/probe.h"
 #include "controller/bootstrap.h"
 #include "controller/consensus_convert.h"
 #include "controller/proposals.h"
@@ -158,6 +159,7 @@ static void keep_config(struct consensus *c, uint64_t index, const void *data, s
 static enum err install_snapshot(struct consensus *c, const struct raft_snapshot_metadata *metadata)
 {
     const struct snapshot *snapshot = snapshot_newest(storage_snapshots(c->storage));
+    PROBE(RAFT_SNAPSHOT_INSTALLED);
     ASSERT(snapshot != NULL && snapshot->id.index == metadata->index && snapshot->id.term == metadata->term);
     enum err err = storage_void_log_wait(c->storage);
     if (err == OK)

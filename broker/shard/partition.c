@@ -9,6 +9,7 @@
 #include "broker/shard/partition_internal.h"
 #include "common/base/assert.h"
 #include "common/base/mutant.h"
+#include "common/base/probe.h"
 #include "proto/kafka/error.h"
 
 #define INDEX_TEXT_MAX 13 /* "-2147483648" and the zero */
@@ -124,9 +125,16 @@ int16_t partition_check_leader(const struct partition *p, int32_t current_leader
     if (p->core.failed)
         return KAFKA_KAFKA_STORAGE_ERROR;
     int16_t error = replica_check_epoch(&p->core, current_leader_epoch);
+    if (error == KAFKA_FENCED_LEADER_EPOCH)
+        PROBE(STALE_EPOCH_REFUSED);
+    if (error == KAFKA_UNKNOWN_LEADER_EPOCH)
+        PROBE(UNKNOWN_EPOCH_REFUSED);
     if (error != KAFKA_NONE)
         return error;
-    return p->core.role == REPLICA_LEADER ? KAFKA_NONE : KAFKA_NOT_LEADER_OR_FOLLOWER;
+    if (p->core.role == REPLICA_LEADER)
+        return KAFKA_NONE;
+    PROBE(NOT_LEADER_REFUSED);
+    return KAFKA_NOT_LEADER_OR_FOLLOWER;
 }
 
 /* -- end of the turn -- */

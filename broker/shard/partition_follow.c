@@ -4,6 +4,7 @@
 #include "broker/shard/partition_internal.h"
 #include "common/base/assert.h"
 #include "common/base/mutant.h"
+#include "common/base/probe.h"
 #include "common/batch/batch.h"
 #include "proto/kafka/error.h"
 
@@ -19,6 +20,10 @@ bool partition_diverges(struct partition *p, int64_t fetch_offset, int32_t last_
     if (last_fetched_epoch < 0 || MUTANT(NO_DIVERGENCE_CHECK))
         return false;
     epoch_cache_end(plog_epochs(p->log), last_fetched_epoch, p->core.log_end, ret_epoch, ret_end_offset);
+    if (*ret_epoch < last_fetched_epoch)
+        PROBE(EPOCH_NEVER_SEEN);
+    if (*ret_end_offset < fetch_offset)
+        PROBE(LOG_DIVERGED);
     bool unknown = *ret_epoch < last_fetched_epoch && !MUTANT(UNKNOWN_EPOCH_ACCEPTED);
     return unknown || *ret_end_offset < fetch_offset;
 }

@@ -2,7 +2,9 @@
 #include "broker/shard/partition_internal.h"
 #include "common/base/assert.h"
 #include "common/base/mutant.h"
+#include "common/base/probe.h"
 #include "common/batch/recompress.h"
+#include "common/batch/validate.h"
 #include "proto/kafka/error.h"
 
 /* -- waits -- */
@@ -24,6 +26,7 @@ void partition_wait_cancel(struct partition_wait *wait)
 
 static void timed_out(struct env_timer *timer)
 {
+    PROBE(WAIT_TIMED_OUT);
     finish(CONTAINER_OF(timer, struct partition_wait, timer), KAFKA_REQUEST_TIMED_OUT);
 }
 
@@ -35,8 +38,10 @@ static struct partition_wait *first_of(struct list *waits)
 void partition_waits_fail(struct partition *p, int16_t error)
 {
     struct partition_wait *wait;
-    while ((wait = first_of(&p->waits_synced)) != NULL || (wait = first_of(&p->waits_high)) != NULL)
+    while ((wait = first_of(&p->waits_synced)) != NULL || (wait = first_of(&p->waits_high)) != NULL) {
+        PROBE(WAIT_DEPOSED);
         finish(wait, MUTANT(ACK_WHEN_DEPOSED) ? KAFKA_NONE : error);
+    }
 }
 
 void partition_waits_settle(struct partition *p)
@@ -93,8 +98,10 @@ static int16_t admit(struct partition *p, const struct partition_append *request
         return KAFKA_NONE;
     if (error != KAFKA_NONE)
         return error;
-    if (request->acks == -1 && replica_isr_count(&p->core) < replica_min_isr(&p->core))
+    if (request->acks == -1 && replica_isr_count(&p->core) < replica_min_isr(&p->core)) {
+        PROBE(MIN_ISR_REFUSED);
         return KAFKA_NOT_ENOUGH_REPLICAS;
+    }
     return KAFKA_NONE;
 }
 
@@ -134,10 +141,12 @@ static int16_t deduplicate(struct partition *p, const uint8_t *batch, struct par
     case PRODUCER_OUT_OF_ORDER:
         if (MUTANT(SEQUENCE_GAPS))
             break;
+        PROBE(SEQUENCE_REFUSED);
         return KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
     case PRODUCER_DUPLICATE:
         if (MUTANT(DUPLICATES_APPENDED))
             break;
+        PROBE(DUPLICATE_ANSWERED);
         ret->base_offset = original.last_offset - original.offset_delta;
         if (p->config.log_append_time)
             ret->log_append_time_ms = original.timestamp_ms;

@@ -2,6 +2,7 @@
 /* AlterPartition: the leader of a partition proposes its in-sync replicas. The order of the checks is Kafka's
  * (ReplicationControlManager.alterPartition). */
 #include "common/base/mutant.h"
+#include "common/base/probe.h"
 #include "controller/core/ids.h"
 #include "controller/core/internal.h"
 
@@ -18,7 +19,10 @@ static int16_t check_epochs(const struct image_partition *p, const struct rpc_al
         return KAFKA_FENCED_LEADER_EPOCH;
     if (sender != p->leader)
         return KAFKA_INVALID_REQUEST;
-    return wanted->partition_epoch < p->partition_epoch ? KAFKA_INVALID_UPDATE_VERSION : KAFKA_NONE;
+    if (wanted->partition_epoch >= p->partition_epoch)
+        return KAFKA_NONE;
+    PROBE(ALTER_STALE_REFUSED);
+    return KAFKA_INVALID_UPDATE_VERSION;
 }
 
 static bool all_replicas(const struct image_partition *p, const struct rpc_alter_partition *wanted)
@@ -46,8 +50,10 @@ static int16_t check_members(const struct image *image, const struct rpc_alter_p
     for (int32_t i = 0; i < wanted->isr_count; i++) {
         const struct image_broker *broker = image_broker(image, wanted->isr[i]);
         int64_t epoch = wanted->isr_epochs[i];
-        if (!broker_is_active(image, wanted->isr[i]) || (epoch != -1 && epoch != broker->epoch))
+        if (!broker_is_active(image, wanted->isr[i]) || (epoch != -1 && epoch != broker->epoch)) {
+            PROBE(ALTER_INELIGIBLE_REFUSED);
             return KAFKA_INELIGIBLE_REPLICA;
+        }
     }
     return KAFKA_NONE;
 }

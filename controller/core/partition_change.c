@@ -5,6 +5,7 @@
 
 #include "common/base/assert.h"
 #include "common/base/mutant.h"
+#include "common/base/probe.h"
 #include "controller/core/ids.h"
 #include "proto/cluster/topic_config.h"
 
@@ -276,8 +277,10 @@ static int32_t choose_clean(const struct step *s)
  * allowed. */
 static int32_t choose_unclean(const struct step *s)
 {
-    if (s->next->last_known_elr_count > 0 && broker_is_active(s->brokers, s->next->last_known_elr[0]))
+    if (s->next->last_known_elr_count > 0 && broker_is_active(s->brokers, s->next->last_known_elr[0])) {
+        PROBE(ELECTED_LAST_KNOWN);
         return s->next->last_known_elr[0];
+    }
     if (!s->rules->unclean_allowed && s->goal->election != ELECT_UNCLEAN && !MUTANT(ELECT_OUTSIDE_ISR))
         return NODE_NONE;
     for (int32_t i = 0; i < s->next->replicas_count; i++) {
@@ -309,8 +312,11 @@ static void elect(struct step *s)
         leader = choose_unclean(s);
         s->change->unclean = leader != NODE_NONE;
     }
-    if (leader != NODE_NONE && !in_isr(s, leader))
+    if (leader != NODE_NONE && !in_isr(s, leader)) {
+        if (!s->change->unclean)
+            PROBE(ELECTED_ELIGIBLE);
         lead_alone(s, leader);
+    }
     if (leader != NODE_NONE)
         s->next->last_known_elr_count = 0;
     s->next->leader = leader;

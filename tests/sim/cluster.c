@@ -264,32 +264,12 @@ void cluster_unhealthy(struct cluster *cluster, const struct node *node, int64_t
     cluster_record(cluster, record);
 }
 
-static const struct {
-    const char *name, *event;
-} reaches[REACH_COUNT] = {
-#define X(name, event) {#name, event},
-    REACH_TABLE(X)
-#undef X
-};
-
-const char *reach_name(enum reach reach)
-{
-    return reaches[reach].name;
-}
-
-static void note_reach(struct cluster *cluster, const char *line)
-{
-    for (int i = 0; i < REACH_COUNT; i++)
-        if (reaches[i].event != NULL && strstr(line, reaches[i].event) != NULL)
-            cluster->reached[i]++;
-}
-
 void node_log(void *ctx, const char *line, size_t len)
 {
     struct node *node = ctx;
     char text[LOG_LINE_MAX];
     snprintf(text, sizeof(text), "%.*s", (int)(len > 0 ? len - 1 : 0), line);
-    note_reach(node->cluster, text);
+    reach_note_line(node->cluster->reached, text);
     if (strstr(text, " ERROR ") != NULL)
         node->cluster->error_lines++;
     world_trace(node->cluster->world, "%s| %s", process_name(node->process), text);

@@ -8,6 +8,7 @@
 
 #include "common/base/map.h"
 #include "tests/sim/chronicle.h"
+#include "tests/sim/reach.h"
 #include "tests/sim/world/world.h"
 
 #define CLUSTER_CONTROLLERS_MAX 5
@@ -29,32 +30,6 @@
     1000000u /* processes of the history from here on look from outside, one for each node */
 
 enum role { ROLE_CONTROLLER, ROLE_BROKER, ROLE_PRODUCER, ROLE_CONSUMER, ROLE_ADMIN, ROLE_READER, ROLE_COUNT };
-
-/* What a run of seeds must have met, or it proves little: X(NAME, "log event that shows it"). NULL: noted by
- * an observer. */
-#define REACH_TABLE(X)                                                                                       \
-    X(TRUNCATED, "partition.truncated")                                                                      \
-    X(TORN_TAIL_CUT, "partition.torn_tail_cut")                                                              \
-    X(ISR_CHANGE_REFUSED, "isr.change_refused")                                                              \
-    X(REGISTRATION_LOST, "broker.registration_lost")                                                         \
-    X(SNAPSHOT_WRITTEN, "snapshot.written")                                                                  \
-    X(SNAPSHOT_LOADED, "snapshot.loaded")                                                                    \
-    X(BROKER_SNAPSHOT_LOADED, "metadata.snapshot_loaded")                                                    \
-    X(LEADER_LOST, "replica.leader_lost")                                                                    \
-    X(CONTROLLER_RESIGNED, "controller.resigned")                                                            \
-    X(LOG_FAILED, "partition.failed")                                                                        \
-    X(ISR_SHRUNK, NULL)                                                                                      \
-    X(ISR_EXPANDED, NULL)                                                                                    \
-    X(LEADER_CHANGED, NULL)                                                                                  \
-    X(BROKER_FENCED, NULL)                                                                                   \
-    X(ELECTION, NULL)
-
-enum reach {
-#define X(name, event) REACH_##name,
-    REACH_TABLE(X)
-#undef X
-        REACH_COUNT
-};
 
 struct cluster_options {
     uint64_t seed; /* named in the history */
@@ -172,9 +147,6 @@ static inline uint32_t cluster_topic(int topic)
 {
     return (uint32_t)(topic + 1);
 }
-
-/* The name of a reach entry, lower case with dashes. */
-const char *reach_name(enum reach reach);
 
 extern const struct role_ops role_controller, role_broker, role_producer, role_consumer, role_admin,
     role_reader;

@@ -40,7 +40,7 @@ static const struct argp_option options_table[] = {
     {"replay", KEY_REPLAY, 0, 0, "Print the whole trace of the seed", 0},
     {"each", KEY_EACH, 0, 0, "Print a line for each seed", 0},
     {"stop", KEY_STOP, 0, 0, "Start no new seed after the first violation", 0},
-    {"must-reach", KEY_REACH, 0, 0, "Fail unless everything on the list of events was met", 0},
+    {"must-reach", KEY_REACH, "FILE", 0, "Fail unless everything on this list was met", 0},
     {"faults", KEY_FAULTS, "NAME,...", 0, "Only these faults", 0},
     {"report-only", KEY_REPORT_ONLY, 0, 0,
      "A failed assertion kills its process and is no violation by itself", 0},
@@ -98,7 +98,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_REPLAY: options->run.trace = stdout; break;
     case KEY_EACH: options->each = true; break;
     case KEY_STOP: options->stop_at_bad = true; break;
-    case KEY_REACH: options->must_reach = true; break;
+    case KEY_REACH: options->must_reach = arg; break;
     case KEY_REPORT_ONLY: options->run.report_only = true; break;
     case KEY_FAULTS: parse_faults(arg, &options->run, state); break;
     case KEY_MUTANT: choose_mutant(arg, state); break;

@@ -11,7 +11,7 @@ def traces(program):
     symbols = subprocess.run(['nm', program], stdout=subprocess.PIPE, text=True, check=True).stdout.lower().split()
     with open(program, 'rb') as file:
         content = file.read()
-    found = [name for name in symbols if 'mutant' in name]
+    found = [name for name in symbols if 'mutant' in name or 'probe_met' in name]
     return found + [text for text in ('truncate-to-high-watermark', 'ack-before-isr') if text.encode() in content]
 
 

@@ -60,7 +60,7 @@ static void plan_cluster(struct plan *plan, struct prng *prng)
     static const uint64_t snapshots[] = {10, 50, 200, 1000};
     /* between ticks of all producers together (a tick sends 2.4 records on average): faults per second of a
      * real processor find more than operations do, so most seeds are just busy enough to count */
-    static const uint64_t ticks[] = {8000, 30000, 60000, 60000, 60000};
+    static const uint64_t ticks[] = {8000, 25000, 40000, 40000, 40000};
     struct cluster_options *o = &plan->cluster;
     o->controllers = prng_below(prng, 4) == 0 ? 5 : 3;
     o->brokers = (int)between(prng, 3, 5);

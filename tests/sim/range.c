@@ -217,9 +217,10 @@ bool range_report(const struct range_options *options, const struct range_totals
             fprintf(out, "fault %s: asked %llu, bit %llu\n", fault_name((enum fault_kind)i),
                     (unsigned long long)t->asked_of[i], (unsigned long long)t->bitten_of[i]);
     for (int i = 0; i < REACH_COUNT; i++) {
-        fprintf(out, "reached %s: %llu\n", reach_name((enum reach)i), (unsigned long long)t->reached[i]);
-        good = good && (!options->must_reach || t->reached[i] > 0);
+        fprintf(out, "reached %s: %llu\n", reach_name(i), (unsigned long long)t->reached[i]);
     }
+    if (options->must_reach != NULL)
+        good = reach_demanded(options->must_reach, t->reached, out) && good;
     for (int i = 0; i < CHECKER_KIND_COUNT; i++)
         if (t->violations[i] > 0)
             fprintf(out, "violation %s: %llu\n", checker_kind_name((enum checker_kind)i),

@@ -10,11 +10,11 @@ struct range_options {
     struct run_options run;
     uint64_t first, last; /* seeds, both included */
     uint32_t jobs;
-    uint32_t minutes; /* > 0: new seeds until so much real time has passed; last does not count */
-    bool each;        /* a line for each seed */
-    bool stop_at_bad; /* no new seeds after the first violation */
-    bool must_reach;  /* fail unless everything on the list was met */
-    uint64_t wanted;  /* bits of violations: no new seeds after one of them; 0: none */
+    uint32_t minutes;       /* > 0: new seeds until so much real time has passed; last does not count */
+    bool each;              /* a line for each seed */
+    bool stop_at_bad;       /* no new seeds after the first violation */
+    const char *must_reach; /* a list of turns: fail unless all were met; NULL: none */
+    uint64_t wanted;        /* bits of violations: no new seeds after one of them; 0: none */
 };
 
 struct range_totals {

@@ -236,6 +236,7 @@ static void collect(struct run *run, struct run_result *result)
         result->partitions_cut += run->faults.bitten[cuts[i]];
     for (int i = 0; i < REACH_COUNT; i++)
         result->reached[i] = run->cluster->reached[i];
+    reach_add_probes(result->reached);
 }
 
 static void plan_restrict(struct plan *plan, uint64_t only)

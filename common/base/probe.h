@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rare turns that a range of simulated runs must have met, or it proves little: PROBE(X) at the place where
+ * it happens. In objects compiled with SLUICE_MUTANTS (those that sluice-sim links) it counts; everywhere
+ * else it is nothing (the test no_mutants_in_production looks). tests/sim/must-reach.txt says which are
+ * demanded. */
+#ifndef SLUICE_BASE_PROBE_H
+#define SLUICE_BASE_PROBE_H
+
+/* X(ID, "name") */
+#define PROBE_TABLE(X)                                                                                       \
+    X(DUPLICATE_ANSWERED, "duplicate-answered")                                                              \
+    X(SEQUENCE_REFUSED, "sequence-refused")                                                                  \
+    X(MIN_ISR_REFUSED, "min-isr-refused")                                                                    \
+    X(WAIT_TIMED_OUT, "produce-wait-timed-out")                                                              \
+    X(WAIT_DEPOSED, "produce-wait-deposed")                                                                  \
+    X(STALE_EPOCH_REFUSED, "stale-leader-epoch-refused")                                                     \
+    X(UNKNOWN_EPOCH_REFUSED, "unknown-leader-epoch-refused")                                                 \
+    X(NOT_LEADER_REFUSED, "not-leader-refused")                                                              \
+    X(LOG_DIVERGED, "divergence-told")                                                                       \
+    X(EPOCH_NEVER_SEEN, "epoch-never-seen")                                                                  \
+    X(ALTER_STALE_REFUSED, "stale-alter-partition-refused")                                                  \
+    X(ALTER_INELIGIBLE_REFUSED, "ineligible-replica-refused")                                                \
+    X(ELECTED_ELIGIBLE, "eligible-replica-elected")                                                          \
+    X(ELECTED_LAST_KNOWN, "last-known-leader-elected")                                                       \
+    X(RAFT_SNAPSHOT_INSTALLED, "raft-snapshot-installed")
+
+enum probe {
+#define X(id, name) PROBE_##id,
+    PROBE_TABLE(X)
+#undef X
+        PROBE_COUNT
+};
+
+#ifdef SLUICE_MUTANTS
+/* One more time. Whoever links such objects defines it. */
+void probe_met(enum probe probe);
+
+#define PROBE(id) probe_met(PROBE_##id)
+#else
+#define PROBE(id) ((void)0)
+#endif
+
+#endif
