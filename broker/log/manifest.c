@@ -33,7 +33,7 @@ enum manifest_frame {
 struct node {
     uint8_t key[KEY_SIZE];
     int64_t recovery_point, high_watermark, log_start;
-    bool clean, removed; /* removed: goes when that is written */
+    bool clean, distrust, removed; /* removed: goes when that is written */
     bool dirty;
     struct node *next_dirty;
     UT_hash_handle hh;
@@ -107,7 +107,7 @@ static void encode(const struct node *node, uint8_t out[ENTRY_SIZE])
     store_be64(out + KEY_SIZE, (uint64_t)node->recovery_point);
     store_be64(out + KEY_SIZE + 8, (uint64_t)node->high_watermark);
     store_be64(out + KEY_SIZE + 16, (uint64_t)node->log_start);
-    out[KEY_SIZE + 24] = node->clean;
+    out[KEY_SIZE + 24] = (uint8_t)(node->clean | node->distrust << 1);
 }
 
 static void decode(const uint8_t *p, struct node *node)
@@ -116,6 +116,7 @@ static void decode(const uint8_t *p, struct node *node)
     node->high_watermark = (int64_t)load_be64(p + KEY_SIZE + 8);
     node->log_start = (int64_t)load_be64(p + KEY_SIZE + 16);
     node->clean = p[KEY_SIZE + 24] & 1;
+    node->distrust = p[KEY_SIZE + 24] >> 1 & 1;
     node->removed = false;
 }
 
@@ -362,7 +363,8 @@ bool manifest_get(struct manifest *m, struct uuid topic_id, int32_t index, struc
                                              .recovery_point = node->recovery_point,
                                              .high_watermark = node->high_watermark,
                                              .log_start = node->log_start,
-                                             .clean = node->clean};
+                                             .clean = node->clean,
+                                             .distrust = node->distrust};
     pthread_mutex_unlock(&m->lock);
     return known;
 }
@@ -383,6 +385,7 @@ void manifest_put(struct manifest *m, const struct manifest_entry *entry)
         node->high_watermark = entry->high_watermark;
         node->log_start = entry->log_start;
         node->clean = entry->clean;
+        node->distrust = entry->distrust;
         node->removed = false;
         post = mark_dirty(m, node);
     }

@@ -27,7 +27,8 @@ struct manifest_entry {
     int64_t recovery_point; /* everything below was synced */
     int64_t high_watermark;
     int64_t log_start;
-    bool clean; /* closed cleanly at recovery_point and not opened since */
+    bool clean;    /* closed cleanly at recovery_point and not opened since */
+    bool distrust; /* a write or sync failed: nothing above recovery_point is to be believed */
 };
 
 struct manifest_report {

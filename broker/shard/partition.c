@@ -116,6 +116,8 @@ void partition_fail(struct partition *p, enum err err)
         return;
     p->failed_due = true;
     p->failed_err = err;
+    if (p->log)
+        partition_persist(p, plog_synced_end(p->log), false);
     PARTITION_LOG(p, ERROR, "partition.failed", F_ERR("error", err), F_I64("log_end", p->core.log_end));
     partition_step(p, &event);
 }
@@ -200,6 +202,8 @@ static void settle(struct env_task *task)
     if (hook_due && p->hook)
         p->hook(p->hook_ctx, p);
     if (failed_due)
+        partition_back_later(p);
+    if (failed_due)
         p->host->failed(p->host->ctx, p, p->failed_err); /* last: the host may close p */
 }
 
@@ -212,7 +216,8 @@ void partition_persist(struct partition *p, int64_t recovery_point, bool clean)
                                    .recovery_point = recovery_point,
                                    .high_watermark = p->core.high_watermark,
                                    .log_start = p->core.log_start,
-                                   .clean = clean};
+                                   .clean = clean,
+                                   .distrust = p->log && plog_failed(p->log) != OK};
     env_timer_cancel(p->host->env, &p->persist);
     if (p->host->manifest && p->log)
         manifest_put(p->host->manifest, &entry);
@@ -264,6 +269,7 @@ static struct partition *new_partition(const struct partition_host *host, const 
     env_timer_init(&p->persist, persist_due);
     partition_trim_init(p);
     partition_maintain_init(p);
+    partition_back_init(p);
     return p;
 }
 
@@ -280,7 +286,8 @@ static enum err set_aside(struct partition *p)
     return env_rename(p->host->env, from, to);
 }
 
-static enum err open_log(struct partition *p, const struct manifest_entry *known, struct plog_report *report)
+enum err partition_open_log(struct partition *p, const struct manifest_entry *known,
+                            struct plog_report *report)
 {
     struct plog_setup setup = {.env = p->host->env,
                                .data_dir = p->host->data_dir,
@@ -290,6 +297,7 @@ static enum err open_log(struct partition *p, const struct manifest_entry *known
                                .clean = known->clean,
                                .recovery_point = known->recovery_point,
                                .power_lost = p->host->power_lost,
+                               .sync_failed = known->distrust,
                                .log_start = known->log_start,
                                .synced = log_synced,
                                .ctx = p};
@@ -330,7 +338,19 @@ static void init_core(struct partition *p, const struct manifest_entry *known)
     replica_init(&p->core, &setup);
 }
 
-/* Damage is no reason to refuse the partition: it opens offline, so that the broker runs and says so. */
+void partition_start_log(struct partition *p, const struct manifest_entry *known,
+                         const struct plog_report *report)
+{
+    init_core(p, known);
+    report_open(p, report);
+    partition_persist(p, p->core.synced_end, false);
+    p->want_sync = plog_synced_end(p->log) < plog_end(p->log);
+    if (p->want_sync)
+        partition_settle_soon(p);
+}
+
+/* A log that cannot be opened is no reason to refuse the partition: it is offline, tried again later, and the
+ * broker runs and says so. */
 enum err partition_open(const struct partition_host *host, const struct image_topic *topic, int32_t index,
                         const struct partition_config *config, struct partition **ret_partition)
 {
@@ -342,22 +362,20 @@ enum err partition_open(const struct partition_host *host, const struct image_to
         return ERR_NOMEM;
     if (host->manifest)
         manifest_get(host->manifest, topic->id, index, &known);
-    enum err err = open_log(p, &known, &report);
-    if (err && err != ERR_CORRUPT) {
+    enum err err = partition_open_log(p, &known, &report);
+    if (err == ERR_NOMEM) {
         free(p->name);
         free(p);
         return err;
     }
-    init_core(p, &known);
     if (err) {
-        PARTITION_LOG(p, ERROR, "partition.damaged", F_STR("where", report.damage));
+        init_core(p, &known);
+        PARTITION_LOG(p, ERROR, "partition.open_failed", F_ERR("error", err), F_STR("where", report.damage));
         partition_fail(p, err);
     } else {
-        report_open(p, &report);
-        partition_persist(p, p->core.synced_end, false);
-        p->want_sync = plog_synced_end(p->log) < plog_end(p->log);
-        if (p->want_sync)
-            partition_settle_soon(p);
+        partition_start_log(p, &known, &report);
+        if (p->missing_synced)
+            partition_back_doubt(p);
     }
     *ret_partition = p;
     return OK;
@@ -369,6 +387,7 @@ static void free_partition(struct partition *p)
     env_timer_cancel(p->host->env, &p->persist);
     env_timer_cancel(p->host->env, &p->trim);
     env_timer_cancel(p->host->env, &p->maintain);
+    env_timer_cancel(p->host->env, &p->back.timer);
     env_task_cancel(&p->settle);
     free(replica_give_members(&p->core, NULL, 0));
     free(p->name);
@@ -458,6 +477,8 @@ void partition_apply(struct partition *p, const struct image_partition *state,
         return;
     }
     apply_config(p, config);
+    if (partition_back_holds(p, state))
+        return;
     event.state.leader = state->leader;
     event.state.leader_epoch = state->leader_epoch;
     event.state.partition_epoch = state->partition_epoch;

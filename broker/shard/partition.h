@@ -38,8 +38,14 @@ struct partition_host {
     /* The broker epoch of a live broker as the present image has it, -1 when it is unknown or fenced
      * (KIP-841, KIP-903). */
     int64_t (*broker_epoch)(void *ctx, int32_t broker_id);
-    /* The log of p failed (first failed write or sync is final): it is offline from now on. */
+    /* The log of p failed (first failed write or sync is final): it is offline until `reopened`. */
     void (*failed)(void *ctx, struct partition *p, enum err err);
+    /* The log of p is open again, as after an unclean stop: to be given the present state (partition_apply).
+     */
+    void (*reopened)(void *ctx, struct partition *p);
+    /* Tells the controller that p's replica leaves the in-sync ones (request->leave); partition_leave_done()
+     * follows exactly once, later. NULL: there is nobody to tell. */
+    void (*leave)(void *ctx, struct partition *p, const struct rpc_alter_partition *request);
     /* Retention moved the log start over so many offsets; may be NULL. */
     void (*retained)(void *ctx, struct partition *p, int64_t offsets);
     uint64_t retention_check_ms; /* log.retention.check.interval.ms: the most that retention may be late.
@@ -245,5 +251,8 @@ void partition_set_fetch_hook(struct partition *p, void (*fn)(void *ctx, struct 
 
 /* Answer to host->alter_partition. KAFKA_NONE: the new state arrives by partition_apply; errors: facts §5. */
 void partition_alter_done(struct partition *p, int16_t error);
+
+/* Answer to host->leave. */
+void partition_leave_done(struct partition *p, int16_t error);
 
 #endif

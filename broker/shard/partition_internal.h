@@ -16,6 +16,21 @@
 
 enum partition_reader { READER_CONSUMER, READER_FOLLOWER, READER_COUNT };
 
+/* partition_back.c: a replica on its way back, or in doubt. */
+struct partition_back {
+    struct env_timer
+        timer;          /* the log failed: opens it again; else says again what the controllers must know */
+    uint32_t tries;     /* since the log last worked for a while, */
+    uint64_t opened_us; /* having been opened again at this time */
+    bool told;          /* the controllers were told of this failure */
+    bool doubt;         /* does not lead in hold_epoch or before, and tells the controllers */
+    bool lost;          /* of what was promised, something is missing */
+    bool leaving;
+    int32_t hold_epoch;
+    int32_t seen_epoch;           /* leader epoch of the last state from the image, -1: none yet */
+    bool seen_leads, seen_counts; /* we lead there; we are leader, in sync or eligible there */
+};
+
 struct partition {
     const struct partition_host *host;
     struct uuid topic_id;
@@ -42,8 +57,9 @@ struct partition {
     struct env_timer maintain; /* partition_maintain.c */
     uint64_t looked_us;        /* last time it ran */
     uint32_t seen_rolls;       /* of the log, then */
-    int64_t cut_bytes;         /* of a torn tail, at opening */
-    bool missing_synced;       /* at opening the log ended below its recovery point */
+    struct partition_back back;
+    int64_t cut_bytes;   /* of a torn tail, at opening */
+    bool missing_synced; /* at opening the log ended below its recovery point */
     void (*hook)(void *ctx, struct partition *p);
     void *hook_ctx;
 };
@@ -83,6 +99,20 @@ void partition_maintain_moved(struct partition *p);
 /* Removal of files that the moved log start leaves behind. */
 void partition_trim_init(struct partition *p);
 void partition_trim_later(struct partition *p);
+
+/* partition_back.c. The log failed: the controllers are told, and it is opened again later. */
+void partition_back_init(struct partition *p);
+void partition_back_later(struct partition *p);
+/* The opened log lacks what was promised of it: not to lead as if nothing had happened. */
+void partition_back_doubt(struct partition *p);
+/* Takes note of a state from the image; true: it must not be followed yet. */
+bool partition_back_holds(struct partition *p, const struct image_partition *state);
+
+/* partition.c: opens the log; makes core and reports of an opened one. */
+enum err partition_open_log(struct partition *p, const struct manifest_entry *known,
+                            struct plog_report *report);
+void partition_start_log(struct partition *p, const struct manifest_entry *known,
+                         const struct plog_report *report);
 
 /* Writes recovery point, high watermark and log start down. */
 void partition_persist(struct partition *p, int64_t recovery_point, bool clean);

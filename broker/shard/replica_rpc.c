@@ -16,6 +16,7 @@ struct alter_op {
     struct control_call call;
     struct uuid topic_id;
     int32_t index;
+    bool leave;
 };
 
 static int16_t alter_outcome(const struct alter_op *op)
@@ -45,13 +46,16 @@ static void on_altered(struct control_call *call)
     struct shard *shard = call->shard;
     struct partition *p = shard_partition(shard, op->topic_id, op->index);
     int16_t error = alter_outcome(op);
+    bool leave = op->leave;
 
     if (error != KAFKA_NONE)
         LOG(shard->broker->log, INFO, "isr.change_refused", F_I64("partition", op->index),
             F_STR("error", kafka_error_name(error)));
     iobuf_unref(call->reply);
     free(op);
-    if (p)
+    if (p && leave)
+        partition_leave_done(p, error);
+    else if (p)
         partition_alter_done(p, error);
 }
 
@@ -81,6 +85,7 @@ void shard_alter_partition(void *ctx, struct partition *p, const struct rpc_alte
     ASSERT(payload); /* a few hundred bytes: without them the broker cannot keep its promises */
     op->topic_id = request->topic_id;
     op->index = request->index;
+    op->leave = request->leave;
     op->call = (struct control_call){.type = CLUSTER_RPC_ALTER_PARTITION,
                                      .payload = payload,
                                      .deadline_us = env_now_us(shard->env) + ALTER_TIMEOUT_US,

@@ -129,6 +129,18 @@ static void host_failed(void *ctx, struct partition *p, enum err err)
                           shard->failed_partitions);
 }
 
+static void host_reopened(void *ctx, struct partition *p)
+{
+    struct shard *shard = ctx;
+
+    ASSERT(shard->failed_partitions > 0);
+    shard->failed_partitions--;
+    shard_count(shard, reopened_logs, 1);
+    LOG(shard->broker->log, INFO, "partition.online", F_VIEW("topic", partition_topic(p)),
+        F_I64("partition", partition_index(p)));
+    shard_apply_again(shard, partition_topic_id(p), partition_index(p));
+}
+
 static void host_retained(void *ctx, struct partition *p, int64_t offsets)
 {
     struct shard *shard = ctx;
@@ -157,6 +169,8 @@ static void host_init(struct shard *shard)
         .alter_partition = shard_alter_partition,
         .broker_epoch = host_broker_epoch,
         .failed = host_failed,
+        .reopened = host_reopened,
+        .leave = shard_alter_partition,
     };
 }
 

@@ -30,6 +30,7 @@ struct request;
     X(metadata_held, "Metadata answers that waited for new leaders")                                         \
     X(fetch_bytes, "Record bytes sent by Fetch")                                                             \
     X(retained_offsets, "Offsets that retention moved log starts over")                                      \
+    X(reopened_logs, "Partition logs opened again after a failed write, read or sync")                       \
     X(hot_path_mallocs, "Allocations beyond the pools on the produce and fetch path")
 
 struct shard_counters {

@@ -135,6 +135,18 @@ static void apply_change(struct shard *shard, struct image *image, const struct 
         apply_route(shard, image, route, topic, state);
 }
 
+void shard_apply_again(struct shard *shard, struct uuid topic_id, int32_t index)
+{
+    struct route *route = route_find(&shard->routes, topic_id, index);
+    const struct image_topic *topic = image_topic_by_id(shard->image, topic_id);
+    const struct image_partition *state = topic ? image_partition(shard->image, topic, index) : NULL;
+
+    if (route && route->partition && state)
+        apply_route(shard, shard->image, route, topic, state);
+    control_shard_applied(shard->broker->control, shard->index, image_index(shard->image),
+                          shard->failed_partitions);
+}
+
 static void refresh_config(void *ctx, struct route *route)
 {
     struct shard *shard = ctx;

@@ -50,4 +50,7 @@ void shard_wait_image(struct shard *shard, struct image_wait *wait);
 /* Calls all that still wait: no image comes any more. */
 void shard_end_image_waits(struct shard *shard);
 
+/* Gives the partition the state that the present image has for it, and those who watch it a note. */
+void shard_apply_again(struct shard *shard, struct uuid topic_id, int32_t index);
+
 #endif

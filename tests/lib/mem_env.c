@@ -756,6 +756,12 @@ void mem_env_restart(struct mem_env *m)
     m->fail_sync = m->fail_write = 0;
 }
 
+void mem_env_repair(struct mem_env *m)
+{
+    m->sync_broken = m->write_broken = false;
+    m->fail_sync = m->fail_write = 0;
+}
+
 void mem_env_fail_sync_after(struct mem_env *m, uint32_t n)
 {
     m->fail_sync = n;

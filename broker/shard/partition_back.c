@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How a replica comes back: after its log failed it is opened again as after an unclean stop, with back-off;
+ * and a replica whose log is not what was promised of it (synced data gone or damaged, unsynced data given
+ * up) says so and leads only in an epoch that the controllers began knowing that (DESIGN, Damage or torn
+ * tail). */
+#include <stdlib.h>
+
+#include "broker/shard/partition_internal.h"
+#include "common/base/assert.h"
+#include "proto/kafka/error.h"
+
+#define BACK_FIRST_US (1000 * 1000)
+#define BACK_MAX_US   (30 * 1000 * 1000ull)
+#define LEAVE_US      (1000 * 1000) /* a refused or lost word to the controllers is said again after this */
+
+static void arm(struct partition *p, uint64_t wait_us)
+{
+    env_timer_set(p->host->env, &p->back.timer, env_now_us(p->host->env) + wait_us);
+}
+
+/* -- the controllers hear that this replica is not to be counted on -- */
+
+static void leave(struct partition *p)
+{
+    struct rpc_alter_partition request = {.topic_id = p->topic_id,
+                                          .index = p->index,
+                                          .leader_epoch = p->back.seen_epoch,
+                                          .leave = true,
+                                          .lost_data = p->back.lost && !p->core.failed};
+    if (p->back.leaving || p->host->leave == NULL || !p->back.seen_counts)
+        return;
+    p->back.leaving = p->back.told = true;
+    p->host->leave(p->host->ctx, p, &request);
+}
+
+void partition_leave_done(struct partition *p, int16_t error)
+{
+    p->back.leaving = false;
+    if (error != KAFKA_NONE && p->back.doubt && !env_timer_armed(&p->back.timer))
+        arm(p, LEAVE_US);
+}
+
+static bool holds_id(const int32_t *ids, int32_t count, int32_t id)
+{
+    for (int32_t i = 0; i < count; i++)
+        if (ids[i] == id)
+            return true;
+    return false;
+}
+
+static void see(struct partition *p, const struct image_partition *state)
+{
+    int32_t self = p->host->broker_id;
+    p->back.seen_epoch = state->leader_epoch;
+    p->back.seen_leads = state->leader == self;
+    p->back.seen_counts = p->back.seen_leads || holds_id(state->isr, state->isr_count, self) ||
+                          holds_id(state->elr, state->elr_count, self);
+}
+
+bool partition_back_holds(struct partition *p, const struct image_partition *state)
+{
+    see(p, state);
+    if (p->core.failed && !p->back.told)
+        leave(p);
+    if (!p->back.doubt || p->core.failed)
+        return false;
+    if (p->back.hold_epoch < 0)
+        p->back.hold_epoch = p->back.seen_epoch;
+    bool known = p->back.seen_leads ? p->back.seen_epoch > p->back.hold_epoch : !p->back.seen_counts;
+    if (known || p->host->leave == NULL || (!p->back.seen_leads && !p->back.lost)) {
+        p->back.doubt = p->back.lost = false;
+        return false;
+    }
+    leave(p);
+    return p->back.seen_leads;
+}
+
+void partition_back_doubt(struct partition *p)
+{
+    p->back.doubt = p->back.lost = true;
+    p->back.hold_epoch = -1;
+}
+
+/* -- the log is opened again -- */
+
+static void back_off(struct partition *p)
+{
+    uint64_t wait_us = BACK_FIRST_US;
+    uint32_t random;
+    for (uint32_t i = 0; i < p->back.tries && wait_us < BACK_MAX_US; i++)
+        wait_us *= 2;
+    env_random(p->host->env, &random, sizeof(random));
+    arm(p, MIN(wait_us, BACK_MAX_US) + random % (BACK_FIRST_US / 4));
+}
+
+void partition_back_later(struct partition *p)
+{
+    if (env_now_us(p->host->env) - p->back.opened_us > 2 * BACK_MAX_US)
+        p->back.tries = 0;
+    p->back.doubt = true;
+    p->back.told = false;
+    p->back.hold_epoch = p->back.seen_epoch;
+    leave(p);
+    back_off(p);
+}
+
+/* What the new log is opened with: the old one's word, or the manifest's when there was none. */
+static struct manifest_entry known_of(struct partition *p)
+{
+    struct manifest_entry known = {.topic_id = p->topic_id, .index = p->index};
+    if (p->log == NULL) {
+        if (p->host->manifest)
+            manifest_get(p->host->manifest, p->topic_id, p->index, &known);
+        return known;
+    }
+    known.recovery_point = plog_synced_end(p->log);
+    known.high_watermark = p->core.high_watermark;
+    known.log_start = plog_start(p->log);
+    known.distrust = plog_failed(p->log) != OK;
+    return known;
+}
+
+static void forget_core(struct partition *p)
+{
+    p->core.members_count = 0;
+    free(replica_give_members(&p->core, NULL, 0));
+}
+
+/* What was acknowledged without a sync and is gone now must not be led without. */
+static void judge(struct partition *p, const struct plog_report *report)
+{
+    bool promised = report->cut_bytes > 0 && !p->config.sync_before_ack;
+    if (promised || p->missing_synced)
+        partition_back_doubt(p);
+}
+
+static void reopen(struct partition *p)
+{
+    struct plog_report report = {0};
+    struct manifest_entry known = known_of(p);
+    int64_t end = p->core.log_end;
+    if (p->log)
+        plog_close(p->log);
+    p->log = NULL;
+    p->back.tries++;
+    enum err err = partition_open_log(p, &known, &report);
+    if (err) {
+        PARTITION_LOG(p, WARN, "partition.reopen_failed", F_ERR("error", err), F_I64("tries", p->back.tries));
+        back_off(p);
+        return;
+    }
+    PARTITION_LOG(p, INFO, "partition.reopened", F_I64("tries", p->back.tries), F_I64("log_end_before", end),
+                  F_I64("log_end", plog_end(p->log)));
+    p->back.opened_us = env_now_us(p->host->env);
+    forget_core(p);
+    partition_start_log(p, &known, &report);
+    judge(p, &report);
+    if (p->host->reopened)
+        p->host->reopened(p->host->ctx, p);
+}
+
+/* A leader in whose epoch the log failed would go on with other data under the same epoch: not before the
+ * controllers began another one. */
+static bool must_wait(const struct partition *p)
+{
+    return p->host->leave && p->back.seen_leads && p->back.seen_epoch <= p->back.hold_epoch;
+}
+
+static void due(struct env_timer *timer)
+{
+    struct partition *p = CONTAINER_OF(timer, struct partition, back.timer);
+    if (!p->core.failed) {
+        if (p->back.doubt)
+            leave(p);
+    } else if (must_wait(p)) {
+        leave(p);
+        arm(p, LEAVE_US);
+    } else {
+        reopen(p);
+    }
+}
+
+void partition_back_init(struct partition *p)
+{
+    env_timer_init(&p->back.timer, due);
+    p->back.seen_epoch = p->back.hold_epoch = -1;
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A replica whose log failed comes back by itself, and one that lost data does not lead as if nothing had
+ * happened. */
+#include "tests/unit/broker_fixture.h"
+
+struct fixture {
+    struct mem_world *world;
+    struct broker b;
+    struct partition_config config;
+    int leaves, reopened;
+    struct rpc_alter_partition last; /* leave */
+    int32_t leader, epoch;           /* as the controllers have it */
+};
+
+static struct fixture *the; /* hooks have the broker as their context */
+
+static void on_leave(void *ctx, struct partition *p, const struct rpc_alter_partition *request)
+{
+    the->leaves++;
+    the->last = *request;
+    ck_assert(request->leave);
+}
+
+static void state(struct fixture *f, int32_t leader, int32_t epoch)
+{
+    f->leader = leader;
+    f->epoch = epoch;
+    broker_apply(&f->b, leader, epoch, epoch + 1, 2, leader == 1 ? 1 : 2, &f->config);
+}
+
+static void on_reopened(void *ctx, struct partition *p)
+{
+    the->reopened++;
+    state(the, the->leader, the->epoch);
+}
+
+static void seconds(struct fixture *f, unsigned n)
+{
+    mem_world_run(f->world, mem_world_now_us(f->world) + n * 1000000ull);
+}
+
+static void hooks(struct fixture *f)
+{
+    f->b.host.leave = on_leave;
+    f->b.host.reopened = on_reopened;
+}
+
+static void setup(struct fixture *f, bool sync_before_ack)
+{
+    memset(f, 0, sizeof(*f));
+    the = f;
+    f->world = mem_world_new(13);
+    f->config = fixture_config();
+    f->config.sync_before_ack = sync_before_ack;
+    broker_start(&f->b, f->world, 1);
+    hooks(f);
+    broker_open(&f->b, &f->config);
+    state(f, 1, 3);
+}
+
+static void teardown(struct fixture *f)
+{
+    broker_stop(&f->b);
+    seconds(f, 1);
+    mem_world_free(f->world);
+}
+
+START_TEST(after_a_failed_sync_the_log_is_opened_again_without_what_was_not_synced)
+{
+    struct fixture f;
+    struct waiter w;
+    setup(&f, true);
+    produce(&f.b, 4, 1, &w);
+    seconds(&f, 1);
+    ck_assert_int_eq(w.error, KAFKA_NONE);
+    mem_env_fail_sync_after(f.b.mem, 1);
+    produce(&f.b, 5, 1, &w);
+    mem_world_run(f.world, mem_world_now_us(f.world) + 100000);
+    ck_assert_int_eq(w.error, KAFKA_KAFKA_STORAGE_ERROR);
+    ck_assert_int_eq(f.leaves, 1); /* leadership is to move at once */
+    ck_assert_int_eq(f.last.leader_epoch, 3);
+    ck_assert(!f.last.lost_data);
+    mem_env_repair(f.b.mem);
+    seconds(&f, 3);
+    ck_assert_int_eq(f.reopened, 0); /* nobody has answered: the old epoch must not go on with other data */
+    ck_assert(view_of(&f.b).offline);
+    partition_leave_done(f.b.p, KAFKA_UNKNOWN_SERVER_ERROR);
+    seconds(&f, 3);
+    ck_assert_int_eq(f.leaves, 2); /* said again */
+    partition_leave_done(f.b.p, KAFKA_NONE);
+    state(&f, 2, 4); /* the other one leads */
+    seconds(&f, 3);
+    ck_assert_int_eq(f.reopened, 1);
+    ck_assert(view_of(&f.b).is_follower);
+    ck_assert_int_eq(view_of(&f.b).log_end, 4);
+    state(&f, 1, 5);
+    ck_assert(view_of(&f.b).is_leader);
+    produce(&f.b, 2, 1, &w);
+    seconds(&f, 1);
+    ck_assert_int_eq(w.error, KAFKA_NONE);
+    ck_assert_int_eq(view_of(&f.b).synced_end, 6);
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(the_only_replica_leads_on_in_a_new_epoch)
+{
+    struct fixture f;
+    struct waiter w;
+    setup(&f, true);
+    mem_env_fail_write_after(f.b.mem, 1);
+    ck_assert_int_eq(produce(&f.b, 5, 1, &w).error, KAFKA_KAFKA_STORAGE_ERROR);
+    mem_world_run(f.world, mem_world_now_us(f.world) + 1000);
+    partition_leave_done(f.b.p, KAFKA_NONE);
+    state(&f, 1, 4);
+    seconds(&f, 10); /* the disk still fails: tried again, ever more rarely */
+    mem_env_repair(f.b.mem);
+    seconds(&f, 30);
+    ck_assert_int_ge(f.reopened, 1);
+    ck_assert(view_of(&f.b).is_leader);
+    produce(&f.b, 2, 1, &w);
+    seconds(&f, 1);
+    ck_assert_int_eq(w.error, KAFKA_NONE);
+    ck_assert_int_eq(view_of(&f.b).log_end, 2);
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(what_was_acknowledged_unsynced_and_given_up_is_told_as_lost)
+{
+    struct fixture f;
+    struct waiter w;
+    setup(&f, false);
+    ck_assert_int_eq(produce(&f.b, 5, 1, &w).error, KAFKA_NONE); /* flush.messages is high: acknowledged */
+    ck_assert_int_eq(view_of(&f.b).high_watermark, 5);
+    mem_env_fail_write_after(f.b.mem, 1);
+    ck_assert_int_eq(produce(&f.b, 1, 1, &w).error, KAFKA_KAFKA_STORAGE_ERROR);
+    mem_world_run(f.world, mem_world_now_us(f.world) + 1000);
+    mem_env_repair(f.b.mem);
+    partition_leave_done(f.b.p, KAFKA_NONE);
+    state(&f, 1, 4);
+    seconds(&f, 3);
+    ck_assert_int_eq(f.reopened, 1);
+    ck_assert_int_eq(view_of(&f.b).log_end, 0);
+    ck_assert(!view_of(&f.b).is_leader); /* the controllers do not know of the loss yet */
+    ck_assert_int_eq(f.leaves, 2);
+    ck_assert(f.last.lost_data);
+    ck_assert_int_eq(f.last.leader_epoch, 4);
+    partition_leave_done(f.b.p, KAFKA_NONE);
+    state(&f, 1, 5);
+    ck_assert(view_of(&f.b).is_leader);
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(after_a_restart_under_the_same_boot_a_failed_sync_is_not_forgotten)
+{
+    struct fixture f;
+    struct waiter w;
+    setup(&f, true);
+    produce(&f.b, 4, 1, &w);
+    seconds(&f, 1);
+    mem_env_fail_sync_after(f.b.mem, 1);
+    produce(&f.b, 5, 1, &w);
+    mem_world_run(f.world, mem_world_now_us(f.world) + 100000);
+    mem_env_crash(f.b.mem, MEM_KEEP);
+    broker_close(&f.b, false);
+    mem_env_restart(f.b.mem);
+    broker_open(&f.b, &f.config);
+    ck_assert_int_eq(view_of(&f.b).log_end, 4);
+    state(&f, 2, 4);
+    ck_assert(view_of(&f.b).is_follower);
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(a_log_that_lost_synced_data_leads_only_when_the_controllers_know)
+{
+    struct fixture f;
+    struct waiter w;
+    uint64_t size;
+    setup(&f, true);
+    for (int i = 0; i < 3; i++)
+        produce(&f.b, 4, 0, &w);
+    seconds(&f, 1);
+    broker_close(&f.b, true);
+    uint8_t *bytes = mem_env_bytes(f.b.mem, DATA_DIR "/orders-0/00000000000000000000.log", &size);
+    bytes[size - 1] ^= 1;
+    broker_open(&f.b, &f.config);
+    ck_assert(view_of(&f.b).missing_synced);
+    ck_assert_int_eq(view_of(&f.b).log_end, 12);
+    state(&f, 1, 3);
+    ck_assert(!view_of(&f.b).is_leader && !view_of(&f.b).offline);
+    ck_assert_int_eq(produce(&f.b, 1, 1, &w).error, KAFKA_NOT_LEADER_OR_FOLLOWER);
+    ck_assert_int_eq(f.leaves, 1);
+    ck_assert(f.last.lost_data);
+    state(&f, 1, 3);
+    ck_assert_int_eq(f.leaves, 1); /* one at a time */
+    partition_leave_done(f.b.p, KAFKA_NONE);
+    state(&f, 1, 4);
+    ck_assert(view_of(&f.b).is_leader);
+    teardown(&f);
+}
+END_TEST
+
+static void add(TCase *tcase)
+{
+    tcase_add_test(tcase, after_a_failed_sync_the_log_is_opened_again_without_what_was_not_synced);
+    tcase_add_test(tcase, the_only_replica_leads_on_in_a_new_epoch);
+    tcase_add_test(tcase, what_was_acknowledged_unsynced_and_given_up_is_told_as_lost);
+    tcase_add_test(tcase, after_a_restart_under_the_same_boot_a_failed_sync_is_not_forgotten);
+    tcase_add_test(tcase, a_log_that_lost_synced_data_leads_only_when_the_controllers_know);
+}
+
+SLUICE_TEST_MAIN("broker_partition_back", add)
