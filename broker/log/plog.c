@@ -278,16 +278,39 @@ static enum err list_segments(struct plog *log)
     return err;
 }
 
-/* After a failed sync the kernel's cache may show what the disk does not have: nothing above it is believed.
- */
-static enum err cut_unsynced(struct plog *log, int64_t recovery_point, struct plog_report *report)
+static enum err rewrite_from(struct plog *log, struct plog_segment *seg, uint32_t position)
 {
-    int64_t end;
-    uint64_t size = plog_size_bytes(log);
-    if (log->end <= recovery_point)
-        return OK;
-    enum err err = plog_truncate(log, MAX(recovery_point, log->start), &end);
-    report->cut_bytes += (int64_t)(size - plog_size_bytes(log));
+    struct env_file *file;
+    uint8_t *buf = malloc(PLOG_CHUNK);
+    enum err err = buf ? plog_segment_file(log, seg, &file) : ERR_NOMEM;
+    while (err == OK && position < seg->size) {
+        struct iovec iov = {buf, MIN(PLOG_CHUNK, seg->size - position)};
+        size_t got = 0;
+        err = env_file_read(file, position, buf, iov.iov_len, &got);
+        if (err == OK && got < iov.iov_len)
+            err = ERR_TRUNCATED;
+        if (err == OK)
+            err = env_file_write(file, position, &iov, 1);
+        position += (uint32_t)iov.iov_len;
+    }
+    free(buf);
+    return err;
+}
+
+/* After a failed sync the kernel's cache may show as clean what the disk does not have. The scan has checked
+ * every batch from the recovery point on; all of them are written again, so that the next sync writes them.
+ */
+static enum err rewrite_unsynced(struct plog *log, int64_t recovery_point)
+{
+    enum err err = OK;
+    for (int32_t i = plog_segment_find(log, recovery_point); i < log->segments_count && err == OK; i++) {
+        uint32_t position = 0;
+        if (recovery_point > log->segments[i].base_offset)
+            err = plog_index_lookup(log, &log->segments[i], recovery_point, &position);
+        if (err == OK)
+            err = rewrite_from(log, &log->segments[i], position);
+    }
+    log->epochs_dirty = log->meta_dirty = log->dir_dirty = true;
     return err;
 }
 
@@ -315,7 +338,7 @@ static enum err open_existing(struct plog *log, const struct plog_setup *setup, 
         return err;
     if (err == OK)
         err = plog_producers_load(log);
-    return err || !setup->sync_failed ? err : cut_unsynced(log, setup->recovery_point, report);
+    return err || !setup->sync_failed ? err : rewrite_unsynced(log, setup->recovery_point);
 }
 
 static enum err open_log(struct plog *log, const struct plog_setup *setup, struct plog_report *report)

@@ -50,8 +50,8 @@ struct plog_setup {
     /* Not clean, and the machine lost its page cache since: what was not synced reached the disk in any
      * order, so a good batch behind a bad one past the recovery point proves nothing. */
     bool power_lost;
-    /* A write or sync of this log failed at recovery_point: nothing behind it is believed, all of it is cut.
-     */
+    /* A write or sync of this log failed at recovery_point: no sync of what lies behind it is believed, all
+     * of it is checked and written again. */
     bool sync_failed;
     int64_t cleaned_to; /* compacted below; 0: never */
     /* After each finished sync: everything below synced_end is durable; or the failure, which is final. */

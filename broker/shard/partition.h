@@ -43,8 +43,8 @@ struct partition_host {
     /* The log of p is open again, as after an unclean stop: to be given the present state (partition_apply).
      */
     void (*reopened)(void *ctx, struct partition *p);
-    /* Tells the controller that p's replica leaves the in-sync ones (request->leave); partition_leave_done()
-     * follows exactly once, later. NULL: there is nobody to tell. */
+    /* Tells the controller that p's replica leaves the ISR (request->leave); partition_leave_done() follows
+     * exactly once, later. NULL: nobody to tell. */
     void (*leave)(void *ctx, struct partition *p, const struct rpc_alter_partition *request);
     /* Retention moved the log start over so many offsets; may be NULL. */
     void (*retained)(void *ctx, struct partition *p, int64_t offsets);
@@ -251,8 +251,7 @@ void partition_set_fetch_hook(struct partition *p, void (*fn)(void *ctx, struct 
 
 /* Answer to host->alter_partition. KAFKA_NONE: the new state arrives by partition_apply; errors: facts §5. */
 void partition_alter_done(struct partition *p, int16_t error);
-
-/* Answer to host->leave. */
+/* The same for host->leave. */
 void partition_leave_done(struct partition *p, int16_t error);
 
 #endif

@@ -97,7 +97,8 @@ struct rpc_alter_partition {
     int64_t *isr_epochs;     /* broker epochs of the members as the leader knows them, -1 unknown (KIP-903) */
     int32_t isr_count;
     /* Not an ISR: the sender, leader or not, takes its own replica out of it, because its log failed or (with
-     * lost_data: out of the eligible replicas too) is not what it was. isr is ignored, partition_epoch too. */
+     * lost_data: out of the eligible replicas too) is not what it was. isr is ignored, partition_epoch too.
+     */
     bool leave, lost_data;
 };
 struct rpc_alter_partition_request {

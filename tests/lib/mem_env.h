@@ -47,6 +47,7 @@ void mem_env_fail_write_after(struct mem_env *m, uint32_t n);
 
 /* From now on no range of any file is in the page cache (env_file_cached()), or every one is, as at first. */
 void mem_env_set_cold(struct mem_env *m, bool cold);
+
 /* Writes and syncs work again. */
 void mem_env_repair(struct mem_env *m);
 

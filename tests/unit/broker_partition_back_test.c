@@ -65,7 +65,7 @@ static void teardown(struct fixture *f)
     mem_world_free(f->world);
 }
 
-START_TEST(after_a_failed_sync_the_log_is_opened_again_without_what_was_not_synced)
+START_TEST(after_a_failed_sync_the_log_is_opened_again_and_what_was_not_synced_written_again)
 {
     struct fixture f;
     struct waiter w;
@@ -92,13 +92,13 @@ START_TEST(after_a_failed_sync_the_log_is_opened_again_without_what_was_not_sync
     seconds(&f, 3);
     ck_assert_int_eq(f.reopened, 1);
     ck_assert(view_of(&f.b).is_follower);
-    ck_assert_int_eq(view_of(&f.b).log_end, 4);
+    ck_assert_int_eq(view_of(&f.b).log_end, 9); /* written again */
     state(&f, 1, 5);
     ck_assert(view_of(&f.b).is_leader);
     produce(&f.b, 2, 1, &w);
     seconds(&f, 1);
     ck_assert_int_eq(w.error, KAFKA_NONE);
-    ck_assert_int_eq(view_of(&f.b).synced_end, 6);
+    ck_assert_int_eq(view_of(&f.b).synced_end, 11);
     teardown(&f);
 }
 END_TEST
@@ -121,15 +121,16 @@ START_TEST(the_only_replica_leads_on_in_a_new_epoch)
     produce(&f.b, 2, 1, &w);
     seconds(&f, 1);
     ck_assert_int_eq(w.error, KAFKA_NONE);
-    ck_assert_int_eq(view_of(&f.b).log_end, 2);
+    ck_assert_int_eq(view_of(&f.b).synced_end, 2);
     teardown(&f);
 }
 END_TEST
 
-START_TEST(what_was_acknowledged_unsynced_and_given_up_is_told_as_lost)
+START_TEST(what_was_acknowledged_unsynced_and_is_gone_is_told_as_lost)
 {
     struct fixture f;
     struct waiter w;
+    uint64_t size;
     setup(&f, false);
     ck_assert_int_eq(produce(&f.b, 5, 1, &w).error, KAFKA_NONE); /* flush.messages is high: acknowledged */
     ck_assert_int_eq(view_of(&f.b).high_watermark, 5);
@@ -137,6 +138,8 @@ START_TEST(what_was_acknowledged_unsynced_and_given_up_is_told_as_lost)
     ck_assert_int_eq(produce(&f.b, 1, 1, &w).error, KAFKA_KAFKA_STORAGE_ERROR);
     mem_world_run(f.world, mem_world_now_us(f.world) + 1000);
     mem_env_repair(f.b.mem);
+    mem_env_bytes(f.b.mem, DATA_DIR "/orders-0/00000000000000000000.log", &size)[80] ^=
+        1; /* not on the disk */
     partition_leave_done(f.b.p, KAFKA_NONE);
     state(&f, 1, 4);
     seconds(&f, 3);
@@ -163,13 +166,19 @@ START_TEST(after_a_restart_under_the_same_boot_a_failed_sync_is_not_forgotten)
     mem_env_fail_sync_after(f.b.mem, 1);
     produce(&f.b, 5, 1, &w);
     mem_world_run(f.world, mem_world_now_us(f.world) + 100000);
+    struct manifest_entry entry;
+    ck_assert(manifest_get(f.b.manifest, fixture_topic_id, 0, &entry));
+    ck_assert(entry.distrust);
+    ck_assert_int_eq(entry.recovery_point, 4);
     mem_env_crash(f.b.mem, MEM_KEEP);
     broker_close(&f.b, false);
     mem_env_restart(f.b.mem);
     broker_open(&f.b, &f.config);
-    ck_assert_int_eq(view_of(&f.b).log_end, 4);
-    state(&f, 2, 4);
-    ck_assert(view_of(&f.b).is_follower);
+    ck_assert_int_eq(view_of(&f.b).synced_end, 4);
+    seconds(&f, 1);
+    ck_assert_int_eq(view_of(&f.b).synced_end, 9);
+    ck_assert(manifest_get(f.b.manifest, fixture_topic_id, 0, &entry));
+    ck_assert(!entry.distrust); /* it was written again */
     teardown(&f);
 }
 END_TEST
@@ -205,9 +214,9 @@ END_TEST
 
 static void add(TCase *tcase)
 {
-    tcase_add_test(tcase, after_a_failed_sync_the_log_is_opened_again_without_what_was_not_synced);
+    tcase_add_test(tcase, after_a_failed_sync_the_log_is_opened_again_and_what_was_not_synced_written_again);
     tcase_add_test(tcase, the_only_replica_leads_on_in_a_new_epoch);
-    tcase_add_test(tcase, what_was_acknowledged_unsynced_and_given_up_is_told_as_lost);
+    tcase_add_test(tcase, what_was_acknowledged_unsynced_and_is_gone_is_told_as_lost);
     tcase_add_test(tcase, after_a_restart_under_the_same_boot_a_failed_sync_is_not_forgotten);
     tcase_add_test(tcase, a_log_that_lost_synced_data_leads_only_when_the_controllers_know);
 }
