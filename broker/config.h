@@ -44,6 +44,17 @@ struct broker_config {
     int64_t log_segment_bytes;
     int64_t log_flush_interval_messages;
     int64_t log_retention_ms, log_retention_bytes;
+    /* Groups and their offsets. */
+    int32_t offsets_topic_num_partitions;
+    int32_t offsets_topic_replication_factor;
+    int32_t offsets_topic_segment_bytes;
+    int64_t offsets_retention_minutes;
+    int64_t offsets_retention_check_interval_ms;
+    int32_t offsets_commit_timeout_ms;
+    int32_t offset_metadata_max_bytes;
+    int32_t group_initial_rebalance_delay_ms;
+    int32_t group_min_session_timeout_ms, group_max_session_timeout_ms;
+    int32_t group_max_size;
 
     int64_t log_retention_check_interval_ms;
     int64_t log_cleaner_dedupe_buffer_size;

@@ -249,6 +249,7 @@ static enum err apply_all(struct process *process)
         {"log.dirs", dir},
         {"listeners", listeners},
         {"controller.quorum.bootstrap.servers", LOOPBACK ":1"}, /* start_controller() knows */
+        {"offsets.topic.replication.factor", "1"},              /* there is one broker */
     };
     for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]) && !err; i++)
         err = set_default(settings, defaults[i][0], defaults[i][1]);

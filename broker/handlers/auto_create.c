@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "broker/handlers/auto_create.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "broker/config.h"
+#include "broker/handlers/topic_lookup.h"
 #include "broker/shard/control.h"
 #include "common/base/assert.h"
 #include "common/obs/log.h"
@@ -25,6 +27,12 @@ struct creation {
     struct list link; /* shard->auto_creates */
     int32_t name_len;
     char name[NAME_MAX_BYTES];
+};
+
+#define INTERNAL_CONFIGS 3
+struct internal_text {
+    char segment_bytes[16];
+    struct kafka_create_topics_request_config configs[INTERNAL_CONFIGS];
 };
 
 static bool under_way(const struct shard *shard, struct str name)
@@ -52,15 +60,35 @@ static void on_created(struct control_call *call)
     free(creation);
 }
 
+/* Kafka's settings of coordinators' topics. text: memory for them while the topic is used. */
+static void make_internal(struct kafka_create_topics_request_topic *topic, const struct broker_config *config,
+                          struct internal_text *text)
+{
+    snprintf(text->segment_bytes, sizeof(text->segment_bytes), "%d", config->offsets_topic_segment_bytes);
+    text->configs[0] =
+        (struct kafka_create_topics_request_config){STR_LIT("cleanup.policy"), STR_LIT("compact")};
+    text->configs[1] =
+        (struct kafka_create_topics_request_config){STR_LIT("compression.type"), STR_LIT("producer")};
+    text->configs[2] =
+        (struct kafka_create_topics_request_config){STR_LIT("segment.bytes"), str_from(text->segment_bytes)};
+    topic->configs = text->configs;
+    topic->configs_count = INTERNAL_CONFIGS;
+    topic->num_partitions = config->offsets_topic_num_partitions;
+    topic->replication_factor = (int16_t)config->offsets_topic_replication_factor;
+}
+
 static void encode_body(struct writer *w, const struct broker_config *config, struct str name)
 {
     struct kafka_create_topics_request request;
     struct kafka_create_topics_request_topic topic;
+    struct internal_text text;
 
     kafka_create_topics_request_topic_init(&topic);
     topic.name = name;
     topic.num_partitions = config->num_partitions;
     topic.replication_factor = (int16_t)config->default_replication_factor;
+    if (topic_is_internal(name))
+        make_internal(&topic, config, &text);
     kafka_create_topics_request_init(&request);
     request.topics = &topic;
     request.topics_count = 1;
@@ -91,7 +119,7 @@ static struct iobuf *encode(struct shard *shard, struct str name)
     return payload;
 }
 
-void auto_create_topic(struct shard *shard, struct str name)
+static void create(struct shard *shard, struct str name)
 {
     if (name.len > NAME_MAX_BYTES || shard->auto_creates_count == CREATES_MAX || under_way(shard, name))
         return;
@@ -111,4 +139,16 @@ void auto_create_topic(struct shard *shard, struct str name)
     list_push_back(&shard->auto_creates, &creation->link);
     shard->auto_creates_count++;
     control_call_start(shard->broker->control, shard, &creation->call);
+}
+
+void auto_create_topic(struct shard *shard, struct str name)
+{
+    if (!topic_is_internal(name)) /* those have settings of their own, and a time */
+        create(shard, name);
+}
+
+void auto_create_internal(struct shard *shard, struct str name)
+{
+    ASSERT(topic_is_internal(name));
+    create(shard, name);
 }

@@ -9,4 +9,8 @@
  * the same name already. The outcome shows in the metadata; failures are logged. */
 void auto_create_topic(struct shard *shard, struct str name);
 
+/* The same for a coordinator's topic (__consumer_offsets), with the partitions, replicas and settings that
+ * the broker's configuration gives it. */
+void auto_create_internal(struct shard *shard, struct str name);
+
 #endif

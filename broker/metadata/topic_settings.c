@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "broker/handlers/topic_lookup.h"
 #include "common/base/assert.h"
 #include "common/compress/compress.h"
 #include "proto/cluster/topic_config.h"
@@ -108,6 +109,7 @@ void topic_settings_resolve(const struct image *image, const struct broker_confi
         .retention_bytes = setting_i64(image, config->node_id, topic, "retention.bytes",
                                        "log.retention.bytes", config->log_retention_bytes),
         .sync_before_ack =
+            topic_is_internal(topic) ||
             setting_i64(image, config->node_id, topic, "flush.messages", "log.flush.interval.messages",
                         config->log_flush_interval_messages) == 1,
         .log_append_time = str_eq_z(time_type, "LogAppendTime"),

@@ -7,15 +7,17 @@
 #include "common/base/map.h"
 #include "common/base/types.h"
 
+struct coordinator;
 struct partition;
 
 struct route {
     struct uuid topic_id;
     int32_t index;
     unsigned shard;
-    struct partition *partition; /* owner's table only; NULL while it could not be opened */
-    uint8_t counted;             /* the gauges that count it (shard.h) */
-    struct route *next;          /* same hash */
+    struct partition *partition;     /* owner's table only; NULL while it could not be opened */
+    struct coordinator *coordinator; /* owner's table only; of an internal topic that this broker leads */
+    uint8_t counted;                 /* the gauges that count it (shard.h) */
+    struct route *next;              /* same hash */
 };
 
 struct route_table {

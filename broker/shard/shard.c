@@ -7,6 +7,7 @@
 #include "broker/config.h"
 #include "broker/shard/connection.h"
 #include "broker/shard/control.h"
+#include "broker/shard/coordinator.h"
 #include "broker/shard/fetcher.h"
 #include "broker/shard/replica_rpc.h"
 #include "broker/shard/request.h"
@@ -121,8 +122,10 @@ static void host_failed(void *ctx, struct partition *p, enum err err)
     struct route *route = route_find(&shard->routes, partition_topic_id(p), partition_index(p));
 
     shard->failed_partitions++;
-    if (route)
+    if (route) {
         shard_recount(shard, route);
+        coordinator_route_changed(shard, route);
+    }
     LOG(shard->broker->log, ERROR, "partition.offline", F_VIEW("topic", partition_topic(p)),
         F_I64("partition", partition_index(p)), F_STR("error", err_text(err)));
     control_shard_applied(shard->broker->control, shard->index, image_index(shard->image),
@@ -215,6 +218,7 @@ static void close_route(void *ctx, struct route *route)
 
     if (!route->partition)
         return;
+    coordinator_route_closing(route);
     fetchers_remove(closing->shard->fetchers, route->partition);
     partition_close(route->partition, closing->clean);
     route->partition = NULL;

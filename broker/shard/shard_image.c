@@ -7,6 +7,7 @@
 #include "broker/metadata/topic_settings.h"
 #include "broker/shard/connection.h"
 #include "broker/shard/control.h"
+#include "broker/shard/coordinator.h"
 #include "broker/shard/fetcher.h"
 #include "common/base/assert.h"
 #include "common/obs/log.h"
@@ -102,6 +103,7 @@ static void apply_route(struct shard *shard, struct image *image, struct route *
     partition_apply(route->partition, state, &config);
     shard_recount(shard, route);
     fetchers_changed(shard->fetchers, route->partition);
+    coordinator_route_changed(shard, route);
 }
 
 /* The replica left this broker: with its topic, or by reassignment. */
@@ -112,6 +114,7 @@ static void drop_route(struct shard *shard, struct uuid topic_id, int32_t index)
     if (!route)
         return;
     if (route->partition) {
+        coordinator_route_closing(route);
         fetchers_remove(shard->fetchers, route->partition);
         partition_delete(route->partition);
         route->partition = NULL;

@@ -31,8 +31,8 @@ def make_api(schema, header, source):
     code('/*')
     for line in api.doc:
         code(' * ' + line)
-    code(' * Key %d, versions %d-%d. Decoded views live as long as the reader\'s memory and the arena; a failed decode leaves a message of' %
-         (api.key, api.versions.first, api.versions.last))
+    code(' * %s %d, versions %d-%d. Decoded views live as long as the reader\'s memory and the arena; a failed decode leaves a message of' %
+         ('Type' if api.kinds[0] == 'key' else 'Key', api.key, api.versions.first, api.versions.last))
     code(' * defaults. The encoder reports through w->err: ERR_INVALID for what the version cannot carry, ERR_VERSION for an unknown version. */')
     code('#ifndef ' + guard)
     code('#define ' + guard)

@@ -54,7 +54,7 @@ class Struct:
 
 
 class Message:
-    """One direction of an API: all structs in an order in which each comes after those it uses, the root last."""
+    """One direction of an API, or one half of a record: all structs in an order in which each comes after those it uses, the root last."""
 
     def __init__(self, api, kind):
         self.api, self.kind = api, kind
@@ -67,10 +67,16 @@ class Message:
 
 
 class Api:
-    def __init__(self, key, title, versions, flexible_from):
-        self.key, self.title, self.versions, self.flexible_from = key, title, versions, flexible_from
+    """An API (request and response), or a record of a coordinator's log (key and value, kinds[0] and kinds[1])."""
+
+    def __init__(self, key, title, versions, flexible_from, kinds=('request', 'response')):
+        self.key, self.title, self.versions, self.flexible_from, self.kinds = key, title, versions, flexible_from, kinds
         self.name = snake(title)
         self.doc, self.request, self.response = [], None, None
+
+    def of_kind(self, kind):
+        """What a message of that kind belongs to: a record's key has one version, its type, and is never flexible."""
+        return Api(self.key, self.title, Range(self.key, self.key), NEVER, self.kinds) if kind == 'key' else self
 
 
 def snake(title):
@@ -217,12 +223,13 @@ class MessageParser:
 
 
 def parse_api_line(text):
-    match = re.fullmatch(r'api (\d+) (\w+) (\d+)(?:-(\d+))? flexible (?:(\d+)\+|none)', text)
+    match = re.fullmatch(r'(api|record) (\d+) (\w+) (\d+)(?:-(\d+))? flexible (?:(\d+)\+|none)', text)
     if not match:
-        raise SchemaError('expected: api <key> <Name> <versions> flexible <version>+|none')
-    key, title, first, last, flexible = match.groups()
+        raise SchemaError('expected: api|record <key> <Name> <versions> flexible <version>+|none')
+    what, key, title, first, last, flexible = match.groups()
     versions = Range(int(first), int(last or first))
-    return Api(int(key), title, versions, NEVER if flexible is None else int(flexible))
+    kinds = ('key', 'value') if what == 'record' else ('request', 'response')
+    return Api(int(key), title, versions, NEVER if flexible is None else int(flexible), kinds)
 
 
 def split_lines(path):
@@ -245,17 +252,17 @@ def load(path):
                     doc.append(text.lstrip('# '))
             elif indent == 0 and api is None:
                 api = parse_api_line(text)
-            elif indent == 0 and text in ('request', 'response'):
+            elif indent == 0 and text in api.kinds:
                 current = sections.setdefault(text, [])
             elif indent == 0 or current is None:
                 raise SchemaError('unexpected line: ' + text)
             else:
                 current.append((at, indent, text))
         api.doc = doc
-        for kind in ('request', 'response'):
-            parser = MessageParser(Message(api, kind))
+        for kind, slot in zip(api.kinds, ('request', 'response')):
+            parser = MessageParser(Message(api.of_kind(kind), kind))
             try:
-                setattr(api, kind, parser.parse(sections[kind]))
+                setattr(api, slot, parser.parse(sections[kind]))
             except SchemaError:
                 at = parser.at
                 raise

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Committed offsets: the table, OffsetCommit, OffsetFetch, OffsetDelete, expiry. */
+#include <string.h>
+
+#include "broker/core/group_internal.h"
+#include "proto/kafka/gen/offset_commit.h"
+#include "proto/kafka/gen/offset_delete.h"
+#include "proto/kafka/gen/offset_fetch.h"
+
+#define CONSUMER_PROTOCOL "consumer"
+
+/* -- the table -- */
+
+/* The place of name, or where it belongs. */
+static int32_t topic_place(const struct group *group, struct str name, bool *ret_found)
+{
+    int32_t low = 0, high = group->topics_count;
+
+    *ret_found = false;
+    while (low < high) {
+        int32_t middle = low + (high - low) / 2, order = str_cmp(group->topics[middle].name, name);
+        if (order == 0)
+            *ret_found = true;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+struct group_topic *group_topic_find(const struct group *group, struct str name)
+{
+    bool found;
+    int32_t at = topic_place(group, name, &found);
+
+    return found ? &group->topics[at] : NULL;
+}
+
+static struct group_topic *topic_make(struct groups *g, struct group *group, struct str name)
+{
+    bool found;
+    int32_t at = topic_place(group, name, &found);
+
+    if (found)
+        return &group->topics[at];
+    group->topics =
+        group_grow(g, group->topics, &group->topics_cap, group->topics_count + 1, sizeof(*group->topics));
+    struct group_topic *topic = &group->topics[at];
+    memmove(topic + 1, topic, (size_t)(group->topics_count - at) * sizeof(*topic));
+    *topic = (struct group_topic){.name = group_str(g, name)};
+    group->topics_count++;
+    return topic;
+}
+
+static int32_t offset_place(const struct group_topic *topic, int32_t partition)
+{
+    int32_t low = 0, high = topic->count;
+
+    while (low < high) {
+        int32_t middle = low + (high - low) / 2;
+        if (topic->offsets[middle].partition < partition)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static struct group_offset *offset_find(const struct group_topic *topic, int32_t partition)
+{
+    int32_t at = topic ? offset_place(topic, partition) : 0;
+
+    return topic && at < topic->count && topic->offsets[at].partition == partition ? &topic->offsets[at]
+                                                                                   : NULL;
+}
+
+void group_offset_put(struct groups *g, struct group *group, struct str name,
+                      const struct group_offset *offset)
+{
+    struct group_topic *topic = topic_make(g, group, name);
+    int32_t at = offset_place(topic, offset->partition);
+
+    if (at == topic->count || topic->offsets[at].partition != offset->partition) {
+        topic->offsets =
+            group_grow(g, topic->offsets, &topic->cap, topic->count + 1, sizeof(*topic->offsets));
+        memmove(&topic->offsets[at + 1], &topic->offsets[at],
+                (size_t)(topic->count - at) * sizeof(*topic->offsets));
+        topic->offsets[at].metadata = STR_NULL;
+        topic->count++;
+        g->offsets_count++;
+    }
+    struct str metadata = topic->offsets[at].metadata;
+    group_str_set(g, &metadata, offset->metadata);
+    topic->offsets[at] = *offset;
+    topic->offsets[at].metadata = metadata;
+}
+
+static void topic_drop(struct groups *g, struct group *group, struct group_topic *topic)
+{
+    int32_t at = (int32_t)(topic - group->topics);
+
+    ASSERT(topic->count == 0);
+    group_release(g, topic->offsets, (size_t)topic->cap * sizeof(*topic->offsets));
+    group_str_drop(g, &topic->name);
+    memmove(topic, topic + 1, (size_t)(group->topics_count - at - 1) * sizeof(*topic));
+    if (--group->topics_count == 0) {
+        group_release(g, group->topics, (size_t)group->topics_cap * sizeof(*group->topics));
+        group->topics = NULL;
+        group->topics_cap = 0;
+    }
+}
+
+void group_offset_remove(struct groups *g, struct group *group, struct str name, int32_t partition)
+{
+    struct group_topic *topic = group_topic_find(group, name);
+    struct group_offset *offset = offset_find(topic, partition);
+
+    if (!offset)
+        return;
+    group_str_drop(g, &offset->metadata);
+    memmove(offset, offset + 1, (size_t)(topic->offsets + topic->count - offset - 1) * sizeof(*offset));
+    g->offsets_count--;
+    if (--topic->count == 0)
+        topic_drop(g, group, topic);
+}
+
+void group_offsets_clear(struct groups *g, struct group *group)
+{
+    while (group->topics_count > 0) {
+        struct group_topic *topic = &group->topics[group->topics_count - 1];
+        for (int32_t i = 0; i < topic->count; i++)
+            group_str_drop(g, &topic->offsets[i].metadata);
+        g->offsets_count -= (uint64_t)topic->count;
+        topic->count = 0;
+        topic_drop(g, group, topic);
+    }
+}
+
+/* -- OffsetCommit -- */
+
+/* Who may commit: a member of this generation, or anybody while the group has no members. */
+static int16_t check_commit(struct groups *g, struct group *group,
+                            const struct kafka_offset_commit_request *request)
+{
+    bool simple = request->generation_id_or_member_epoch < 0;
+    struct member *member = NULL;
+
+    if (!group)
+        return simple ? KAFKA_NONE : KAFKA_ILLEGAL_GENERATION;
+    if (simple && group->state == GROUP_EMPTY)
+        return KAFKA_NONE;
+    int16_t error = member_check(group, request->member_id, request->group_instance_id, &member);
+    if (error != KAFKA_NONE)
+        return error;
+    if (request->generation_id_or_member_epoch != group->generation)
+        return KAFKA_ILLEGAL_GENERATION;
+    if (group->state == GROUP_COMPLETING)
+        return KAFKA_REBALANCE_IN_PROGRESS;
+    member_alive(g, group, member);
+    return KAFKA_NONE;
+}
+
+static void commit_one(struct groups *g, struct group *group, struct str topic,
+                       const struct kafka_offset_commit_request_partition *in, int16_t *error)
+{
+    struct group_offset offset = {.partition = in->partition_index,
+                                  .leader_epoch = in->committed_leader_epoch,
+                                  .offset = in->committed_offset,
+                                  .commit_ms = g->wall_ms,
+                                  .expire_ms = -1,
+                                  .metadata = in->committed_metadata};
+
+    if (*error != KAFKA_NONE)
+        return;
+    if (offset.metadata.len < 0)
+        offset.metadata = STR_LIT("");
+    if (offset.metadata.len > g->settings->metadata_max)
+        *error = KAFKA_OFFSET_METADATA_TOO_LARGE;
+    else
+        write_offset(g, group, topic, &offset);
+}
+
+void group_commit(struct groups *g, struct group_call *call)
+{
+    const struct kafka_offset_commit_request *request = call->request;
+    struct kafka_offset_commit_response *response = call->response;
+    struct group *group = group_find(g, request->group_id);
+    int16_t error = check_commit(g, group, request);
+
+    if (error != KAFKA_NONE) {
+        settle(g, call, error);
+        return;
+    }
+    if (!group)
+        group = group_find_or_make(g, request->group_id);
+    write_begin(g);
+    for (int32_t i = 0; i < request->topics_count; i++)
+        for (int32_t k = 0; k < request->topics[i].partitions_count; k++)
+            commit_one(g, group, request->topics[i].name, &request->topics[i].partitions[k],
+                       &response->topics[i].partitions[k].error_code);
+    if (write_end(g, WRITE_RECORDS, group, call) == 0)
+        settle(g, call, KAFKA_NONE); /* every partition has an error of its own */
+    group_drop_if_void(g, group);
+}
+
+/* -- OffsetFetch -- */
+
+static bool fetch_partition(struct group_call *call, const struct group_topic *topic, int32_t partition,
+                            struct kafka_offset_fetch_response_group_topic_partition *out)
+{
+    const struct group_offset *offset = offset_find(topic, partition);
+
+    kafka_offset_fetch_response_group_topic_partition_init(out);
+    out->partition_index = partition;
+    out->committed_offset = offset ? offset->offset : -1;
+    out->committed_leader_epoch = offset ? offset->leader_epoch : -1;
+    out->metadata = call_str(call, offset ? offset->metadata : STR_LIT(""));
+    return out->metadata.len >= 0;
+}
+
+static bool fetch_topic(struct group_call *call, const struct group *group,
+                        const struct kafka_offset_fetch_request_group_topic *in,
+                        struct kafka_offset_fetch_response_group_topic *out)
+{
+    const struct group_topic *topic = group ? group_topic_find(group, in->name) : NULL;
+
+    out->name = in->name;
+    out->topic_id = in->topic_id;
+    out->partitions =
+        arena_calloc(call->arena, (size_t)MAX(in->partition_indexes_count, 0), sizeof(*out->partitions));
+    if (!out->partitions)
+        return false;
+    for (int32_t i = 0; i < in->partition_indexes_count; i++)
+        if (!fetch_partition(call, topic, in->partition_indexes[i],
+                             &out->partitions[out->partitions_count++]))
+            return false;
+    return true;
+}
+
+static bool fetch_named(struct group_call *call, const struct group *group)
+{
+    const struct kafka_offset_fetch_request_group *request = call->request;
+    struct kafka_offset_fetch_response_group *response = call->response;
+
+    response->topics = arena_calloc(call->arena, (size_t)request->topics_count, sizeof(*response->topics));
+    for (int32_t i = 0; response->topics && i < request->topics_count; i++)
+        if (!fetch_topic(call, group, &request->topics[i], &response->topics[response->topics_count++]))
+            return false;
+    return response->topics != NULL;
+}
+
+static bool fetch_all_of(struct group_call *call, const struct group_topic *topic,
+                         struct kafka_offset_fetch_response_group_topic *out)
+{
+    out->name = call_str(call, topic->name);
+    out->partitions = arena_calloc(call->arena, (size_t)topic->count, sizeof(*out->partitions));
+    if (!out->partitions || out->name.len < 0)
+        return false;
+    for (int32_t i = 0; i < topic->count; i++)
+        if (!fetch_partition(call, topic, topic->offsets[i].partition,
+                             &out->partitions[out->partitions_count++]))
+            return false;
+    return true;
+}
+
+static bool fetch_all(struct group_call *call, const struct group *group)
+{
+    struct kafka_offset_fetch_response_group *response = call->response;
+    int32_t count = group ? group->topics_count : 0;
+
+    response->topics = arena_calloc(call->arena, (size_t)count, sizeof(*response->topics));
+    for (int32_t i = 0; response->topics && i < count; i++)
+        if (!fetch_all_of(call, &group->topics[i], &response->topics[response->topics_count++]))
+            return false;
+    return response->topics != NULL;
+}
+
+void group_fetch(struct groups *g, struct group_call *call)
+{
+    const struct kafka_offset_fetch_request_group *request = call->request;
+    struct kafka_offset_fetch_response_group *response = call->response;
+    const struct group *group = group_find(g, request->group_id);
+    bool ok = request->topics_count < 0 ? fetch_all(call, group) : fetch_named(call, group);
+
+    if (!ok) {
+        response->topics = NULL;
+        response->topics_count = 0;
+    }
+    settle(g, call, ok ? KAFKA_NONE : KAFKA_UNKNOWN_SERVER_ERROR);
+}
+
+/* -- subscriptions -- */
+
+/* Kafka's consumer protocol: int16 version, then topic names. */
+static bool metadata_names(struct bytes metadata, struct str topic)
+{
+    struct reader r = reader_over(metadata.p, (size_t)MAX(metadata.len, 0));
+
+    reader_i16(&r);
+    int32_t count = reader_i32(&r);
+    for (int32_t i = 0; i < count && r.err == OK; i++) {
+        int16_t len = reader_i16(&r);
+        const uint8_t *name = len >= 0 ? reader_raw(&r, (size_t)len) : NULL;
+        if (name && str_eq((struct str){(const char *)name, len}, topic))
+            return true;
+    }
+    return r.err != OK;
+}
+
+bool group_subscribes(const struct group *group, struct str topic)
+{
+    list_for_each (it, &group->members) {
+        const struct member *member = CONTAINER_OF(it, struct member, link);
+        for (int32_t i = 0; i < member->protocols_count; i++)
+            if (metadata_names(member->protocols[i].metadata, topic))
+                return true;
+    }
+    return false;
+}
+
+/* -- OffsetDelete -- */
+
+static void delete_topic(struct groups *g, struct group *group,
+                         struct kafka_offset_delete_response_topic *topic)
+{
+    bool subscribed = group->state != GROUP_EMPTY && group_subscribes(group, topic->name);
+
+    for (int32_t i = 0; i < topic->partitions_count; i++) {
+        struct kafka_offset_delete_response_partition *out = &topic->partitions[i];
+        if (subscribed)
+            out->error_code = KAFKA_GROUP_SUBSCRIBED_TO_TOPIC;
+        else if (out->error_code == KAFKA_NONE &&
+                 offset_find(group_topic_find(group, topic->name), out->partition_index))
+            write_offset_gone(g, group, topic->name, out->partition_index);
+    }
+}
+
+void group_offset_delete(struct groups *g, struct group_call *call)
+{
+    const struct kafka_offset_delete_request *request = call->request;
+    struct kafka_offset_delete_response *response = call->response;
+    struct group *group = group_find(g, request->group_id);
+
+    if (!group) {
+        settle(g, call, KAFKA_GROUP_ID_NOT_FOUND);
+        return;
+    }
+    if (group->state != GROUP_EMPTY && !str_eq_z(group->protocol_type, CONSUMER_PROTOCOL)) {
+        settle(g, call, KAFKA_NON_EMPTY_GROUP);
+        return;
+    }
+    write_begin(g);
+    for (int32_t i = 0; i < response->topics_count; i++)
+        delete_topic(g, group, &response->topics[i]);
+    if (write_end(g, WRITE_RECORDS, group, call) == 0)
+        settle(g, call, KAFKA_NONE);
+}
+
+/* -- expiry -- */
+
+/* From when its retention counts; -1: it is in use. */
+static int64_t idle_since_ms(const struct group *group, struct str topic, const struct group_offset *offset)
+{
+    bool consumer = str_eq_z(group->protocol_type, CONSUMER_PROTOCOL);
+
+    if (group->state == GROUP_EMPTY)
+        return group->protocol_type.len > 0 && group->state_ms >= 0 ? MAX(group->state_ms, offset->commit_ms)
+                                                                    : offset->commit_ms;
+    if (group->state == GROUP_STABLE && consumer && !group_subscribes(group, topic))
+        return offset->commit_ms;
+    return -1;
+}
+
+static bool expired(const struct groups *g, const struct group *group, struct str topic,
+                    const struct group_offset *offset)
+{
+    int64_t since_ms = idle_since_ms(group, topic, offset);
+
+    if (since_ms < 0)
+        return false;
+    if (offset->expire_ms >= 0)
+        return offset->expire_ms <= g->wall_ms;
+    return g->wall_ms - since_ms >= g->settings->retention_ms;
+}
+
+static int64_t expire_topic(struct groups *g, struct group *group, const struct group_topic *topic)
+{
+    int64_t gone = 0;
+
+    for (int32_t i = 0; i < topic->count; i++) {
+        if (!expired(g, group, topic->name, &topic->offsets[i]))
+            continue;
+        write_offset_gone(g, group, topic->name, topic->offsets[i].partition);
+        gone++;
+    }
+    return gone;
+}
+
+static void expire_group(void *ctx, struct group *group)
+{
+    struct groups *g = ctx;
+    int64_t gone = 0, had = 0;
+
+    if (group->writes > 0)
+        return; /* next time */
+    write_begin(g);
+    for (int32_t i = 0; i < group->topics_count; i++) {
+        had += group->topics[i].count;
+        gone += expire_topic(g, group, &group->topics[i]);
+    }
+    bool idle = group->state == GROUP_EMPTY && list_empty(&group->pending_members);
+    if (idle && gone == had && group->stored)
+        write_group_gone(g, group);
+    write_end(g, WRITE_RECORDS, group, NULL);
+}
+
+void groups_expire_offsets(struct groups *g)
+{
+    g->retention_due_us = g->now_us + (uint64_t)g->settings->retention_check_ms * 1000;
+    groups_each(g, expire_group, g);
+}

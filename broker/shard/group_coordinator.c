@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/shard/group_coordinator.h"
+
+#include <stdlib.h>
+
+#include "broker/config.h"
+#include "common/base/assert.h"
+#include "common/base/mutant.h"
+
+struct group_core {
+    struct core_alloc alloc;
+    struct group_settings settings;
+    struct groups *groups;
+    uint64_t bytes; /* held by the core */
+};
+
+static void *resize(void *ctx, void *old, size_t old_size, size_t new_size)
+{
+    struct group_core *core = ctx;
+    void *p = NULL;
+
+    if (new_size == 0)
+        free(old);
+    else
+        p = realloc(old, new_size);
+    if (p || new_size == 0)
+        core->bytes += new_size - old_size;
+    return p;
+}
+
+static void *group_open(struct shard *shard)
+{
+    const struct broker_config *config = shard->broker->config;
+    struct group_core *core = calloc(1, sizeof(*core));
+    uint64_t seed;
+
+    if (!core)
+        return NULL;
+    core->alloc = (struct core_alloc){.ctx = core, .resize = resize};
+    core->settings = (struct group_settings){
+        .session_min_ms = config->group_min_session_timeout_ms,
+        .session_max_ms = config->group_max_session_timeout_ms,
+        .initial_delay_ms = config->group_initial_rebalance_delay_ms,
+        .size_max = config->group_max_size,
+        .metadata_max = config->offset_metadata_max_bytes,
+        .commit_timeout_ms = config->offsets_commit_timeout_ms,
+        .retention_ms = config->offsets_retention_minutes * 60000,
+        .retention_check_ms = config->offsets_retention_check_interval_ms,
+    };
+    env_random(shard->env, &seed, sizeof(seed));
+    core->groups = groups_new(&core->alloc, &core->settings, seed);
+    if (!core->groups) {
+        free(core);
+        return NULL;
+    }
+    groups_set_time(core->groups, env_now_us(shard->env), env_wall_ms(shard->env));
+    return core;
+}
+
+static struct groups *groups_of(const void *core)
+{
+    return ((const struct group_core *)core)->groups;
+}
+
+static enum err group_replay(void *core, const uint8_t *batch, const struct record *record)
+{
+    return batch_is_control(batch) ? OK : groups_replay(groups_of(core), record->key, record->value);
+}
+
+static void group_loaded(void *core)
+{
+    groups_loaded(groups_of(core));
+}
+
+static void group_set_time(void *core, uint64_t now_us, int64_t wall_ms)
+{
+    groups_set_time(groups_of(core), now_us, wall_ms);
+}
+
+static void group_tick(void *core)
+{
+    groups_tick(groups_of(core));
+}
+
+static uint64_t group_deadline(const void *core)
+{
+    return groups_deadline(groups_of(core));
+}
+
+static bool group_take_write(void *core, struct coordinator_write *ret)
+{
+    return groups_take_write(groups_of(core), ret);
+}
+
+static void group_committed(void *core, uint64_t seq)
+{
+    groups_committed(groups_of(core), seq);
+}
+
+static void group_failed(void *core, uint64_t first, uint64_t last, int16_t error)
+{
+    groups_failed(groups_of(core), first, last, error);
+}
+
+static void group_deliver(void *core)
+{
+    struct group_call *call;
+
+    while ((call = groups_take_settled(groups_of(core))) != NULL) {
+        struct group_request *request = CONTAINER_OF(call, struct group_request, call);
+        request->done(request);
+    }
+}
+
+static void group_close(void *ctx)
+{
+    struct group_core *core = ctx;
+
+    groups_end(core->groups);
+    group_deliver(core);
+    groups_free(core->groups);
+    ASSERT(core->bytes == 0);
+    free(core);
+}
+
+const struct coordinator_type group_coordinator_type = {
+    .topic = GROUP_TOPIC,
+    .open = group_open,
+    .replay = group_replay,
+    .loaded = group_loaded,
+    .set_time = group_set_time,
+    .tick = group_tick,
+    .deadline = group_deadline,
+    .take_write = group_take_write,
+    .committed = group_committed,
+    .failed = group_failed,
+    .deliver = group_deliver,
+    .close = group_close,
+};
+
+bool group_submit(struct coordinator *c, struct group_request *request)
+{
+    struct group_core *core = coordinator_enter(c, &request->call.error);
+
+    if (!core)
+        return false;
+    groups_call(core->groups, &request->call);
+    coordinator_touched(c);
+    return true;
+}
