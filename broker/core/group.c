@@ -28,6 +28,7 @@ static void write_free(struct groups *g, struct write *write)
 {
     list_remove(&write->link);
     write->group->writes--;
+    write->group->record_writes -= write->type == WRITE_RECORDS;
     group_release(g, write, sizeof(*write) + (size_t)write->out.len);
 }
 

@@ -162,7 +162,7 @@ void group_delete(struct groups *g, struct group_call *call)
         settle(g, call, KAFKA_GROUP_ID_NOT_FOUND);
     } else if (group->state != GROUP_EMPTY) {
         settle(g, call, KAFKA_NON_EMPTY_GROUP);
-    } else if (group->writes > 0) {
+    } else if (group->record_writes > 0) {
         settle(g, call, KAFKA_COORDINATOR_NOT_AVAILABLE); /* offsets on their way would outlive it */
     } else {
         write_begin(g);

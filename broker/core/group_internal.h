@@ -70,6 +70,7 @@ struct group {
     bool stored;                /* the log has a record of it */
     uint64_t storing_seq;       /* the leader's assignment on its way to the log; 0: none */
     uint32_t writes;            /* under way */
+    uint32_t record_writes;     /* of them WRITE_RECORDS */
     struct heap_node timer;     /* may be early */
     struct group_topic *topics; /* by name */
     int32_t topics_count, topics_cap;

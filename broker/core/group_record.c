@@ -157,6 +157,7 @@ uint64_t write_end(struct groups *g, enum write_type type, struct group *group, 
     if (call)
         call->deadline_us = g->now_us + (uint64_t)g->settings->commit_timeout_ms * 1000;
     group->writes++;
+    group->record_writes += type == WRITE_RECORDS;
     list_push_back(&g->writes_new, &write->link);
     g->out_count = 0;
     return write->out.seq;
