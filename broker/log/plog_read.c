@@ -44,18 +44,54 @@ int64_t plog_estimate(struct plog *log, int64_t offset, int64_t end_offset)
 /* -- by time -- */
 
 /* The largest timestamp of a segment; a closed one keeps it as the last entry of its time index. */
+/* Whether the last entry of the time index is what the batch at its offset says, and from there to the end of
+ * the segment what the largest timestamp is: entries may be missing, or zeros after a power cut, and
+ * retention removes data by them. */
+static enum err times_from(struct plog *log, struct plog_segment *seg, struct time_entry *e, bool *ret_true)
+{
+    struct plog_walk walk;
+    struct batch_header batch;
+    uint32_t position = 0;
+    int64_t offset = seg->base_offset + (int64_t)e->delta;
+    enum err err = plog_index_lookup(log, seg, offset, &position);
+    *ret_true = false;
+    if (err == OK)
+        err = plog_walk_begin(&walk, log, seg, position, false);
+    if (err)
+        return err;
+    while ((err = plog_walk_next(&walk, &batch, NULL)) == OK) {
+        if (batch.last_offset < offset)
+            continue;
+        if (!*ret_true && batch.max_timestamp != e->timestamp)
+            break;
+        *ret_true = true;
+        if (batch.max_timestamp > e->timestamp)
+            *e = (struct time_entry){.timestamp = batch.max_timestamp,
+                                     .delta = (uint32_t)(batch.last_offset - seg->base_offset)};
+    }
+    plog_walk_end(&walk);
+    return err == ERR_NOT_FOUND ? OK : err;
+}
+
 enum err plog_segment_times(struct plog *log, struct plog_segment *seg)
 {
     struct time_entry e;
+    bool is_true = false;
     if (seg->times_known)
         return OK;
     if (plog_index_time(log, seg, INT64_MAX, &e)) {
-        seg->max_timestamp = e.timestamp;
-        seg->max_timestamp_offset = seg->base_offset + (int64_t)e.delta;
-        seg->times_known = true;
-        return OK;
+        enum err err = times_from(log, seg, &e, &is_true);
+        if (err && err != ERR_CORRUPT && err != ERR_TRUNCATED)
+            return err;
+        if (err)
+            is_true = false;
     }
-    return seg->size > 0 && !seg->times_known ? plog_rebuild_index(log, seg) : OK;
+    if (!is_true)
+        return seg->size > 0 ? plog_rebuild_index(log, seg) : OK;
+    seg->max_timestamp = e.timestamp;
+    seg->max_timestamp_offset = seg->base_offset + (int64_t)e.delta;
+    seg->times_known = seg->times_exact = true;
+    return OK;
 }
 
 static enum err find_in_segment(struct plog *log, struct plog_segment *seg, int64_t timestamp,

@@ -497,6 +497,51 @@ START_TEST(a_closed_segments_index_that_lies_is_rebuilt_when_it_is_used)
 }
 END_TEST
 
+/* What a power cut leaves of a file whose length was written and whose bytes were not. */
+static void blank_file(struct sample *s, const char *suffix)
+{
+    char path[128];
+    uint64_t size;
+    for (int64_t o = 0; o < s->end[BATCHES]; o++) {
+        uint8_t *bytes = mem_env_bytes(s->f.mem, fixture_path(o, suffix, path), &size);
+        if (bytes)
+            memset(bytes, 0, size);
+    }
+}
+
+START_TEST(a_closed_segments_times_are_those_of_its_batches_whatever_its_index_says)
+{
+    struct sample s;
+    sample_start(&s, 1200);
+    for (int how = 0; how < 3; how++) {
+        back(&s);
+        if (how == 0)
+            drop_file(&s, ".timeindex");
+        else if (how == 1)
+            spoil_file(&s, ".timeindex");
+        else
+            blank_file(&s, ".timeindex");
+        ck_assert_int_eq(fixture_open(&s.f, true, s.end[BATCHES], 0), OK);
+        for (int64_t offset = 0; offset < s.end[BATCHES]; offset++) {
+            int64_t base;
+            ck_assert_int_eq(plog_find_time(s.f.log, 1000000 + offset * 10, &base), OK);
+            ck_assert_int_le(base, offset);
+            ck_assert_int_gt(base + 4, offset); /* batches have up to four records */
+        }
+        struct plog_retention want = {.ms = 100,
+                                      .bytes = -1,
+                                      .messages = -1,
+                                      .roll_ms = -1,
+                                      .now_ms = 1000050,
+                                      .high_watermark = s.end[BATCHES]};
+        int64_t start, next_ms;
+        ck_assert_int_eq(plog_retain(s.f.log, &want, &start, &next_ms), OK);
+        ck_assert_int_eq(start, 0);
+    }
+    sample_stop(&s);
+}
+END_TEST
+
 START_TEST(epochs_and_producers_come_back_without_their_files)
 {
     struct sample s;
@@ -679,6 +724,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, damage_below_the_recovery_point_is_found_when_it_is_read);
     tcase_add_test(tcase, lost_or_spoilt_indexes_are_rebuilt_as_they_were);
     tcase_add_test(tcase, a_closed_segments_index_that_lies_is_rebuilt_when_it_is_used);
+    tcase_add_test(tcase, a_closed_segments_times_are_those_of_its_batches_whatever_its_index_says);
     tcase_add_test(tcase, epochs_and_producers_come_back_without_their_files);
     tcase_add_test(tcase, epochs_above_the_recovery_point_are_taken_from_the_batches);
     tcase_add_test(tcase, a_process_killed_at_any_write_comes_back);
