@@ -77,6 +77,9 @@ static const struct setting settings[] = {
                  "Largest record batch, unless the topic says otherwise (max.message.bytes)."),
     SETTING_SIZE("log.segment.bytes", C, log_segment_bytes, "1073741824", 1024, INT32_MAX, 0,
                  "Size of a segment file, unless the topic says otherwise (segment.bytes)."),
+    SETTING_SIZE("log.tail.cache.bytes", C, log_tail_cache_bytes, "67108864", 0, INT64_MAX, 0,
+                 "Memory for the newest records of led partitions, so that readers at the tail need no read; "
+                 "part of memory.budget.bytes."),
     SETTING_INT("log.flush.interval.messages", C, log_flush_interval_messages, "1", 1, INT64_MAX, 0,
                 "1: acknowledged means on disk. More: acknowledgments follow the append, as in Kafka "
                 "(flush.messages)."),

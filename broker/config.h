@@ -42,6 +42,7 @@ struct broker_config {
     int32_t min_insync_replicas;
     int32_t message_max_bytes;
     int64_t log_segment_bytes;
+    int64_t log_tail_cache_bytes;
     int64_t log_flush_interval_messages;
     int64_t log_retention_ms, log_retention_bytes;
     /* Groups and their offsets. */

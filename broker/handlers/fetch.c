@@ -30,6 +30,7 @@ struct fetch_op {
     bool sending; /* inside a loop over subs: their returns are looked at when it ends */
     bool final;   /* the next reading answers in any case */
     bool follower;
+    bool repair; /* a replica that mends its log (broker/shard/repair.h) */
     int32_t replica_id;
     int64_t replica_epoch;
     int32_t max_bytes;
@@ -230,7 +231,7 @@ static void part_init(struct fetch_op *op, struct fetch_part *part,
         .fetch_offset = in->fetch_offset,
         .max_bytes = in->partition_max_bytes,
         .read_committed = !op->follower && op->request->isolation_level == READ_COMMITTED,
-        .replica_id = op->follower ? op->replica_id : -1,
+        .replica_id = op->follower || op->repair ? op->replica_id : -1,
         .current_leader_epoch = in->current_leader_epoch,
         .last_fetched_epoch = in->last_fetched_epoch,
     };
@@ -317,6 +318,7 @@ static void fetch_op_init(struct fetch_op *op, struct request *rq, struct kafka_
     op->replica_id = has_state ? request->replica_state.replica_id : request->replica_id;
     op->replica_epoch = has_state ? request->replica_state.replica_epoch : -1;
     op->follower = op->replica_id >= 0 && rq->conn->listener->internal;
+    op->repair = op->replica_id == PARTITION_READER_REPAIR && rq->conn->listener->internal;
     op->max_bytes = MIN(MAX(request->max_bytes, 0), (int32_t)config->fetch_max_bytes);
     op->deadline_us = rq->started_us + (uint64_t)wait_ms * 1000;
     env_timer_init(&op->timer, on_deadline);

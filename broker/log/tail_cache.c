@@ -138,7 +138,7 @@ static struct tail_entry *entry_for(struct tail *tail, const uint8_t *batches, u
                                     struct iobuf *owner)
 {
     struct tail_entry *entry;
-    if (owner == NULL || len < owner->cap / 2)
+    if (owner == NULL || len < TAIL_CHUNK_BYTES || len < owner->cap / 2)
         return chunk_add(tail, len);
     entry = entry_add(tail, iobuf_ref(owner), false);
     if (entry == NULL) {

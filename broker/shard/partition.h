@@ -9,6 +9,7 @@
 #ifndef SLUICE_BROKER_SHARD_PARTITION_H
 #define SLUICE_BROKER_SHARD_PARTITION_H
 
+#include "broker/shard/partition_read.h"
 #include "common/base/types.h"
 #include "common/env/env.h"
 #include "proto/cluster/image.h"
@@ -19,6 +20,7 @@ struct manifest;
 struct logger;
 struct batch_scratch;
 struct batch_record_error;
+struct tail_cache;
 
 /* What a partition needs from its shard. One per shard; outlives its partitions. */
 struct partition_host {
@@ -28,6 +30,7 @@ struct partition_host {
     struct manifest *manifest;
     struct logger *log;
     bool power_lost; /* the machine lost its page cache since the last run, which had not stopped cleanly */
+    struct tail_cache *tail_cache; /* may be NULL */
     struct batch_scratch *scratch; /* decompression and validation memory of this shard */
     uint64_t replica_lag_time_max_us;
     uint64_t producer_expiry_us;
@@ -38,6 +41,8 @@ struct partition_host {
     /* The broker epoch of a live broker as the present image has it, -1 when it is unknown or fenced
      * (KIP-841, KIP-903). */
     int64_t (*broker_epoch)(void *ctx, int32_t broker_id);
+    /* p has damaged ranges (partition_repair.h). May be NULL; may be called from inside any call to p. */
+    void (*damaged)(void *ctx, struct partition *p);
     /* The log of p failed (first failed write or sync is final): it is offline until `reopened`. */
     void (*failed)(void *ctx, struct partition *p, enum err err);
     /* The log of p is open again, as after an unclean stop: to be given the present state (partition_apply).
@@ -151,46 +156,7 @@ void partition_append(struct partition *p, const struct partition_append *reques
                       struct partition_wait *wait, struct partition_appended *ret);
 void partition_wait_cancel(struct partition_wait *wait); /* no-op when not waiting */
 
-/* -- fetch -- */
-
-#define PARTITION_READ_PIECES_MAX 8
-
-/* Part of the records of one read: memory (owner referenced, unref it) or a file range (file referenced,
- * env_file_close it). */
-struct partition_piece {
-    const uint8_t *p;
-    struct iobuf *owner;
-    struct env_file *file;
-    uint64_t file_offset;
-    int32_t len;
-};
-
-struct partition_read {
-    int64_t fetch_offset;
-    int32_t max_bytes;
-    bool at_least_one;            /* return the first batch whole even above max_bytes (KIP-74) */
-    bool read_committed;          /* up to the last stable offset */
-    int32_t replica_id;           /* -1 consumer (below the high watermark), >= 0 follower (to the log end) */
-    int32_t current_leader_epoch; /* -1 unchecked */
-    int32_t last_fetched_epoch;   /* -1 unchecked */
-};
-
-struct partition_read_result {
-    int16_t error;
-    int64_t high_watermark, last_stable_offset, log_start;
-    int32_t diverging_epoch; /* -1: none; else no data, follower truncates (KIP-595 style DivergingEpoch) */
-    int64_t diverging_end_offset;
-    int32_t leader, leader_epoch; /* hint for NOT_LEADER_OR_FOLLOWER / FENCED_LEADER_EPOCH */
-    struct partition_piece pieces[PARTITION_READ_PIECES_MAX];
-    int32_t pieces_count, bytes;
-};
-
-/* Bytes that partition_read would find from offset on, cheaply (no I/O): for fetch.min.bytes. 0 when it would
- * fail too. */
-int64_t partition_available(struct partition *p, const struct partition_read *request);
-void partition_read(struct partition *p, const struct partition_read *request,
-                    struct partition_read_result *ret);
-void partition_read_release(struct partition_read_result *result);
+/* -- fetch: partition_read.h -- */
 
 /* Called once at the next change that could let a waiting fetch go on: data below the bound it reads to, a
  * new leader or epoch, or the log offline. */

@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "broker/shard/partition_internal.h"
+#include "broker/shard/partition_repair.h"
 #include "common/base/assert.h"
 #include "common/base/mutant.h"
 #include "proto/kafka/error.h"
-
-STATIC_ASSERT(PARTITION_READ_PIECES_MAX >= 1, "a read gives one piece for now");
 
 /* Readers see: followers all, consumers what is below the high watermark (no transactions yet: that is the
  * last stable offset too). */
 static int64_t bound_of(const struct partition *p, const struct partition_read *request)
 {
-    bool all = request->replica_id >= 0 || MUTANT(SERVE_PAST_HIGH_WATERMARK);
+    bool all = request->replica_id != -1 || MUTANT(SERVE_PAST_HIGH_WATERMARK);
     return all ? p->core.log_end : p->core.high_watermark;
 }
 
 static int16_t check_read(struct partition *p, const struct partition_read *request)
 {
-    int16_t error = partition_check_leader(p, request->current_leader_epoch);
+    bool any_role = request->replica_id == PARTITION_READER_REPAIR && !p->core.failed;
+    int16_t error = any_role ? replica_check_epoch(&p->core, request->current_leader_epoch)
+                             : partition_check_leader(p, request->current_leader_epoch);
     if (error != KAFKA_NONE)
         return error;
     return request->fetch_offset < p->core.log_start ? KAFKA_OFFSET_OUT_OF_RANGE : KAFKA_NONE;
@@ -32,11 +33,12 @@ int64_t partition_available(struct partition *p, const struct partition_read *re
     return plog_estimate(p->log, request->fetch_offset, bound_of(p, request));
 }
 
-static int16_t read_error(struct partition *p, enum err err)
+static int16_t read_error(struct partition *p, int64_t offset, enum err err)
 {
     if (err == ERR_CORRUPT) {
-        PARTITION_LOG(p, ERROR, "partition.corrupt_batch", F_I64("log_start", p->core.log_start));
-        return KAFKA_CORRUPT_MESSAGE;
+        if (!partition_damage_found(p, offset) && !p->core.failed)
+            PARTITION_LOG(p, ERROR, "partition.corrupt_batch", F_I64("offset", offset));
+        return p->core.failed ? KAFKA_KAFKA_STORAGE_ERROR : KAFKA_CORRUPT_MESSAGE;
     }
     if (err == ERR_NOMEM)
         return KAFKA_UNKNOWN_SERVER_ERROR;
@@ -44,28 +46,50 @@ static int16_t read_error(struct partition *p, enum err err)
     return KAFKA_KAFKA_STORAGE_ERROR;
 }
 
+/* One more piece. ERR_NOT_FOUND: there is no more, for this read. */
+static enum err read_piece(struct partition *p, const struct partition_read *request, int64_t *offset,
+                           struct partition_read_result *ret)
+{
+    struct plog_piece piece;
+    bool first = ret->pieces_count == 0;
+    struct plog_fetch ask = {.offset = *offset,
+                             .end_offset = MAX(bound_of(p, request), *offset),
+                             .file_end_offset =
+                                 ret->pieces_count < request->ranges_max ? p->core.high_watermark : -1,
+                             .max_bytes = request->max_bytes - ret->bytes,
+                             .at_least_one = request->at_least_one && first,
+                             .may_wait = !request->no_wait};
+    enum err err = plog_fetch(p->log, &ask, &piece);
+    struct partition_piece out = {.p = piece.p,
+                                  .owner = piece.owner,
+                                  .file = piece.file,
+                                  .file_offset = piece.file_offset,
+                                  .len = piece.len};
+    if (err == ERR_AGAIN && first)
+        ret->cold = out;
+    else if (err == ERR_AGAIN)
+        env_file_close(piece.file);
+    if (err)
+        return err == ERR_AGAIN ? ERR_NOT_FOUND : err;
+    if (piece.len == 0)
+        return ERR_NOT_FOUND;
+    ret->pieces[ret->pieces_count++] = out;
+    ret->bytes += piece.len;
+    *offset = piece.next_offset;
+    return OK;
+}
+
 static void read_data(struct partition *p, const struct partition_read *request,
                       struct partition_read_result *ret)
 {
-    struct plog_piece piece;
     int64_t offset = request->fetch_offset;
-    if (MUTANT(READ_SKIPS) && request->replica_id < 0 && offset < p->core.high_watermark)
+    enum err err = OK;
+    if (MUTANT(READ_SKIPS) && request->replica_id == -1 && offset < p->core.high_watermark)
         offset++;
-    enum err err = plog_read(p->log, offset, MAX(bound_of(p, request), offset), request->max_bytes,
-                             request->at_least_one, &piece);
-    if (err) {
-        ret->error = read_error(p, err);
-        return;
-    }
-    if (piece.len == 0)
-        return;
-    ret->pieces[0] = (struct partition_piece){.p = piece.p,
-                                              .owner = piece.owner,
-                                              .file = piece.file,
-                                              .file_offset = piece.file_offset,
-                                              .len = piece.len};
-    ret->pieces_count = 1;
-    ret->bytes = piece.len;
+    while (err == OK && ret->pieces_count < PARTITION_READ_PIECES_MAX && offset <= p->core.log_end)
+        err = read_piece(p, request, &offset, ret);
+    if (err != OK && err != ERR_NOT_FOUND && ret->pieces_count == 0)
+        ret->error = read_error(p, offset, err);
 }
 
 void partition_read(struct partition *p, const struct partition_read *request,
@@ -103,6 +127,9 @@ void partition_read_release(struct partition_read_result *result)
         if (result->pieces[i].file)
             env_file_close(result->pieces[i].file);
     }
+    if (result->cold.file)
+        env_file_close(result->cold.file);
+    result->cold = (struct partition_piece){0};
     result->pieces_count = 0;
     result->bytes = 0;
 }

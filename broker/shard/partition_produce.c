@@ -157,10 +157,11 @@ static int16_t deduplicate(struct partition *p, const uint8_t *batch, struct par
     return KAFKA_NONE;
 }
 
-static int16_t write_batch(struct partition *p, uint8_t *batch, uint32_t len, struct partition_appended *ret)
+static int16_t write_batch(struct partition *p, uint8_t *batch, uint32_t len, struct iobuf *owner,
+                           struct partition_appended *ret)
 {
     struct replica_event event = {.type = EV_APPENDED, .offset = batch_next_offset(batch)};
-    enum err err = plog_append(p->log, batch, len);
+    enum err err = plog_append_kept(p->log, batch, len, owner);
     if (err && plog_failed(p->log) == OK)
         return KAFKA_KAFKA_STORAGE_ERROR; /* out of memory: nothing happened, the client tries again */
     if (err) {
@@ -219,7 +220,7 @@ static int16_t append_batch(struct partition *p, const struct partition_append *
                      &verdict);
         *ret_need = batch_next_offset(batch);
         ret->log_append_time_ms = rules.append_time ? rules.now_ms : -1;
-        error = write_batch(p, batch, (uint32_t)batch_size(batch), ret);
+        error = write_batch(p, batch, (uint32_t)batch_size(batch), own ? own : request->owner, ret);
     } else if (verdict.error != BATCH_OK) {
         refused(ret, &verdict);
     }

@@ -9,6 +9,8 @@
 #include "broker/shard/control.h"
 #include "broker/shard/coordinator.h"
 #include "broker/shard/fetcher.h"
+#include "broker/shard/partition_repair.h"
+#include "broker/shard/repair.h"
 #include "broker/shard/replica_rpc.h"
 #include "broker/shard/request.h"
 #include "broker/shard/shard_image.h"
@@ -132,6 +134,14 @@ static void host_failed(void *ctx, struct partition *p, enum err err)
                           shard->failed_partitions);
 }
 
+static void host_damaged(void *ctx, struct partition *p)
+{
+    struct shard *shard = ctx;
+
+    if (shard->repairer)
+        repairer_add(shard->repairer, p);
+}
+
 static void host_reopened(void *ctx, struct partition *p)
 {
     struct shard *shard = ctx;
@@ -142,6 +152,8 @@ static void host_reopened(void *ctx, struct partition *p)
     LOG(shard->broker->log, INFO, "partition.online", F_VIEW("topic", partition_topic(p)),
         F_I64("partition", partition_index(p)));
     shard_apply_again(shard, partition_topic_id(p), partition_index(p));
+    if (partition_damages(p) > 0)
+        host_damaged(shard, p);
 }
 
 static void host_retained(void *ctx, struct partition *p, int64_t offsets)
@@ -174,6 +186,8 @@ static void host_init(struct shard *shard)
         .failed = host_failed,
         .reopened = host_reopened,
         .leave = shard_alter_partition,
+        .damaged = host_damaged,
+        .tail_cache = &shard->tail_cache,
     };
 }
 
@@ -200,7 +214,10 @@ enum err shard_init(struct shard *shard, struct broker_shared *broker, unsigned 
     shard->image = image_new();
     shard->rx = malloc(SHARD_RX_BYTES);
     shard->fetchers = fetchers_new(shard);
-    if (!shard->image || !shard->rx || !shard->fetchers ||
+    shard->repairer = repairer_new(shard);
+    tail_cache_init(&shard->tail_cache, &broker->budget, env->pool,
+                    (size_t)broker->config->log_tail_cache_bytes / MAX(broker->shard_count, 1u));
+    if (!shard->image || !shard->rx || !shard->fetchers || !shard->repairer ||
         batch_scratch_init(&shard->scratch, (size_t)broker->config->socket_request_max_bytes, 0) != OK)
         return ERR_NOMEM;
     host_init(shard);
@@ -235,6 +252,7 @@ void shard_shutdown(struct shard *shard, bool clean)
             env_listener_close(shard->listeners[i]);
     route_each(&shard->routes, close_route, &closing);
     fetchers_close(shard->fetchers);
+    repairer_close(shard->repairer);
     list_for_each_safe (it, tmp, &shard->connections) {
         connection_close(CONTAINER_OF(it, struct connection, link), NULL);
     }
@@ -245,7 +263,7 @@ void shard_look_idle(struct shard *shard)
 {
     void (*idle)(struct shard * shard) = shard->idle;
 
-    if (!idle || shard->connections_alive > 0 || shard->fetchers)
+    if (!idle || shard->connections_alive > 0 || shard->fetchers || shard->repairer)
         return;
     shard->idle = NULL;
     idle(shard);
@@ -269,6 +287,7 @@ void shard_free(struct shard *shard)
         free(rq);
     }
     route_table_free(&shard->routes);
+    tail_cache_free(&shard->tail_cache);
     image_unref(shard->image);
     batch_scratch_free(&shard->scratch);
     free(shard->rx);

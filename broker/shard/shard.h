@@ -4,6 +4,7 @@
 #ifndef SLUICE_BROKER_SHARD_SHARD_H
 #define SLUICE_BROKER_SHARD_SHARD_H
 
+#include "broker/log/tail_cache.h"
 #include "broker/shard/broker.h"
 #include "broker/shard/control.h"
 #include "broker/shard/partition.h"
@@ -12,6 +13,7 @@
 #include "common/obs/log.h"
 #include "proto/cluster/image.h"
 
+struct repairer;
 struct replica_fetchers;
 struct request;
 
@@ -31,6 +33,9 @@ struct request;
     X(fetch_bytes, "Record bytes sent by Fetch")                                                             \
     X(retained_offsets, "Offsets that retention moved log starts over")                                      \
     X(reopened_logs, "Partition logs opened again after a failed write, read or sync")                       \
+    X(damaged_ranges_refetched, "Damaged ranges of logs that were mended with a peer's bytes")               \
+    X(refetched_bytes, "Bytes of peers that took the place of damaged ranges")                               \
+    X(repairs_put_off, "Times that no replica had good bytes for a damaged range")                           \
     X(hot_path_mallocs, "Allocations beyond the pools on the produce and fetch path")
 
 struct shard_counters {
@@ -89,6 +94,8 @@ struct shard {
     uint32_t failed_partitions; /* offline for a failed log */
     struct partition_host host;
     struct replica_fetchers *fetchers;
+    struct repairer *repairer;
+    struct tail_cache tail_cache; /* newest batches of the partitions led here */
     struct list connections;
     uint32_t connections_alive;    /* closed ones with requests in flight, too */
     struct request *free_requests; /* pool, linked by next_free */

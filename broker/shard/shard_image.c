@@ -9,6 +9,8 @@
 #include "broker/shard/control.h"
 #include "broker/shard/coordinator.h"
 #include "broker/shard/fetcher.h"
+#include "broker/shard/partition_repair.h"
+#include "broker/shard/repair.h"
 #include "common/base/assert.h"
 #include "common/obs/log.h"
 
@@ -88,6 +90,8 @@ static void open_route(struct shard *shard, struct image *image, struct route *r
         return;
     }
     fetchers_add(shard->fetchers, route->partition);
+    if (partition_damages(route->partition) > 0)
+        repairer_add(shard->repairer, route->partition);
 }
 
 static void apply_route(struct shard *shard, struct image *image, struct route *route,

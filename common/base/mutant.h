@@ -66,6 +66,8 @@
     X(REUSE_OFFSETS, "reuse-offsets", MUTANT_LOSS, "after a crash the log is cut to its recovery point")     \
     X(SKIP_CRC, "skip-crc", MUTANT_LOSS, "recovery believes the headers of batches and skips checksums")     \
     X(SERVE_DAMAGED, "serve-damaged", MUTANT_LOSS, "what is read is served whatever its checksum says")      \
+    X(REFETCH_UNCHECKED, "refetch-unchecked", MUTANT_LOSS,                                                   \
+      "what any replica answers takes the place of a damaged range")                                         \
     X(DUPLICATES_APPENDED, "duplicates-appended", MUTANT_TWICE, "a duplicate batch is appended again")       \
     X(FORGET_DUPLICATES, "forget-duplicates", MUTANT_TWICE, "a new leader starts without producer state")    \
     X(SEQUENCE_GAPS, "sequence-gaps", MUTANT_TWICE, "a batch out of its producer's order is appended")       \

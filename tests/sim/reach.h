@@ -15,6 +15,7 @@
     X(TRUNCATED, "truncated", "partition.truncated")                                                         \
     X(TORN_TAIL_CUT, "torn-tail-cut", "partition.torn_tail_cut")                                             \
     X(DAMAGED, "damage-found", "partition.damaged")                                                          \
+    X(REFETCHED, "damage-refetched", "partition.refetched")                                                  \
     X(ISR_CHANGE_REFUSED, "isr-change-refused", "isr.change_refused")                                        \
     X(REGISTRATION_LOST, "registration-lost", "broker.registration_lost")                                    \
     X(REGISTRATION_REFUSED, "registration-refused", "broker.registration_refused")                           \

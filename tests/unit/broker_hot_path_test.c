@@ -167,6 +167,9 @@ static const struct steady cases[] = {
     {1, 1, 1}, {1, 1, -1}, {1, 6, -1}, {2, 1, 1}, {2, 2, -1}, {2, 6, -1},
 };
 
+/* A tail cache that is full when the warm rounds are over. */
+static const char *const sets[] = {"log.tail.cache.bytes=64KiB", NULL};
+
 static uint64_t tables_growth(const struct steady *steady)
 {
     return (uint64_t)steady->partitions * INDEX_TABLES * DOUBLINGS_MAX;
@@ -194,7 +197,7 @@ START_TEST(steady_produce_and_fetch_allocate_nothing)
     struct rig_client *client;
     int64_t offset = 0;
 
-    rig_start(&rig, steady->shards, NULL);
+    rig_start(&rig, steady->shards, sets);
     rig_topic(&rig, "t", steady->partitions);
     client = rig_connect(&rig);
     make_produce(&produce, steady->acks, steady->partitions);
@@ -218,7 +221,7 @@ START_TEST(a_waiting_fetch_is_answered_by_a_produce_without_allocation)
     struct rig_client *producer, *consumer;
     uint64_t counted = 0, before = 0;
 
-    rig_start(&rig, steady->shards, NULL);
+    rig_start(&rig, steady->shards, sets);
     rig_topic(&rig, "t", steady->partitions);
     producer = rig_connect(&rig);
     consumer = rig_connect(&rig);

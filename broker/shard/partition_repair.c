@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/shard/partition_repair.h"
+
+#include "broker/log/plog_damage.h"
+#include "broker/shard/partition_internal.h"
+#include "common/base/assert.h"
+#include "common/base/mutant.h"
+#include "common/batch/batch.h"
+
+bool partition_repair_next(const struct partition *p, int64_t from, struct partition_repair *ret_repair)
+{
+    const struct plog_damage *list;
+    int32_t i = 0, count = p->log && !p->core.failed ? plog_damages(p->log, &list) : 0;
+    if (count == 0)
+        return false;
+    while (i < count && list[i].offset < from)
+        i++;
+    i = i < count ? i : 0;
+    *ret_repair = (struct partition_repair){.offset = list[i].offset,
+                                            .end = list[i].end,
+                                            .leader_epoch = p->core.leader_epoch,
+                                            .leader = p->core.role == REPLICA_FOLLOWER ? p->core.leader : -1};
+    return true;
+}
+
+int32_t partition_damages(const struct partition *p)
+{
+    const struct plog_damage *list;
+    return p->log ? plog_damages(p->log, &list) : 0;
+}
+
+bool partition_damage_found(struct partition *p, int64_t offset)
+{
+    struct plog_damage damage;
+    if (p->core.failed || offset < p->core.log_start || offset >= p->core.log_end)
+        return false;
+    if (plog_damage_at(p->log, offset, false))
+        return true;
+    enum err err = plog_damage_search(p->log, offset, &damage);
+    if (err == ERR_NOT_FOUND || err == ERR_NOMEM)
+        return false;
+    if (err) {
+        partition_fail(p, err);
+        return false;
+    }
+    PARTITION_LOG(p, ERROR, "partition.damaged", F_I64("segment", damage.segment),
+                  F_I64("position", damage.position), F_I64("bytes", damage.size),
+                  F_I64("offset", damage.offset), F_I64("end", damage.end));
+    if (p->host->damaged)
+        p->host->damaged(p->host->ctx, p);
+    return true;
+}
+
+/* Which of a reply's bytes are taken. */
+struct taken {
+    int32_t len;
+    int64_t end; /* of the range that they are all of */
+};
+
+/* Whole batches that end within limit. A log with gaps ends the range where the peer has nothing more of it.
+ */
+static struct taken select_batches(const struct partition *p, const struct partition_repair_reply *reply,
+                                   int64_t range_end, int64_t limit)
+{
+    struct taken taken = {0, reply->offset};
+    size_t size;
+    while (reply->len - taken.len >= BATCH_HEADER_BYTES) {
+        const uint8_t *batch = reply->records + taken.len;
+        if (batch_peek(batch, BATCH_HEADER_BYTES, &size) != OK)
+            break;
+        if (p->config.compacted && batch_base_offset(batch) >= range_end && range_end <= limit) {
+            taken.end = range_end;
+            break;
+        }
+        if (size > (size_t)(reply->len - taken.len) || batch_next_offset(batch) > limit)
+            break;
+        taken.end = batch_next_offset(batch);
+        taken.len += (int32_t)size;
+    }
+    return taken;
+}
+
+static void mended(struct partition *p, const struct partition_repair_reply *reply, const struct taken *taken)
+{
+    PARTITION_LOG(p, WARN, "partition.refetched", F_I64("offset", reply->offset), F_I64("end", taken->end),
+                  F_I64("bytes", taken->len));
+    p->want_sync = true;
+    p->wake[READER_CONSUMER] = p->wake[READER_FOLLOWER] = true;
+    partition_settle_soon(p);
+}
+
+enum err partition_repair_take(struct partition *p, const struct partition_repair_reply *reply,
+                               int64_t *ret_end)
+{
+    const struct plog_damage *damage = p->core.failed ? NULL : plog_damage_at(p->log, reply->offset, false);
+    if (damage == NULL || damage->offset != reply->offset || reply->leader_epoch != p->core.leader_epoch)
+        return ERR_STALE;
+    bool whole = reply->from_leader && p->core.role == REPLICA_FOLLOWER;
+    int64_t limit =
+        whole || MUTANT(REFETCH_UNCHECKED) ? damage->end : MIN(damage->end, reply->high_watermark);
+    struct taken taken = select_batches(p, reply, damage->end, limit);
+    if (taken.end == reply->offset)
+        return ERR_NOT_FOUND;
+    enum err err = plog_replace_range(p->log, reply->offset, taken.end, reply->records, (uint32_t)taken.len);
+    if (err == OK) {
+        *ret_end = taken.end;
+        mended(p, reply, &taken);
+    } else if (plog_failed(p->log)) {
+        partition_fail(p, err);
+    }
+    return err;
+}

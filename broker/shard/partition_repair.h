@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Damaged ranges of a partition's log, and their mending with a peer's bytes. Part of partition.h's contract;
+ * used by repair.c and scrub.c. */
+#ifndef SLUICE_BROKER_SHARD_PARTITION_REPAIR_H
+#define SLUICE_BROKER_SHARD_PARTITION_REPAIR_H
+
+#include "broker/shard/partition.h"
+
+/* What is to be asked of a peer next: its bytes from offset on, at most to end. */
+struct partition_repair {
+    int64_t offset, end;
+    int32_t leader_epoch;
+    int32_t leader; /* whom p follows; -1: nobody */
+};
+
+/* The first damaged range that begins at or behind from, else the first of all. False: nothing is damaged, or
+ * the log is offline. */
+bool partition_repair_next(const struct partition *p, int64_t from, struct partition_repair *ret_repair);
+
+/* Damaged ranges known now. */
+int32_t partition_damages(const struct partition *p);
+
+/* Somebody met bad bytes at offset: measures the range (blocking reads up to the next good batch) and tells
+ * host->damaged. True: it is known as damaged now. */
+bool partition_damage_found(struct partition *p, int64_t offset);
+
+/* What a peer answered. */
+struct partition_repair_reply {
+    int64_t offset;       /* that was asked */
+    int32_t leader_epoch; /* with which it was asked, and which the peer agreed to */
+    bool from_leader; /* the peer leads in that epoch, and p follows it: its whole log is what ours must be */
+    int64_t high_watermark; /* the peer's: below it all replicas must hold the same */
+    const uint8_t *records;
+    int32_t len;
+};
+
+/* Puts the reply's batches where they belong; *ret_end is where the good part goes on now. They are checked:
+ * checksum, offsets, epochs, neighbours, and that they can be no others (from the leader, or committed).
+ * ERR_STALE: the range is not there any more, or the epoch has moved: ask afresh. ERR_NOT_FOUND: nothing that
+ * can be believed. ERR_CORRUPT, ERR_MISMATCH: the peer's bytes do not fit. Else the log failed. */
+enum err partition_repair_take(struct partition *p, const struct partition_repair_reply *reply,
+                               int64_t *ret_end);
+
+#endif
