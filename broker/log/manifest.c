@@ -14,13 +14,19 @@
 #include "common/log/segfile.h"
 
 #define TEMP_NAME      MANIFEST_NAME ".tmp"
-#define KEY_SIZE       20 /* topic id, index */
-#define ENTRY_SIZE     (KEY_SIZE + 3 * 8 + 1)
+#define KEY_SIZE       20                     /* topic id, index */
+#define ENTRY_SIZE_MIN (KEY_SIZE + 3 * 8 + 1) /* without cleaned_to */
+#define ENTRY_SIZE     (ENTRY_SIZE_MIN + 8)
 #define BOOT_SIZE      37
 #define FRAME_MAX      256
 #define REWRITE_BYTES  (1u << 20) /* the file is rewritten when it is larger than this ... */
 #define REWRITE_FACTOR 4          /* ... and than so many times what its entries need */
 #define FLUSH_FRAMES   64
+
+/* Bits of an entry's last byte before cleaned_to. */
+#define ENTRY_CLEAN    1
+#define ENTRY_DISTRUST 2
+#define ENTRY_GAPS     4
 
 /* Frames of the file. */
 enum manifest_frame {
@@ -32,8 +38,8 @@ enum manifest_frame {
 
 struct node {
     uint8_t key[KEY_SIZE];
-    int64_t recovery_point, high_watermark, log_start;
-    bool clean, distrust, removed; /* removed: goes when that is written */
+    int64_t recovery_point, high_watermark, log_start, cleaned_to;
+    bool gaps, clean, distrust, removed; /* removed: goes when that is written */
     bool dirty;
     struct node *next_dirty;
     UT_hash_handle hh;
@@ -107,16 +113,20 @@ static void encode(const struct node *node, uint8_t out[ENTRY_SIZE])
     store_be64(out + KEY_SIZE, (uint64_t)node->recovery_point);
     store_be64(out + KEY_SIZE + 8, (uint64_t)node->high_watermark);
     store_be64(out + KEY_SIZE + 16, (uint64_t)node->log_start);
-    out[KEY_SIZE + 24] = (uint8_t)(node->clean | node->distrust << 1);
+    out[KEY_SIZE + 24] = (uint8_t)((node->clean ? ENTRY_CLEAN : 0) | (node->distrust ? ENTRY_DISTRUST : 0) |
+                                   (node->gaps ? ENTRY_GAPS : 0));
+    store_be64(out + ENTRY_SIZE_MIN, (uint64_t)node->cleaned_to);
 }
 
-static void decode(const uint8_t *p, struct node *node)
+static void decode(const uint8_t *p, uint32_t len, struct node *node)
 {
     node->recovery_point = (int64_t)load_be64(p + KEY_SIZE);
     node->high_watermark = (int64_t)load_be64(p + KEY_SIZE + 8);
     node->log_start = (int64_t)load_be64(p + KEY_SIZE + 16);
-    node->clean = p[KEY_SIZE + 24] & 1;
-    node->distrust = p[KEY_SIZE + 24] >> 1 & 1;
+    node->clean = p[KEY_SIZE + 24] & ENTRY_CLEAN;
+    node->distrust = p[KEY_SIZE + 24] & ENTRY_DISTRUST;
+    node->gaps = p[KEY_SIZE + 24] & ENTRY_GAPS;
+    node->cleaned_to = len >= ENTRY_SIZE ? (int64_t)load_be64(p + ENTRY_SIZE_MIN) : 0;
     node->removed = false;
 }
 
@@ -363,6 +373,8 @@ bool manifest_get(struct manifest *m, struct uuid topic_id, int32_t index, struc
                                              .recovery_point = node->recovery_point,
                                              .high_watermark = node->high_watermark,
                                              .log_start = node->log_start,
+                                             .cleaned_to = node->cleaned_to,
+                                             .gaps = node->gaps,
                                              .clean = node->clean,
                                              .distrust = node->distrust};
     pthread_mutex_unlock(&m->lock);
@@ -377,13 +389,15 @@ void manifest_put(struct manifest *m, const struct manifest_entry *entry)
     pthread_mutex_lock(&m->lock);
     struct node *node = find_or_add(m, key);
     if (node) {
-        if (entry->log_start > node->log_start) {
+        if (entry->log_start > node->log_start || (entry->gaps && !node->gaps)) {
             m->want_sync = true;
             m->wanted_syncs++;
         }
         node->recovery_point = entry->recovery_point;
         node->high_watermark = entry->high_watermark;
         node->log_start = entry->log_start;
+        node->cleaned_to = entry->cleaned_to;
+        node->gaps = entry->gaps;
         node->clean = entry->clean;
         node->distrust = entry->distrust;
         node->removed = false;
@@ -454,12 +468,12 @@ struct load {
 
 static enum err load_entry(struct manifest *m, const struct segframe *frame)
 {
-    if (frame->len < ENTRY_SIZE)
+    if (frame->len < ENTRY_SIZE_MIN)
         return ERR_CORRUPT;
     struct node *node = find_or_add(m, frame->data);
     if (node == NULL)
         return ERR_NOMEM;
-    decode(frame->data, node);
+    decode(frame->data, frame->len, node);
     return OK;
 }
 

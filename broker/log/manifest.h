@@ -27,8 +27,10 @@ struct manifest_entry {
     int64_t recovery_point; /* everything below was synced */
     int64_t high_watermark;
     int64_t log_start;
-    bool clean;    /* closed cleanly at recovery_point and not opened since */
-    bool distrust; /* a write or sync failed: nothing above recovery_point is to be believed */
+    int64_t cleaned_to; /* compacted below (plog_compact.h) */
+    bool gaps;          /* offsets may be missing between batches: the topic was compacted once */
+    bool clean;         /* closed cleanly at recovery_point and not opened since */
+    bool distrust;      /* a write or sync failed: nothing above recovery_point is to be believed */
 };
 
 struct manifest_report {

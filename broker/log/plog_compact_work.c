@@ -146,6 +146,8 @@ static enum err create(struct plog_compaction *job, const char *suffix, struct e
 
 static enum err begin_out(struct plog_compaction *job)
 {
+    if (atomic_load(&job->stop)) /* the log may be open again elsewhere: touch no names */
+        return ERR_CANCELED;
     int64_t base = job->sources[job->group_from].base_offset;
     job->out = (struct plog_segment){.base_offset = base,
                                      .max_timestamp = -1,
@@ -206,7 +208,7 @@ static enum err write_aborted(struct plog_compaction *job)
 static enum err finish_out(struct plog_compaction *job)
 {
     struct plog_index *index = &job->out.index;
-    enum err err = write_out(job);
+    enum err err = atomic_load(&job->stop) ? ERR_CANCELED : write_out(job);
     if (err == OK)
         err = create(job, ".index.cleaned", &index->offset_file);
     if (err == OK)

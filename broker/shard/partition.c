@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/log/plog_compact.h"
 #include "broker/shard/partition_internal.h"
 #include "common/base/assert.h"
 #include "common/base/mutant.h"
@@ -216,6 +217,8 @@ void partition_persist(struct partition *p, int64_t recovery_point, bool clean)
                                    .recovery_point = recovery_point,
                                    .high_watermark = p->core.high_watermark,
                                    .log_start = p->core.log_start,
+                                   .cleaned_to = p->log ? plog_cleaned_to(p->log) : 0,
+                                   .gaps = p->gaps,
                                    .clean = clean,
                                    .distrust = p->log && plog_failed(p->log) != OK};
     env_timer_cancel(p->host->env, &p->persist);
@@ -239,7 +242,7 @@ static struct plog_config log_config(const struct partition *p)
                                 .segment_index_bytes = p->config.segment_index_bytes,
                                 .index_interval_bytes = p->config.index_interval_bytes,
                                 .producer_expiry_us = p->host->producer_expiry_us,
-                                .may_have_gaps = p->config.compacted};
+                                .may_have_gaps = p->gaps};
 }
 
 static struct partition *new_partition(const struct partition_host *host, const struct image_topic *topic,
@@ -269,6 +272,7 @@ static struct partition *new_partition(const struct partition_host *host, const 
     env_timer_init(&p->persist, persist_due);
     partition_trim_init(p);
     partition_maintain_init(p);
+    list_init(&p->cleaning.link);
     partition_back_init(p);
     return p;
 }
@@ -300,6 +304,7 @@ enum err partition_open_log(struct partition *p, const struct manifest_entry *kn
                                .power_lost = p->host->power_lost,
                                .sync_failed = known->distrust,
                                .log_start = known->log_start,
+                               .cleaned_to = known->cleaned_to,
                                .synced = log_synced,
                                .ctx = p};
     enum err err = plog_open(&setup, &p->log, report);
@@ -363,6 +368,7 @@ enum err partition_open(const struct partition_host *host, const struct image_to
         return ERR_NOMEM;
     if (host->manifest)
         manifest_get(host->manifest, topic->id, index, &known);
+    p->gaps = config->compacted || known.gaps || known.cleaned_to > 0;
     enum err err = partition_open_log(p, &known, &report);
     if (err == ERR_NOMEM) {
         free(p->name);
@@ -407,6 +413,7 @@ static void let_go(struct partition *p)
 void partition_close(struct partition *p, bool clean)
 {
     let_go(p);
+    partition_forget_compaction(p);
     if (p->log && clean && !p->core.failed) {
         enum err err = plog_close_clean(p->log);
         if (err == OK)
@@ -423,6 +430,7 @@ void partition_close(struct partition *p, bool clean)
 void partition_delete(struct partition *p)
 {
     let_go(p);
+    partition_forget_compaction(p);
     if (p->host->manifest)
         manifest_remove(p->host->manifest, p->topic_id, p->index);
     if (p->log)
@@ -443,6 +451,19 @@ static bool make_room(struct partition *p, int32_t replicas_count)
     return true;
 }
 
+/* Once a log may have gaps it may for ever, and a later start must know. */
+void partition_expect_gaps(struct partition *p, bool gaps)
+{
+    if (!gaps || p->gaps)
+        return;
+    p->gaps = true;
+    if (p->log == NULL)
+        return;
+    struct plog_config log = log_config(p);
+    plog_set_config(p->log, &log);
+    partition_persist(p, p->core.synced_end, false);
+}
+
 static bool same_limits(const struct partition_config *a, const struct partition_config *b)
 {
     return a->retention_ms == b->retention_ms && a->retention_bytes == b->retention_bytes &&
@@ -456,6 +477,7 @@ static void apply_config(struct partition *p, const struct partition_config *con
     struct replica_event event = {.type = EV_CONFIG};
     bool same = same_limits(&p->config, config);
     p->config = *config;
+    partition_expect_gaps(p, config->compacted);
     event.config.min_isr = MAX(config->min_insync_replicas, 1);
     event.config.sync_before_ack = config->sync_before_ack;
     if (p->log) {

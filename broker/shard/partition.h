@@ -19,6 +19,7 @@ struct partition;
 struct manifest;
 struct logger;
 struct batch_scratch;
+struct cleaner;
 struct batch_record_error;
 struct tail_cache;
 
@@ -53,6 +54,7 @@ struct partition_host {
     void (*leave)(void *ctx, struct partition *p, const struct rpc_alter_partition *request);
     /* Retention moved the log start over so many offsets; may be NULL. */
     void (*retained)(void *ctx, struct partition *p, int64_t offsets);
+    struct cleaner *cleaner;     /* compactions of this shard; NULL: none are made */
     uint64_t retention_check_ms; /* log.retention.check.interval.ms: the most that retention may be late.
                                     Deadlines are timers, so it seldom is; 0: the default */
 };

@@ -5,6 +5,7 @@
  * tail). */
 #include <stdlib.h>
 
+#include "broker/log/plog_compact.h"
 #include "broker/shard/partition_internal.h"
 #include "common/base/assert.h"
 #include "proto/kafka/error.h"
@@ -116,6 +117,8 @@ static struct manifest_entry known_of(struct partition *p)
     known.recovery_point = plog_synced_end(p->log);
     known.high_watermark = p->core.high_watermark;
     known.log_start = plog_start(p->log);
+    known.cleaned_to = plog_cleaned_to(p->log);
+    known.gaps = p->gaps;
     known.distrust = plog_failed(p->log) != OK;
     return known;
 }
@@ -139,6 +142,7 @@ static void reopen(struct partition *p)
     struct plog_report report = {0};
     struct manifest_entry known = known_of(p);
     int64_t end = p->core.log_end;
+    partition_forget_compaction(p);
     if (p->log)
         plog_close(p->log);
     p->log = NULL;

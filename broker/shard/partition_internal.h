@@ -31,6 +31,13 @@ struct partition_back {
     bool seen_leads, seen_counts; /* we lead there; we are leader, in sync or eligible there */
 };
 
+/* Waiting to be compacted. */
+struct partition_cleaning {
+    struct list link; /* in cleaner.waiting */
+    double ratio;     /* dirty share */
+    uint64_t next_us; /* not considered before */
+};
+
 struct partition {
     const struct partition_host *host;
     struct uuid topic_id;
@@ -57,6 +64,8 @@ struct partition {
     struct env_timer maintain; /* partition_maintain.c */
     uint64_t looked_us;        /* last time it ran */
     uint32_t seen_rolls;       /* of the log, then */
+    bool gaps;                 /* offsets may be missing: compacted now or once */
+    struct partition_cleaning cleaning;
     struct partition_back back;
     int64_t cut_bytes;   /* of a torn tail, at opening */
     bool missing_synced; /* at opening the log ended below its recovery point */
@@ -95,6 +104,12 @@ void partition_maintain_init(struct partition *p);
 void partition_maintain_soon(struct partition *p);
 void partition_maintain_later(struct partition *p);
 void partition_maintain_moved(struct partition *p);
+void partition_maintain_at(struct partition *p, uint64_t due_us);
+void partition_maintain_wall(struct partition *p, int64_t due_ms);
+
+/* partition_compact.c */
+void partition_consider_compaction(struct partition *p);
+void partition_forget_compaction(struct partition *p);
 
 /* Removal of files that the moved log start leaves behind. */
 void partition_trim_init(struct partition *p);
@@ -113,6 +128,9 @@ enum err partition_open_log(struct partition *p, const struct manifest_entry *kn
                             struct plog_report *report);
 void partition_start_log(struct partition *p, const struct manifest_entry *known,
                          const struct plog_report *report);
+
+/* Offsets may be missing between batches of this log from now on. */
+void partition_expect_gaps(struct partition *p, bool gaps);
 
 /* Writes recovery point, high watermark and log start down. */
 void partition_persist(struct partition *p, int64_t recovery_point, bool clean);

@@ -19,31 +19,31 @@ static uint64_t spacing_us(const struct partition *p)
     return MIN(interval_us(p), SPACING_MAX_US);
 }
 
-static void arm(struct partition *p, uint64_t due_us)
+void partition_maintain_at(struct partition *p, uint64_t due_us)
 {
     if (!env_timer_armed(&p->maintain) || due_us < p->maintain.node.key)
         env_timer_set(p->host->env, &p->maintain, due_us);
 }
 
-static void arm_wall(struct partition *p, int64_t due_ms)
+void partition_maintain_wall(struct partition *p, int64_t due_ms)
 {
     struct env *env = p->host->env;
     int64_t wait_ms = MAX(due_ms - env_wall_ms(env), 0);
     uint64_t wait_us = (uint64_t)wait_ms > FAR_US / 1000 ? FAR_US : (uint64_t)wait_ms * 1000;
     if (due_ms < INT64_MAX)
-        arm(p, env_now_us(env) + MAX(wait_us, spacing_us(p)));
+        partition_maintain_at(p, env_now_us(env) + MAX(wait_us, spacing_us(p)));
 }
 
 void partition_maintain_soon(struct partition *p)
 {
-    arm(p, MAX(env_now_us(p->host->env), p->looked_us + spacing_us(p)));
+    partition_maintain_at(p, MAX(env_now_us(p->host->env), p->looked_us + spacing_us(p)));
 }
 
 void partition_maintain_later(struct partition *p)
 {
     uint32_t random;
     env_random(p->host->env, &random, sizeof(random));
-    arm(p, env_now_us(p->host->env) + random % MIN(interval_us(p), UINT32_MAX));
+    partition_maintain_at(p, env_now_us(p->host->env) + random % MIN(interval_us(p), UINT32_MAX));
 }
 
 /* -- retention -- */
@@ -83,7 +83,7 @@ static void retain(struct partition *p)
     }
     if (err) { /* a segment could not be looked at: another time */
         PARTITION_LOG(p, WARN, "partition.retention_failed", F_ERR("error", err));
-        arm(p, env_now_us(p->host->env) + interval_us(p));
+        partition_maintain_at(p, env_now_us(p->host->env) + interval_us(p));
         return;
     }
     if (start > before && partition_move_start(p, start) == OK) {
@@ -91,7 +91,7 @@ static void retain(struct partition *p)
         if (p->host->retained)
             p->host->retained(p->host->ctx, p, start - before);
     }
-    arm_wall(p, next_ms);
+    partition_maintain_wall(p, next_ms);
 }
 
 static void look(struct env_timer *timer)
@@ -103,8 +103,8 @@ static void look(struct env_timer *timer)
     if (p->core.high_watermark >= plog_active_base(p->log))
         p->seen_rolls = plog_rolls(p->log);
     retain(p);
-    if (!p->core.failed && p->want_sync)
-        partition_settle_soon(p);
+    if (!p->core.failed)
+        partition_consider_compaction(p);
 }
 
 /* The high watermark moved, or a limit changed: is there something to do that no timer waits for? */

@@ -164,6 +164,35 @@ static void host_retained(void *ctx, struct partition *p, int64_t offsets)
     shard_count(shard, retained_offsets, offsets);
 }
 
+static void host_compacted(void *ctx, struct partition *p, const struct plog_compacted *result)
+{
+    struct shard *shard = ctx;
+
+    (void)p;
+    shard_count(shard, log_cleaner_runs, result->err == OK);
+    shard_count(shard, log_cleaner_failures, result->err != OK && result->err != ERR_CANCELED);
+    shard_count(shard, log_cleaner_read_bytes, result->bytes_read);
+    shard_count(shard, log_cleaner_written_bytes, result->bytes_written);
+    if (result->err == OK)
+        shard_count(shard, log_cleaner_removed_records, result->records_before - result->records_after);
+}
+
+static void init_cleaner(struct shard *shard)
+{
+    const struct broker_config *config = shard->broker->config;
+    uint64_t shards = MAX(shard->broker->shard_count, 1);
+
+    shard->cleaner =
+        (struct cleaner){.env = shard->env,
+                         .map_bytes = (uint64_t)config->log_cleaner_dedupe_buffer_size / shards,
+                         .bytes_per_second = (uint64_t)config->log_cleaner_io_max_bytes_per_second / shards,
+                         .backoff_us = (uint64_t)config->log_cleaner_backoff_ms * 1000,
+                         .batch_bytes_max = (uint64_t)config->socket_request_max_bytes,
+                         .ended = host_compacted,
+                         .ctx = shard};
+    cleaner_init(&shard->cleaner);
+}
+
 static void host_init(struct shard *shard)
 {
     const struct broker_config *config = shard->broker->config;
@@ -180,6 +209,7 @@ static void host_init(struct shard *shard)
         .producer_expiry_us = (uint64_t)config->producer_id_expiration_ms * 1000,
         .retention_check_ms = (uint64_t)config->log_retention_check_interval_ms,
         .retained = host_retained,
+        .cleaner = &shard->cleaner,
         .ctx = shard,
         .alter_partition = shard_alter_partition,
         .broker_epoch = host_broker_epoch,
@@ -220,6 +250,7 @@ enum err shard_init(struct shard *shard, struct broker_shared *broker, unsigned 
     if (!shard->image || !shard->rx || !shard->fetchers || !shard->repairer ||
         batch_scratch_init(&shard->scratch, (size_t)broker->config->socket_request_max_bytes, 0) != OK)
         return ERR_NOMEM;
+    init_cleaner(shard);
     host_init(shard);
     return OK;
 }
@@ -251,6 +282,7 @@ void shard_shutdown(struct shard *shard, bool clean)
         if (shard->listeners[i])
             env_listener_close(shard->listeners[i]);
     route_each(&shard->routes, close_route, &closing);
+    cleaner_stop(&shard->cleaner);
     fetchers_close(shard->fetchers);
     repairer_close(shard->repairer);
     list_for_each_safe (it, tmp, &shard->connections) {

@@ -6,6 +6,7 @@
 
 #include "broker/log/tail_cache.h"
 #include "broker/shard/broker.h"
+#include "broker/shard/cleaner.h"
 #include "broker/shard/control.h"
 #include "broker/shard/partition.h"
 #include "broker/shard/route.h"
@@ -31,6 +32,11 @@ struct request;
     X(produce_bytes, "Bytes accepted by Produce")                                                            \
     X(metadata_held, "Metadata answers that waited for new leaders")                                         \
     X(fetch_bytes, "Record bytes sent by Fetch")                                                             \
+    X(log_cleaner_runs, "Compactions that ended")                                                            \
+    X(log_cleaner_failures, "Compactions that failed")                                                       \
+    X(log_cleaner_read_bytes, "Bytes read by compaction")                                                    \
+    X(log_cleaner_written_bytes, "Bytes written by compaction")                                              \
+    X(log_cleaner_removed_records, "Records removed by compaction")                                          \
     X(retained_offsets, "Offsets that retention moved log starts over")                                      \
     X(reopened_logs, "Partition logs opened again after a failed write, read or sync")                       \
     X(damaged_ranges_refetched, "Damaged ranges of logs that were mended with a peer's bytes")               \
@@ -93,6 +99,7 @@ struct shard {
     struct route_table routes;
     uint32_t failed_partitions; /* offline for a failed log */
     struct partition_host host;
+    struct cleaner cleaner;
     struct replica_fetchers *fetchers;
     struct repairer *repairer;
     struct tail_cache tail_cache; /* newest batches of the partitions led here */
