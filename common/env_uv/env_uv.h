@@ -33,4 +33,7 @@ void env_uv_main_stop(struct env *main_env);
  * everything. Connections, listeners that are still open are torn down without a callback. */
 void env_uv_main_free(struct env *main_env);
 
+/* How many fdatasyncs, and how many syncfs in place of several of them, the process has done. Any thread. */
+void env_uv_sync_counts(struct env *env, uint64_t *ret_alone, uint64_t *ret_together);
+
 #endif

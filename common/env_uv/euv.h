@@ -29,6 +29,10 @@
 struct euv_pool {
     const char *name;
     void (*run)(struct list *node);
+    /* NULL: one node at a time. Else take() moves those that run together from the queue (not empty; the
+     * mutex is held) to batch, and run_all() runs them. */
+    void (*take)(struct euv_pool *pool, struct list *batch);
+    void (*run_all)(struct euv_pool *pool, struct list *batch);
     pthread_mutex_t mutex;
     pthread_cond_t cond;
     struct list queue;
@@ -47,11 +51,24 @@ void euv_pool_free(struct euv_pool *pool);
 /* pthread_create with all signals blocked and a name. OK or an error. */
 enum err euv_thread_start(pthread_t *thread, size_t stack_bytes, void *(*fn)(void *), void *arg);
 
+/* A file system that files of ours are on (sync.c). What one fdatasync and one syncfs take, on average, and
+ * how many there were: under the sync pool's mutex. */
+struct euv_fs {
+    uint64_t dev;
+    int fd;        /* for syncfs; never closed before the end, so that it sees every error */
+    bool together; /* syncfs may be used */
+    uint64_t one_us, together_us;
+    uint64_t one_count, together_count;
+};
+#define EUV_FS_MAX 8
+
 /* One per process: owned by the main loop, outlives the others. */
 struct euv_process {
     struct euv_pool sync, read, work, resolve;
-    pthread_mutex_t mutex; /* guards loops */
-    struct list loops;     /* of struct euv_loop made by env_spawn */
+    pthread_mutex_t mutex;        /* guards loops */
+    struct list loops;            /* of struct euv_loop made by env_spawn */
+    struct euv_fs fs[EUV_FS_MAX]; /* added to under the mutex, never removed */
+    unsigned fs_count;
 };
 
 /* -- loops (loop.c) -- */
@@ -225,7 +242,14 @@ int euv_file_fd(const struct env_file *file);
 struct env_file *euv_file_ref(struct env_file *file);
 bool euv_file_revoked(const struct env_file *file);
 bool euv_file_cached(struct env_file *file, uint64_t offset, size_t len); /* cached.c */
-void euv_io_run(struct list *node);                                       /* on a disk thread */
+struct euv_fs *euv_file_fs(const struct env_file *file); /* NULL: opened for reading, or not known */
+/* The file system of an open file at path; NULL when there are too many. */
+struct euv_fs *euv_fs_of(struct euv_process *process, int fd, const char *path);
+void euv_fs_free(struct euv_process *process);
+void euv_sync_take(struct euv_pool *pool, struct list *batch);
+void euv_sync_run(struct euv_pool *pool, struct list *batch);
+void euv_io_answer(struct env_io *io, enum err err); /* on a disk thread */
+void euv_io_run(struct list *node);                  /* on a disk thread */
 /* Hands io to the disk threads; it completes on loop. */
 void euv_io_submit(struct euv_loop *loop, struct env_io *io);
 /* env_file_open(), env_dir_list(). */

@@ -19,6 +19,7 @@ struct euv_file {
     atomic_uint refs;     /* dropped on any thread that sends from it or syncs it */
     atomic_bool revoked;  /* see env_file_revoke() */
     int fd;
+    struct euv_fs *fs;     /* NULL: syncs of it never run together with others */
     struct euv_loop *loop; /* completions go there */
 };
 
@@ -39,6 +40,11 @@ struct env_file *euv_file_ref(struct env_file *file)
     unsigned before = atomic_fetch_add_explicit(&file_of(file)->refs, 1, memory_order_relaxed);
     ASSERT(before > 0);
     return file;
+}
+
+struct euv_fs *euv_file_fs(const struct env_file *file)
+{
+    return file_of(file)->fs;
 }
 
 static void file_ref(struct env_file *file)
@@ -108,6 +114,7 @@ enum err euv_file_open(struct env *env, const char *path, int flags, struct env_
     atomic_init(&file->revoked, false);
     file->fd = fd;
     file->loop = euv_loop_of(env);
+    file->fs = flags & ENV_OPEN_WRITE ? euv_fs_of(file->loop->process, fd, path) : NULL;
     *ret_file = &file->base;
     return OK;
 }
@@ -251,7 +258,12 @@ static enum err io_do(struct env_io *io)
 void euv_io_run(struct list *node)
 {
     struct env_io *io = CONTAINER_OF(node, struct env_io, link);
-    io->result = io_do(io);
+    euv_io_answer(io, io_do(io));
+}
+
+void euv_io_answer(struct env_io *io, enum err err)
+{
+    io->result = err;
     env_post(io->env, &io->mail);
 }
 

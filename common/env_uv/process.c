@@ -15,6 +15,8 @@ static struct euv_process *process_new(void)
     if (process == NULL)
         return NULL;
     euv_pool_init(&process->sync, "disk-sync", euv_io_run);
+    process->sync.take = euv_sync_take;
+    process->sync.run_all = euv_sync_run;
     euv_pool_init(&process->read, "disk-read", euv_io_run);
     euv_pool_init(&process->work, "worker", euv_work_run);
     euv_pool_init(&process->resolve, "resolver", euv_resolve_run);
@@ -29,6 +31,7 @@ static void process_free(struct euv_process *process)
     euv_pool_free(&process->read);
     euv_pool_free(&process->work);
     euv_pool_free(&process->resolve);
+    euv_fs_free(process);
     pthread_mutex_destroy(&process->mutex);
     free(process);
 }

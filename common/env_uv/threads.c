@@ -31,13 +31,27 @@ enum err euv_thread_start(pthread_t *thread, size_t stack_bytes, void *(*fn)(voi
     return err_from_errno(rc);
 }
 
-static struct list *pool_take(struct euv_pool *pool)
+/* The mutex is held, and the queue is not empty. */
+static void pool_work(struct euv_pool *pool)
 {
-    if (list_empty(&pool->queue))
-        return NULL;
-    struct list *node = pool->queue.next;
-    list_remove(node);
-    return node;
+    struct list batch;
+    list_init(&batch);
+    if (pool->take) {
+        pool->take(pool, &batch);
+    } else {
+        struct list *node = pool->queue.next;
+        list_remove(node);
+        list_push_back(&batch, node);
+    }
+    pthread_mutex_unlock(&pool->mutex);
+    if (pool->run_all) {
+        pool->run_all(pool, &batch);
+    } else {
+        struct list *node = batch.next;
+        list_remove(node);
+        pool->run(node);
+    }
+    pthread_mutex_lock(&pool->mutex);
 }
 
 static void *pool_thread(void *arg)
@@ -46,11 +60,8 @@ static void *pool_thread(void *arg)
     pthread_setname_np(pthread_self(), pool->name);
     pthread_mutex_lock(&pool->mutex);
     for (;;) {
-        struct list *node = pool_take(pool);
-        if (node != NULL) {
-            pthread_mutex_unlock(&pool->mutex);
-            pool->run(node);
-            pthread_mutex_lock(&pool->mutex);
+        if (!list_empty(&pool->queue)) {
+            pool_work(pool);
         } else if (pool->stopping) {
             break;
         } else {
