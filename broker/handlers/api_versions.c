@@ -3,6 +3,8 @@
  * trap T2). */
 #include "broker/handlers/handler.h"
 #include "common/base/assert.h"
+#include "proto/cluster/feature_table.h"
+#include "proto/cluster/image.h"
 #include "proto/kafka/error.h"
 #include "proto/kafka/messages.h"
 
@@ -29,6 +31,41 @@ static void describe(struct kafka_api_versions_response_api_key *out, const stru
     out->max_version = h->max_version;
 }
 
+/* Clients of old versions reject a supported feature whose lowest level is 0 (KAFKA-17492). */
+static void add_supported(struct request *rq, struct kafka_api_versions_response *response)
+{
+    response->supported_features =
+        arena_calloc(&rq->arena, features_count, sizeof(*response->supported_features));
+    for (size_t i = 0; response->supported_features && i < features_count; i++) {
+        if (features[i].min == 0 && rq->header.api_version < 4)
+            continue;
+        response->supported_features[response->supported_features_count++] =
+            (struct kafka_api_versions_response_supported_feature){.name = str_from(features[i].name),
+                                                                   .min_version = features[i].min,
+                                                                   .max_version = features[i].max};
+    }
+}
+
+/* The levels in force, as of the image this shard answers from. */
+static void add_finalized(struct request *rq, struct kafka_api_versions_response *response)
+{
+    const struct image *image = rq->shard->image;
+
+    if (image_index(image) == 0)
+        return; /* no metadata yet: nothing is known */
+    response->finalized_features =
+        arena_calloc(&rq->arena, features_count, sizeof(*response->finalized_features));
+    response->finalized_features_epoch = (int64_t)image_index(image);
+    for (size_t i = 0; response->finalized_features && i < features_count; i++) {
+        int16_t level = image_feature(image, str_from(features[i].name));
+        if (level > 0)
+            response->finalized_features[response->finalized_features_count++] =
+                (struct kafka_api_versions_response_finalized_feature){.name = str_from(features[i].name),
+                                                                       .max_version_level = level,
+                                                                       .min_version_level = level};
+    }
+}
+
 static void answer(struct request *rq, int16_t error)
 {
     struct kafka_api_versions_response response;
@@ -45,6 +82,10 @@ static void answer(struct request *rq, int16_t error)
     if (error == KAFKA_NONE)
         for (size_t i = 0; i < count; i++)
             describe(&response.api_keys[response.api_keys_count++], &handlers[i]);
+    if (error == KAFKA_NONE && rq->header.api_version >= 3) {
+        add_supported(rq, &response);
+        add_finalized(rq, &response);
+    }
     request_respond(rq, api_versions, &response);
 }
 

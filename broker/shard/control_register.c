@@ -8,6 +8,8 @@
 
 #define REGISTER_TIMEOUT_US  (5 * 1000000ull)
 #define SHUTDOWN_INTERVAL_US 50000
+/* A controller that is silent for so long may have been replaced: another one is asked, which knows. */
+#define HEARTBEAT_TIMEOUT_US 800000
 
 /* -- telling the broker object (on its own loop) -- */
 
@@ -263,7 +265,8 @@ void control_heartbeat_now(struct control *control)
     }
     uint64_t now = env_now_us(control->env);
     if (control_ask_send(control, &control->heartbeat_ask, CLUSTER_RPC_HEARTBEAT,
-                         control_encode(control, heartbeat_request, &request), CONTROL_CALL_US, on_heartbeat))
+                         control_encode(control, heartbeat_request, &request), HEARTBEAT_TIMEOUT_US,
+                         on_heartbeat))
         control->heartbeat_sent_us = now;
     else
         env_timer_set(control->env, &control->heartbeat_timer, now + CONTROL_RETRY_US);

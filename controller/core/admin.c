@@ -16,6 +16,7 @@ static const struct {
     {KAFKA_API_ALTER_PARTITION_REASSIGNMENTS, alter_reassignments},
     {KAFKA_API_LIST_PARTITION_REASSIGNMENTS, list_reassignments},
     {KAFKA_API_UNREGISTER_BROKER, unregister_broker},
+    {KAFKA_API_UPDATE_FEATURES, update_features},
 };
 
 static int32_t find(int16_t api_key)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "controller/core/internal.h"
+#include "proto/cluster/feature_table.h"
 
 STATIC_ASSERT(CORE_ENTRY_RECORDS <= META_ENTRY_RECORDS_MAX,
               "a cut entry stays below what a replayer accepts");
@@ -134,6 +135,12 @@ static void plan_cluster(struct plan *plan, int64_t wall_ms)
         return;
     struct meta_record record = {.type = META_CLUSTER, .cluster = {plan->core->config.cluster_id, wall_ms}};
     plan_record(plan, &record);
+    for (size_t i = 0; i < features_count; i++) {
+        struct meta_record feature = {.type = META_FEATURE,
+                                      .feature = {str_from(features[i].name), features[i].initial}};
+        if (features[i].initial > 0)
+            plan_record(plan, &feature);
+    }
 }
 
 struct controller_search {

@@ -207,7 +207,7 @@ const struct core_effects *core_producer_ids(struct core *core, uint64_t now_us,
 
 /* Which Kafka APIs core_admin answers: 19 CreateTopics, 20 DeleteTopics, 33 AlterConfigs, 37
  * CreatePartitions, 43 ElectLeaders, 44 IncrementalAlterConfigs, 45 AlterPartitionReassignments, 46
- * ListPartitionReassignments, 64 UnregisterBroker. */
+ * ListPartitionReassignments, 57 UpdateFeatures, 64 UnregisterBroker. */
 bool core_admin_supports(int16_t api_key);
 
 /* request: the decoded Kafka request struct of api_key. An api_key without support is answered

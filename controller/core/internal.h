@@ -155,6 +155,7 @@ void incremental_alter_configs(struct command *command, const void *request);
 void elect_leaders(struct command *command, const void *request);
 void alter_reassignments(struct command *command, const void *request);
 void list_reassignments(struct command *command, const void *request);
+void update_features(struct command *command, const void *request);
 void unregister_broker(struct command *command, const void *request);
 
 #endif

@@ -14,6 +14,7 @@
 #include "proto/kafka/gen/incremental_alter_configs.h"
 #include "proto/kafka/gen/list_partition_reassignments.h"
 #include "proto/kafka/gen/unregister_broker.h"
+#include "proto/kafka/gen/update_features.h"
 #include "tests/core/controller_world.h"
 
 static void send_admin(struct world *world, int16_t key, const void *request, FILE *out)
@@ -214,6 +215,28 @@ static void run_moves(struct world *world, const struct script_line *line, FILE 
     send_admin(world, KAFKA_API_LIST_PARTITION_REASSIGNMENTS, &request, out);
 }
 
+/* feature NAME=LEVEL ... [lower] [unsafe] [validate] */
+static void run_feature(struct world *world, const struct script_line *line, FILE *out)
+{
+    struct kafka_update_features_request_feature_update updates[8];
+    struct kafka_update_features_request request;
+    kafka_update_features_request_init(&request);
+    for (int i = 1; i < line->count && request.feature_updates_count < 8; i++) {
+        char *equals = strchr(line->words[i], '=');
+        if (!equals)
+            continue;
+        updates[request.feature_updates_count++] = (struct kafka_update_features_request_feature_update){
+            .feature = {line->words[i], (int32_t)(equals - line->words[i])},
+            .max_version_level = (int16_t)atoi(equals + 1),
+            .upgrade_type = script_flag(line, "unsafe")  ? 3
+                            : script_flag(line, "lower") ? 2
+                                                         : 1};
+    }
+    request.feature_updates = updates;
+    request.validate_only = script_flag(line, "validate");
+    send_admin(world, KAFKA_API_UPDATE_FEATURES, &request, out);
+}
+
 /* unregister ID */
 static void run_unregister(struct world *world, const struct script_line *line, FILE *out)
 {
@@ -231,6 +254,7 @@ static const struct {
     {"config", 4, run_config},    {"replace-config", 3, run_replace},
     {"elect", 3, run_elect},      {"move", 3, run_move},
     {"moves", 1, run_moves},      {"unregister", 2, run_unregister},
+    {"feature", 2, run_feature},
 };
 
 bool run_admin(struct world *world, const struct script_line *line, FILE *out)

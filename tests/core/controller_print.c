@@ -13,6 +13,7 @@
 #include "proto/kafka/gen/incremental_alter_configs.h"
 #include "proto/kafka/gen/list_partition_reassignments.h"
 #include "proto/kafka/gen/unregister_broker.h"
+#include "proto/kafka/gen/update_features.h"
 #include "tests/core/controller_world.h"
 
 #define STR(s) MAX((s).len, 0), (s).p
@@ -124,6 +125,10 @@ void print_record(const struct world *world, const struct meta_record *r, FILE *
     case META_PRODUCER_IDS:
         fprintf(out, "record producer-ids next=%d\n", (int)r->producer_ids.next_producer_id);
         break;
+    case META_FEATURE:
+        fprintf(out, "record feature %.*s=%d\n", STR(r->feature.name), r->feature.level);
+        break;
+    case META_BROKER_REMOVED: fprintf(out, "record broker-removed %d\n", r->broker_removed.broker_id); break;
     default: fprintf(out, "record type %d\n", r->type); break;
     }
 }
@@ -197,6 +202,11 @@ static void print_admin(const struct core_reply *reply, FILE *out)
         print_moved(response, out);
     if (reply->admin.api_key == KAFKA_API_LIST_PARTITION_REASSIGNMENTS)
         print_moves(response, out);
+    if (reply->admin.api_key == KAFKA_API_UPDATE_FEATURES) {
+        const struct kafka_update_features_response *r = response;
+        for (int32_t i = 0; i < r->results_count; i++)
+            print_result(out, r->results[i].feature, r->results[i].error_code, r->results[i].error_message);
+    }
     if (reply->admin.api_key == KAFKA_API_UNREGISTER_BROKER) {
         const struct kafka_unregister_broker_response *r = response;
         print_result(out, STR_LIT("broker"), r->error_code, r->error_message);
