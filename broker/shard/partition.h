@@ -9,6 +9,7 @@
 #ifndef SLUICE_BROKER_SHARD_PARTITION_H
 #define SLUICE_BROKER_SHARD_PARTITION_H
 
+#include "broker/shard/partition_config.h"
 #include "broker/shard/partition_read.h"
 #include "common/base/types.h"
 #include "common/env/env.h"
@@ -57,29 +58,6 @@ struct partition_host {
     struct cleaner *cleaner;     /* compactions of this shard; NULL: none are made */
     uint64_t retention_check_ms; /* log.retention.check.interval.ms: the most that retention may be late.
                                     Deadlines are timers, so it seldom is; 0: the default */
-};
-
-/* Topic settings that matter to a partition, resolved from the image by the shard (topic, then broker
- * default, then built-in). */
-struct partition_config {
-    int32_t min_insync_replicas;
-    int32_t max_message_bytes;
-    int64_t segment_bytes;
-    int64_t segment_ms, segment_jitter_ms; /* 0: no limit */
-    int32_t segment_index_bytes, index_interval_bytes;
-    int64_t retention_ms, retention_bytes; /* -1: unlimited */
-    int64_t retention_messages;            /* newest offsets kept; -1: unlimited */
-    int64_t file_delete_delay_ms;
-    int64_t min_compaction_lag_ms, max_compaction_lag_ms, delete_retention_ms;
-    double min_cleanable_dirty_ratio;
-    bool deletes;         /* cleanup.policy has delete */
-    bool sync_before_ack; /* flush.messages == 1 */
-    bool log_append_time;
-    bool compacted;
-    bool recompress; /* compression.type is not `producer`: batches are stored with codec */
-    uint8_t codec;   /* enum codec */
-    int32_t codec_level;
-    int64_t timestamp_before_max_ms, timestamp_after_max_ms;
 };
 
 /* Opens (creating or recovering) the local log of topic/index. Blocking disk calls happen here: at start, or

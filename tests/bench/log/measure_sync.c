@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One small batch to each of 100 logs, then the wait until all are durable; beside it the same bytes to 100
+ * files, each followed by its own fdatasync. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "common/base/assert.h"
+#include "common/batch/batch.h"
+#include "common/env_uv/env_uv.h"
+#include "tests/bench/log/log_bench.h"
+
+#define LOGS 100
+
+struct synced {
+    struct plog *logs[LOGS];
+    char names[LOGS][16];
+};
+
+static void told(void *ctx, int64_t synced_end, enum err err)
+{
+    bench_must(err, "sync");
+}
+
+static bool all_durable(const struct synced *s)
+{
+    for (int i = 0; i < LOGS; i++)
+        if (plog_synced_end(s->logs[i]) < plog_end(s->logs[i]))
+            return false;
+    return true;
+}
+
+static double round_ours(struct bench *b, struct synced *s, struct iobuf *batch)
+{
+    double from = bench_wall_s();
+    for (int i = 0; i < LOGS; i++) {
+        bench_append(s->logs[i], batch);
+        plog_sync(s->logs[i]);
+    }
+    while (!all_durable(s))
+        env_uv_main_turn(b->env);
+    return bench_wall_s() - from;
+}
+
+static double round_bare(const int *files, uint64_t at, const struct iobuf *batch)
+{
+    double from = bench_wall_s();
+    for (int i = 0; i < LOGS; i++) {
+        struct iovec iov = {(void *)(uintptr_t)batch->data, batch->len};
+        bench_sys(pwritev(files[i], &iov, 1, (off_t)at) == (ssize_t)batch->len && fdatasync(files[i]) == 0,
+                  "fdatasync");
+    }
+    return bench_wall_s() - from;
+}
+
+static void open_logs(struct bench *b, struct synced *s, const char *dir)
+{
+    struct plog_report report;
+    for (int i = 0; i < LOGS; i++) {
+        snprintf(s->names[i], sizeof(s->names[i]), "log-%d", i);
+        struct plog_setup setup = bench_setup(b, dir, s->names[i], told, s);
+        bench_must(plog_open(&setup, &s->logs[i], &report), s->names[i]);
+    }
+}
+
+static void open_files(const struct bench *b, int *files)
+{
+    char path[BENCH_PATH_MAX], name[32];
+    for (int i = 0; i < LOGS; i++) {
+        snprintf(name, sizeof(name), "synced/bare-%d", i);
+        files[i] = open(bench_path(b, name, path), O_RDWR | O_CREAT | O_TRUNC, 0600);
+        bench_sys(files[i] >= 0, path);
+    }
+}
+
+void measure_sync_100_logs(struct bench *b)
+{
+    static struct synced s;
+    int files[LOGS], rounds = b->quick ? 2 : 15;
+    char dir[BENCH_PATH_MAX];
+    struct bench_samples ratio = {0}, ours = {0}, bare = {0};
+    struct iobuf *batch = bench_batch(100);
+    bench_mkdir(bench_path(b, "synced", dir));
+    open_logs(b, &s, dir);
+    open_files(b, files);
+    round_ours(b, &s, batch); /* the first creates and syncs directories, too */
+    round_bare(files, 0, batch);
+    for (int i = 1; i <= rounds; i++) {
+        double x = round_ours(b, &s, batch), y = round_bare(files, (uint64_t)i * batch->len, batch);
+        bench_add(&ratio, y / x);
+        bench_add(&ours, LOGS / x);
+        bench_add(&bare, LOGS / y);
+    }
+    bench_report(b, &(struct bench_result){"sync_100_logs", "logs/s", bench_median(&ours),
+                                           bench_median(&bare), bench_median(&ratio), 10, true});
+    for (int i = 0; i < LOGS; i++) {
+        plog_close(s.logs[i]);
+        close(files[i]);
+    }
+    iobuf_unref(batch);
+    bench_remove(dir);
+}
