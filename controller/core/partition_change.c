@@ -31,6 +31,8 @@ bool broker_is_active(const struct image *image, int32_t broker_id)
 bool broker_is_draining(const struct image *image, int32_t broker_id)
 {
     char text[12];
+    if (!image_has_broker_configs(image))
+        return false; /* the usual case costs nothing */
     struct str value = image_config(image, CONFIG_RESOURCE_BROKER, broker_config_name(broker_id, text),
                                     STR_LIT(CONFIG_BROKER_DRAINING));
     bool draining = false;

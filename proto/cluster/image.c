@@ -148,6 +148,11 @@ int32_t image_static_min_isr(const struct image *image)
     return lowest == 0 ? 1 : lowest;
 }
 
+bool image_has_broker_configs(const struct image *image)
+{
+    return image->broker_configs > 0;
+}
+
 uint32_t image_displaced_count(const struct image *image)
 {
     return image->displaced_count;

@@ -93,6 +93,9 @@ uint32_t image_broker_count(const struct image *image);
  * without that setting is sure to ask for. */
 int32_t image_static_min_isr(const struct image *image);
 
+/* Whether any single broker has configs of its own. */
+bool image_has_broker_configs(const struct image *image);
+
 /* Partitions that their first replica could lead (it is in sync) and another one leads; kept incrementally.
  */
 uint32_t image_displaced_count(const struct image *image);

@@ -7,7 +7,8 @@
 #include "proto/cluster/image.h"
 #include "proto/cluster/image_objects.h"
 
-#define RESOURCE_TOPIC 2
+#define RESOURCE_TOPIC  2
+#define RESOURCE_BROKER 4
 
 struct image_edit {
     struct image *draft; /* ours alone; its containers are shared with the base until touched */
@@ -26,6 +27,7 @@ static struct image *share_all(const struct image *base)
     draft->objects_hash = base->objects_hash;
     draft->partition_count = base->partition_count;
     draft->displaced_count = base->displaced_count;
+    draft->broker_configs = base->broker_configs;
     draft->topics = trie_share(&base->topics);
     draft->names = trie_share(&base->names);
     draft->resources = trie_share(&base->resources);
@@ -313,12 +315,18 @@ static enum err own_resource(struct image *draft, struct resource_key key,
     return err;
 }
 
+static bool is_single_broker(const struct meta_config *m)
+{
+    return m->resource_type == RESOURCE_BROKER && m->resource_name.len > 0;
+}
+
 static enum err set_config(struct image *draft, const struct meta_config *m, struct resource_object *resource)
 {
     struct config_object *config = config_object_new(m);
     if (!config)
         return ERR_NOMEM;
     const struct shared *former = sorted_get(&resource->configs, &config_type, &m->key);
+    bool is_new = former == NULL;
     uint64_t change = config->shared.hash - (former ? former->hash : 0);
     enum err err = sorted_put(&resource->configs, &config_type, &config->shared);
     if (err != OK) {
@@ -327,6 +335,7 @@ static enum err set_config(struct image *draft, const struct meta_config *m, str
     }
     resource->configs_hash += change;
     draft->objects_hash += change;
+    draft->broker_configs += is_new && is_single_broker(m);
     return OK;
 }
 
@@ -339,6 +348,7 @@ static enum err delete_config(struct image *draft, const struct meta_config *m,
         return err;
     resource->configs_hash -= hash;
     draft->objects_hash -= hash;
+    draft->broker_configs -= is_single_broker(m);
     if (sorted_count(&resource->configs) > 0)
         return OK;
     struct resource_key key = {m->resource_type, m->resource_name};

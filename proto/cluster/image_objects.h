@@ -95,6 +95,7 @@ struct image {
     int64_t next_producer_id;
     uint64_t objects_hash; /* sum over all objects, so that order of arrival does not matter */
     uint32_t partition_count, displaced_count;
+    uint32_t broker_configs; /* configs of single brokers */
     struct trie topics, names, resources;
     struct sorted brokers, features, controllers;
 };

@@ -111,6 +111,7 @@ static struct meta_record broker_record(const struct model *model, int b)
         .type = META_BROKER,
         .broker = {.broker_id = b,
                    .broker_epoch = model->brokers[b].epoch,
+                   .min_isr = b % 3,
                    .rack = model->brokers[b].rack ? text(3, "rack-%d", model->brokers[b].rack) : STR_NULL,
                    .endpoints = &endpoint,
                    .endpoints_count = 1,
@@ -244,9 +245,18 @@ static void check_configs(const struct image *image, const struct model_topic *m
     ck_assert_int_eq(found, expected);
 }
 
+/* The first replica of every partition is 1. */
+static bool is_displaced(const struct model_partition *p)
+{
+    bool in_isr = false;
+    for (int32_t i = 0; i < p->isr_count; i++)
+        in_isr |= p->isr[i] == 1;
+    return p->leader != NODE_NONE && p->leader != 1 && in_isr;
+}
+
 static void check_topics(const struct image *image, const struct model *model)
 {
-    uint32_t topics = 0, partitions = 0;
+    uint32_t topics = 0, partitions = 0, displaced = 0;
     for (int t = 0; t < TOPICS; t++) {
         const struct model_topic *m = &model->topics[t];
         const struct image_topic *topic = image_topic_by_name(image, topic_name(t));
@@ -256,12 +266,15 @@ static void check_topics(const struct image *image, const struct model *model)
             continue;
         topics++;
         partitions += (uint32_t)m->count;
+        for (int32_t i = 0; i < m->count; i++)
+            displaced += is_displaced(&m->partitions[i]);
         ck_assert_ptr_eq(image_topic_by_id(image, topic_uuid(m->id)), topic);
         ck_assert(str_eq(topic->name, topic_name(t)));
         check_partitions(image, m, topic);
     }
     ck_assert_uint_eq(image_topic_count(image), topics);
     ck_assert_uint_eq(image_partition_count(image), partitions);
+    ck_assert_uint_eq(image_displaced_count(image), displaced);
 }
 
 static void check_brokers(const struct image *image, const struct model *model)
