@@ -362,6 +362,7 @@ static void start_control(struct broker *broker)
         .cluster_id = broker->dir->cluster_id,
         .directory_id = broker->dir->directory_id,
         .clean_start = data_dir_clean_start(broker->dir),
+        .synced_kept = data_dir_synced_kept(broker->dir),
         .previous_broker_epoch = -1,
         .ctx = broker,
         .cluster_known = on_cluster_known,

@@ -9,7 +9,6 @@
 
 #include "broker/log/partition_meta.h"
 #include "common/base/assert.h"
-#include "common/base/mutant.h"
 #include "common/log/atomic_file.h"
 #include "common/log/log_path.h"
 #include "common/logformat/file_name.h"
@@ -219,9 +218,12 @@ enum err data_dir_open(struct env *env, const char *path, int32_t node_id, struc
 
 bool data_dir_clean_start(const struct data_dir *dir)
 {
-    if (MUTANT(CLEAN_START_ALWAYS))
-        return true;
     return !dir->report.damaged && (dir->report.clean_stop || dir->report.same_boot);
+}
+
+bool data_dir_synced_kept(const struct data_dir *dir)
+{
+    return !dir->report.created && !dir->report.points_lost;
 }
 
 bool data_dir_power_lost(const struct data_dir *dir)

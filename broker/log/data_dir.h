@@ -36,6 +36,10 @@ enum err data_dir_set_cluster(struct data_dir *dir, struct uuid cluster_id);
  * For registration (meta_broker.clean_start). */
 bool data_dir_clean_start(const struct data_dir *dir);
 
+/* Whether what was synced once is known to be there, as far as a manifest can tell: only what was not synced
+ * may be gone. For registration. */
+bool data_dir_synced_kept(const struct data_dir *dir);
+
 /* Whether the last run is known to have ended without a clean stop and without its page cache: what it had
  * not synced reached the disk in any order (plog_setup.power_lost). */
 bool data_dir_power_lost(const struct data_dir *dir);

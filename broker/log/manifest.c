@@ -18,6 +18,7 @@
 #define ENTRY_SIZE_MIN (KEY_SIZE + 3 * 8 + 1) /* without cleaned_to */
 #define ENTRY_SIZE     (ENTRY_SIZE_MIN + 8)
 #define BOOT_SIZE      37
+#define POINTS_LOST    "points-lost-points-lost-points-lost-" /* in place of a boot id */
 #define FRAME_MAX      256
 #define REWRITE_BYTES  (1u << 20) /* the file is rewritten when it is larger than this ... */
 #define REWRITE_FACTOR 4          /* ... and than so many times what its entries need */
@@ -67,9 +68,12 @@ struct manifest {
     bool posted;            /* msg is on its way to the owner */
     bool closing;
     struct env_msg msg;
-    bool doubted;   /* the last run's end is in doubt, and the controllers have not been told yet */
-    bool trust_due; /* manifest_trust() waits for a rewrite to end */
+    bool doubted;     /* the last run's end is in doubt, and the controllers have not been told yet */
+    bool points_lost; /* so are the recovery points */
+    bool trust_due;   /* manifest_trust() waits for a rewrite to end */
 };
+
+STATIC_ASSERT(sizeof(POINTS_LOST) == BOOT_SIZE, "as long as a boot id");
 
 static const struct segfile_limits limits = {.frame_max = FRAME_MAX, .allocate_bytes = 0};
 
@@ -154,8 +158,8 @@ static void fail(struct manifest *m, enum err err)
 static enum err append_running(struct manifest *m, struct segfile *file)
 {
     static const char nobody[BOOT_SIZE];
-    struct segframe frame = {
-        .type = FRAME_RUNNING, .data = m->doubted ? nobody : m->boot_id, .len = BOOT_SIZE};
+    const char *boot_id = m->points_lost ? POINTS_LOST : m->doubted ? nobody : m->boot_id;
+    struct segframe frame = {.type = FRAME_RUNNING, .data = boot_id, .len = BOOT_SIZE};
     return segfile_append(file, &frame, 1);
 }
 
@@ -537,7 +541,9 @@ static void finish_load(struct manifest *m, const struct load *load, struct mani
     report->partitions = HASH_COUNT(m->nodes);
     for (struct node *node = m->nodes; node; node = node->hh.next)
         node->clean = node->clean && report->clean_stop;
-    m->doubted = report->damaged || !(report->clean_stop || report->same_boot);
+    report->points_lost = report->damaged || memcmp(load->boot_id, POINTS_LOST, BOOT_SIZE) == 0;
+    m->points_lost = report->points_lost;
+    m->doubted = report->points_lost || !(report->clean_stop || report->same_boot);
 }
 
 static enum err load_file(struct manifest *m, struct manifest_report *report)
@@ -599,7 +605,7 @@ void manifest_trust(struct manifest *m)
         m->trust_due = true; /* the file that is being written says "doubted" */
         return;
     }
-    m->doubted = false;
+    m->doubted = m->points_lost = false;
     enum err err = append_running(m, &m->file);
     if (err == OK)
         err = env_file_sync_wait(m->file.file);

@@ -34,10 +34,12 @@ struct manifest_entry {
 };
 
 struct manifest_report {
-    bool created;    /* there was none */
-    bool damaged;    /* bad bytes: set aside as manifest.damaged-..., what could be read is used */
-    bool clean_stop; /* the last run ended with manifest_close(clean) */
-    bool same_boot;  /* the last run was under this boot of the machine: its page cache survived */
+    bool created;     /* there was none */
+    bool damaged;     /* bad bytes: set aside as manifest.damaged-..., what could be read is used */
+    bool clean_stop;  /* the last run ended with manifest_close(clean) */
+    bool same_boot;   /* the last run was under this boot of the machine: its page cache survived */
+    bool points_lost; /* recovery points are missing since a damage that the controllers were not told of yet:
+                         what was synced once is not known */
     uint32_t partitions;
 };
 

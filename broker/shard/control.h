@@ -18,7 +18,7 @@ struct partition;
 struct control_options {
     struct uuid cluster_id; /* zero: not known yet */
     struct uuid directory_id;
-    bool clean_start; /* see rpc_register_broker_request */
+    bool clean_start, synced_kept; /* see rpc_register_broker_request */
     int64_t previous_broker_epoch;
     void *ctx;
     /* All on the loop that called control_start(): */

@@ -165,6 +165,7 @@ void control_register(struct control *control)
         .endpoints = endpoints,
         .endpoints_count = fill_endpoints(broker, endpoints),
         .clean_start = control->options.clean_start,
+        .synced_kept = control->options.synced_kept && broker->config->log_flush_interval_messages == 1,
         .previous_broker_epoch = control->options.previous_broker_epoch,
         .min_isr = broker->config->min_insync_replicas,
     };

@@ -102,6 +102,14 @@ void plan_abort(struct plan *plan);
  * plan, which must not have changed partitions before. */
 void plan_review(struct plan *plan, int32_t lost_data_id);
 
+/* The same, of a broker that may have lost data at its last stop. */
+struct broker_loss {
+    int32_t broker_id;  /* NODE_NONE: nobody */
+    bool unsynced_only; /* topics whose logs are synced before anything is acknowledged lost nothing */
+    bool disk_gone;     /* everything is lost for sure: the broker has another data directory */
+};
+void plan_review_loss(struct plan *plan, const struct broker_loss *loss);
+
 /* The record that fences, unfences or begins the shutdown of a registered broker, and the review it makes
  * necessary. */
 void plan_broker_state(struct plan *plan, const struct image_broker *broker, bool fenced,

@@ -213,14 +213,22 @@ static void set_elr(struct step *s)
         add_eligible(s, s->before->replicas, s->before->replicas_count);
 }
 
+static bool was_complete(const struct step *s, int32_t id)
+{
+    return ids_contain(s->before->isr, s->before->isr_count, id) ||
+           ids_contain(s->before->elr, s->before->elr_count, id);
+}
+
 /* Remembered only while nobody is known to be complete. */
 static void set_last_known(struct step *s)
 {
     int32_t last = s->before->leader;
     if (last == NODE_NONE && s->before->last_known_elr_count > 0)
         last = s->before->last_known_elr[0];
-    if (last == NODE_NONE)
+    if (last == NODE_NONE && was_complete(s, s->goal->lost_data_id))
         last = s->goal->lost_data_id;
+    if (s->goal->disk_gone && last == s->goal->lost_data_id)
+        last = NODE_NONE;
     bool remember =
         s->next->isr_count == 0 && s->next->elr_count == 0 && last != NODE_NONE && is_replica(s, last);
     s->next->last_known_elr = s->change->last_known_elr;

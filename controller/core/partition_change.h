@@ -49,6 +49,7 @@ struct partition_goal {
     int32_t isr_count;
     int32_t
         lost_data_id; /* a broker that may have lost acknowledged records: it leaves the ELR too; NODE_NONE */
+    bool disk_gone;   /* and it has another disk now: it is not remembered as last known leader either */
     enum partition_election election;
     bool recovered;                    /* the leader has recovered (KIP-704) */
     const struct partition_move *move; /* other replicas; NULL: the present ones */

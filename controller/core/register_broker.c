@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* RegisterBroker: a broker process introduces itself; it starts fenced. */
+#include "common/base/mutant.h"
 #include "controller/core/internal.h"
 
 /* Whether the former incarnation may still be running. Not so when its session is over; nor when the newcomer
@@ -37,8 +38,20 @@ static int64_t next_epoch(const struct image *image, const struct image_broker *
     return former ? MAX(epoch, former->epoch + 1) : epoch;
 }
 
+/* What the newcomer may have lost since it was last heard of. Its word counts, but not for a disk that is not
+ * the one it had. */
+static struct broker_loss loss_of(const struct image_broker *former,
+                                  const struct rpc_register_broker_request *request)
+{
+    bool disk_gone = former && !uuid_eq(former->directory_id, request->directory_id);
+    bool lost = disk_gone || !request->clean_start;
+    return (struct broker_loss){.broker_id = lost && !MUTANT(LOSS_IGNORED) ? request->broker_id : NODE_NONE,
+                                .unsynced_only = !disk_gone && request->synced_kept,
+                                .disk_gone = disk_gone};
+}
+
 static void plan_registration(struct command *command, const struct rpc_register_broker_request *request,
-                              int64_t epoch)
+                              int64_t epoch, const struct broker_loss *loss)
 {
     struct meta_record record = {.type = META_BROKER,
                                  .broker = {
@@ -54,7 +67,7 @@ static void plan_registration(struct command *command, const struct rpc_register
                                      .min_isr = request->min_isr,
                                  }};
     plan_record(&command->plan, &record);
-    plan_review(&command->plan, request->clean_start ? NODE_NONE : request->broker_id);
+    plan_review_loss(&command->plan, loss);
 }
 
 static void registered(struct command *command, uint64_t index)
@@ -89,7 +102,8 @@ const struct core_effects *core_register_broker(struct core *core, uint64_t now_
     command->reply.register_broker.broker_epoch = epoch;
     command->broker_id = request->broker_id;
     command->committed = registered;
-    plan_registration(command, request, epoch);
+    struct broker_loss loss = loss_of(former, request);
+    plan_registration(command, request, epoch, &loss);
     if (!session_start(core, request->broker_id, epoch))
         command_refuse(command, KAFKA_THROTTLING_QUOTA_EXCEEDED);
     else

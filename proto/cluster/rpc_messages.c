@@ -13,7 +13,7 @@ static const struct pb_field register_broker_request_fields[] = {
     F(3, PB_UUID, incarnation_id), F(4, PB_UUID, directory_id),
     F(5, PB_STR_NULLABLE, rack),   M(6, endpoints, &pb_endpoint_table, META_ENDPOINTS_MAX),
     F(7, PB_BOOL, clean_start),    F(8, PB_I64, previous_broker_epoch),
-    F(9, PB_I32, min_isr),
+    F(9, PB_I32, min_isr),         F(10, PB_BOOL, synced_kept),
 };
 #undef T
 

@@ -32,6 +32,8 @@ struct rpc_register_broker_request {
     bool clean_start;              /* see meta_broker */
     int64_t previous_broker_epoch; /* from the clean-shutdown marker, -1 none */
     int32_t min_isr;               /* see meta_broker */
+    bool synced_kept; /* if not clean_start: all that was synced is there, as far as can be known, and topics
+                         without a flush.messages of their own sync before they acknowledge */
 };
 struct rpc_register_broker_reply {
     int16_t error;     /* 101 DUPLICATE_BROKER_REGISTRATION while another incarnation's session lives, 104

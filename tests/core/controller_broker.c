@@ -23,7 +23,7 @@ static struct uuid small_uuid(int64_t high, int64_t low)
     return (struct uuid){{(uint8_t)high, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, (uint8_t)low}};
 }
 
-/* register ID [rack=R] [incarnation=N] [dir=N] [unclean] [foreign] */
+/* register ID [rack=R] [incarnation=N] [dir=N] [unclean | power-lost] [foreign] */
 static void run_register(struct world *world, const struct script_line *line, FILE *out)
 {
     int32_t id = broker_id(line);
@@ -37,7 +37,8 @@ static void run_register(struct world *world, const struct script_line *line, FI
         .rack = str_from(script_value(line, "rack")),
         .endpoints = &endpoint,
         .endpoints_count = 1,
-        .clean_start = !script_flag(line, "unclean"),
+        .clean_start = !script_flag(line, "unclean") && !script_flag(line, "power-lost"),
+        .synced_kept = script_flag(line, "power-lost"),
         .previous_broker_epoch = -1,
         .min_isr = (int32_t)script_number(line, "min-isr", 0),
     };

@@ -76,6 +76,10 @@ static void look_at_leader(struct counted *counted, const struct partition *part
 {
     const struct replica *core = &partition->core;
     int topic = topic_of(partition);
+    int32_t *newest = &counted->epochs[topic][partition->index];
+    if (core->leader_epoch < *newest)
+        return; /* deposed, and does not know it yet: nothing that it counts on counts */
+    *newest = core->leader_epoch;
     for (int32_t i = 0; i < core->members_count; i++)
         note_member(counted, core->members[i].broker_id, topic, partition, core->isr & replica_bit(i));
 }
@@ -128,7 +132,11 @@ static bool read_file(void *ctx, const char *path, uint64_t size)
 {
     struct held *held = ctx;
     size_t len = strlen(path), got = 0;
-    if (len < 4 || strcmp(path + len - 4, ".log") != 0 || size == 0)
+    if (len < 24 || strcmp(path + len - 4, ".log") != 0)
+        return true;
+    if (held->end < 0) /* what came before was deleted */
+        held->end = strtoll(path + len - 24, NULL, 10);
+    if (size == 0)
         return true;
     uint8_t *bytes = malloc(size);
     ASSERT(bytes != NULL);

@@ -15,6 +15,7 @@ struct counted {
      * in-sync set (-1: there was none); it never goes back, for what is committed is never cut. open: where
      * the replica's log ends at this look; -1: it is not open. */
     int64_t ends[CLUSTER_BROKERS_MAX][CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
+    int32_t epochs[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];                 /* of the newest leader */
     bool lost[CLUSTER_BROKERS_MAX][CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; /* see counted_lost() */
     int64_t open[CLUSTER_BROKERS_MAX][CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
 };

@@ -337,6 +337,16 @@ START_TEST(a_damaged_journal_is_set_aside_and_never_fatal)
             ck_assert(get(&f, i) == -1 || get(&f, i) == 10 + i);
             ck_assert(!f.report.damaged || !is_clean(&f, i));
         }
+        bool damaged = f.report.damaged;
+        manifest_close(f.m, true);
+        run(&f);
+        open_it(&f); /* never registered: the points are still lost */
+        ck_assert(f.report.points_lost == damaged && !f.report.damaged);
+        manifest_trust(f.m);
+        manifest_close(f.m, true);
+        run(&f);
+        open_it(&f);
+        ck_assert(!f.report.points_lost);
         manifest_close(f.m, true);
         run(&f);
     }
