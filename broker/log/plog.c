@@ -155,6 +155,11 @@ enum err plog_append(struct plog *log, const uint8_t *batches, uint32_t len)
     struct plog_segment *seg = plog_active(log);
     if (err == OK)
         err = plog_segment_file(log, seg, &file);
+    if (err == OK) {
+        err = plog_make_room(log, seg, file, len);
+        if (err == ERR_NO_SPACE)
+            return err;
+    }
     if (err == OK)
         err = env_file_write(file, seg->size, &iov, 1);
     for (uint32_t at = 0; at < len && err == OK; at += (uint32_t)batch_size(batches + at)) {
@@ -450,6 +455,8 @@ enum err plog_close_clean(struct plog *log)
     enum err err = log->failed;
     if (err == OK)
         err = plog_compact_stop(log);
+    if (err == OK)
+        err = plog_return_room(log, plog_active(log));
     if (err == OK && !empty)
         err = sync_all(log);
     if (err == OK && !empty)

@@ -111,8 +111,9 @@ void plog_set_config(struct plog *log, const struct plog_config *config);
 /* -- writing -- */
 
 /* Appends whole, checked batches whose first base offset is >= plog_end (== unless there may be gaps) and
- * rises. One write. Epoch cache and producer state follow. Room for both is made first, so ERR_NOMEM leaves
- * all unchanged; a failed write is final. */
+ * rises. One write. Epoch cache and producer state follow. Room for both, and in the file, is made first, so
+ * ERR_NOMEM and ERR_NO_SPACE leave all unchanged (unless plog_failed() says otherwise); a failed write is
+ * final. */
 enum err plog_append(struct plog *log, const uint8_t *batches, uint32_t len);
 
 /* The same, and keeps them in the tail cache; owner (may be NULL): the buffer that holds them, which is not

@@ -289,7 +289,7 @@ static void shift(struct mend *mend)
     for (int32_t i = 0; i < log->damages_count; i++)
         if (log->damages[i].segment == d->segment && log->damages[i].position > d->position)
             log->damages[i].position = (uint32_t)(log->damages[i].position + by);
-    mend->seg->size = (uint32_t)(mend->seg->size + by);
+    mend->seg->size = mend->seg->allocated = (uint32_t)(mend->seg->size + by);
     mend->seg->verified_from = mend->seg->size; /* places have moved: what was checked where is void */
     plog_ranges_clear(&mend->seg->verified);
     plog_forget_places(log);

@@ -33,6 +33,7 @@ struct plog_index {
 struct plog_segment {
     int64_t base_offset;
     uint32_t size;
+    uint32_t allocated;          /* the file's size when that is more: zeros, room for what comes */
     uint32_t since_index;        /* bytes since the last index entry */
     uint32_t verified_from;      /* this process appended or checked everything from here on */
     struct plog_ranges verified; /* and these ranges below */
@@ -131,6 +132,11 @@ static inline int64_t plog_segment_end(const struct plog *log, int32_t i)
 /* Notes the first failure and gives it back. */
 enum err plog_fail(struct plog *log, enum err err);
 void plog_free(struct plog *log);
+
+/* -- plog_room.c -- */
+/* Room for len bytes behind the segment's. ERR_NO_SPACE: there is none, and nothing has changed. */
+enum err plog_make_room(struct plog *log, struct plog_segment *seg, struct env_file *file, uint32_t len);
+enum err plog_return_room(struct plog *log, struct plog_segment *seg);
 
 /* -- plog_sync.c -- */
 void plog_sync_init(struct plog *log);

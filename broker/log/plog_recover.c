@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "broker/log/plog_internal.h"
 #include "common/base/assert.h"
@@ -19,6 +20,25 @@ struct scan {
     int64_t expected; /* offset of the next batch */
     bool ended;       /* the log ends here: nothing further on counts */
 };
+
+/* Only zeros from position to the end of the segment: room that was made and never written, or lost. */
+static enum err only_zeros(struct scan *scan, uint32_t position, bool *ret_zeros)
+{
+    struct env_file *file;
+    uint8_t *buf = malloc(PLOG_CHUNK);
+    enum err err = buf ? plog_segment_file(scan->log, scan->seg, &file) : ERR_NOMEM;
+    *ret_zeros = true;
+    while (err == OK && *ret_zeros && position < scan->seg->size) {
+        size_t got = 0;
+        err = env_file_read(file, position, buf, MIN(PLOG_CHUNK, scan->seg->size - position), &got);
+        if (err == OK && got == 0)
+            err = ERR_TRUNCATED;
+        *ret_zeros = got == 0 || (buf[0] == 0 && memcmp(buf, buf + 1, got - 1) == 0);
+        position += (uint32_t)got;
+    }
+    free(buf);
+    return err;
+}
 
 static void note(struct scan *scan, uint32_t position, const char *what)
 {
@@ -58,26 +78,6 @@ static enum err good_batch_later(struct scan *scan, bool *ret_found)
     return err;
 }
 
-/* Only zeros from position to the end of the segment: room that was made and never written, or lost. */
-static enum err only_zeros(struct scan *scan, uint32_t position, bool *ret_zeros)
-{
-    struct env_file *file;
-    uint8_t *buf = malloc(PLOG_CHUNK);
-    enum err err = buf ? plog_segment_file(scan->log, scan->seg, &file) : ERR_NOMEM;
-    *ret_zeros = true;
-    while (err == OK && *ret_zeros && position < scan->seg->size) {
-        size_t got = 0;
-        err = env_file_read(file, position, buf, MIN(PLOG_CHUNK, scan->seg->size - position), &got);
-        if (err == OK && got == 0)
-            err = ERR_TRUNCATED;
-        for (size_t i = 0; i < got && *ret_zeros; i++)
-            *ret_zeros = buf[i] == 0;
-        position += (uint32_t)got;
-    }
-    free(buf);
-    return err;
-}
-
 static enum err cut_segment(struct scan *scan, uint32_t position)
 {
     struct env_file *file;
@@ -87,7 +87,7 @@ static enum err cut_segment(struct scan *scan, uint32_t position)
         err = env_file_truncate(file, position);
     if (err)
         return err;
-    scan->seg->size = position;
+    scan->seg->size = scan->seg->allocated = position;
     scan->seg->dirty = true;
     return OK;
 }
@@ -140,16 +140,19 @@ static enum err damage_to_end(struct scan *scan, const struct plog_damage *rest)
     return add_damage(scan, &damage, "bad batch below the recovery point");
 }
 
+/* Zeros to the end of the last segment are room that was made ahead: the log ends in front of them. */
+static void keep_room(struct scan *scan, uint32_t position)
+{
+    scan->seg->allocated = scan->seg->size;
+    scan->seg->size = position;
+    scan->ended = true;
+}
+
 /* No batch of this segment follows the bad place, and nothing of the log is to be cut. */
 static enum err damage_rest(struct scan *scan, const struct plog_damage *rest)
 {
-    bool zeros;
-    if (!is_last(scan))
-        return add_damage(scan, rest, "bad or missing batches at the end of a segment");
-    enum err err = only_zeros(scan, rest->position, &zeros);
-    if (err)
-        return err;
-    return zeros ? cut_tail(scan, rest->position) : damage_to_end(scan, rest);
+    return is_last(scan) ? damage_to_end(scan, rest)
+                         : add_damage(scan, rest, "bad or missing batches at the end of a segment");
 }
 
 /* The first offset that cannot be in this segment. */
@@ -166,14 +169,23 @@ static enum err judge(struct scan *scan, struct plog_walk *walk)
     struct plog_damage bad;
     uint32_t position = walk->position;
     int64_t limit = segment_limit(scan);
-    bool later = false, unsynced = scan->expected >= setup->recovery_point;
-    if (scan->expected == limit) /* nothing is missing here, there is only something too much */
+    bool zeros, later = false, unsynced = scan->expected >= setup->recovery_point;
+    enum err err = only_zeros(scan, position, &zeros);
+    if (err)
+        return err;
+    if (zeros && is_last(scan)) {
+        keep_room(scan, position);
+        return OK;
+    }
+    if (scan->expected == limit) { /* nothing is missing here, there is only something too much */
+        scan->report->cut_bytes -= zeros ? scan->seg->size - position : 0;
         return cut_segment(scan, position);
+    }
     if (scan->expected > limit) {
         note(scan, position, "the next segment begins before this one ends");
         return unsynced ? cut_tail(scan, position) : ERR_CORRUPT;
     }
-    enum err err = plog_damage_measure(walk, scan->expected, limit, &bad);
+    err = plog_damage_measure(walk, scan->expected, limit, &bad);
     bool here = err == OK && bad.position + bad.size < scan->seg->size;
     if (err == OK && !here && unsynced)
         err = good_batch_later(scan, &later);

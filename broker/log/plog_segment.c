@@ -80,7 +80,9 @@ void plog_segment_close(struct plog_segment *seg)
 enum err plog_roll(struct plog *log)
 {
     struct plog_segment *seg = plog_active(log);
-    enum err err = plog_index_flush(log, seg, true);
+    enum err err = plog_return_room(log, seg);
+    if (err == OK)
+        err = plog_index_flush(log, seg, true);
     if (err)
         return err;
     plog_index_drop(seg);

@@ -61,7 +61,8 @@ START_TEST(a_log_cut_at_any_byte_of_its_last_batches_loses_only_them)
         while (s.position[last] > cut)
             last--;
         ck_assert_int_eq(plog_end(s.f.log), s.end[last]);
-        ck_assert_int_eq(s.f.report.cut_bytes, cut - s.position[last]);
+        bool zeros = cut - s.position[last] < 8; /* of a base offset below 256: taken for room */
+        ck_assert_int_eq(s.f.report.cut_bytes, zeros ? 0 : cut - s.position[last]);
         int64_t end;
         fixture_read_all(&s.f, 0, 500, &end);
         ck_assert_int_eq(end, s.end[last]);
@@ -89,16 +90,26 @@ START_TEST(what_was_synced_and_is_gone_is_reported)
 }
 END_TEST
 
-START_TEST(zeros_at_the_end_are_a_torn_tail)
+START_TEST(zeros_at_the_end_are_room)
 {
     struct sample s;
     char path[128];
+    uint64_t size;
     sample_start(&s, 1 << 20);
     back(&s);
     mem_env_resize(s.f.mem, fixture_path(0, ".log", path), s.position[BATCHES] + 5000);
     ck_assert_int_eq(fixture_open(&s.f, false, s.end[10], 0), OK);
     ck_assert_int_eq(plog_end(s.f.log), s.end[BATCHES]);
-    ck_assert_int_eq(s.f.report.cut_bytes, 5000);
+    ck_assert_int_eq(s.f.report.cut_bytes, 0);
+    s.f.epoch = 3;
+    ck_assert_int_eq(fixture_append(&s.f, 2, 40), OK); /* into it */
+    mem_env_bytes(s.f.mem, path, &size);
+    ck_assert_uint_eq(size, s.position[BATCHES] + 5000);
+    fixture_close(&s.f, true); /* given back */
+    mem_env_bytes(s.f.mem, path, &size);
+    ck_assert_uint_lt(size, s.position[BATCHES] + 5000);
+    ck_assert_int_eq(fixture_open(&s.f, true, s.end[BATCHES] + 2, 0), OK);
+    ck_assert_uint_eq(plog_size_bytes(s.f.log), size);
     sample_stop(&s);
 }
 END_TEST
@@ -713,7 +724,7 @@ static void add(TCase *tcase)
 {
     tcase_add_test(tcase, a_log_cut_at_any_byte_of_its_last_batches_loses_only_them);
     tcase_add_test(tcase, what_was_synced_and_is_gone_is_reported);
-    tcase_add_test(tcase, zeros_at_the_end_are_a_torn_tail);
+    tcase_add_test(tcase, zeros_at_the_end_are_room);
     tcase_add_test(tcase, a_flipped_bit_anywhere_is_found_and_never_cut_away);
     tcase_add_test(tcase, a_bad_last_batch_below_the_recovery_point_or_of_a_clean_log_is_damage);
     tcase_add_test(tcase, a_missing_segment_is_damage);
