@@ -9,6 +9,7 @@
 #include <uv.h>
 
 #include "common/env/env_ops.h"
+#include "common/env_uv/sync.h"
 
 #define EUV_POOL_KEEP_BYTES   (16u << 20)  /* freed buffers a loop keeps */
 #define EUV_READ_TURN_BYTES   (256u << 10) /* read from one connection in one turn */
@@ -21,7 +22,6 @@
 #define EUV_SIGNALS_MAX       8
 
 /* -- helper threads (threads.c) -- */
-
 #define EUV_POOL_THREADS 2
 
 /* A queue and its threads, shared by all loops of the process. run() is called on a thread with one node at a
@@ -51,17 +51,6 @@ void euv_pool_free(struct euv_pool *pool);
 /* pthread_create with all signals blocked and a name. OK or an error. */
 enum err euv_thread_start(pthread_t *thread, size_t stack_bytes, void *(*fn)(void *), void *arg);
 
-/* A file system that files of ours are on (sync.c). What one fdatasync and one syncfs take, on average, and
- * how many there were: under the sync pool's mutex. */
-struct euv_fs {
-    uint64_t dev;
-    int fd;        /* for syncfs; never closed before the end, so that it sees every error */
-    bool together; /* syncfs may be used */
-    uint64_t one_us, together_us;
-    uint64_t one_count, together_count;
-};
-#define EUV_FS_MAX 8
-
 /* One per process: owned by the main loop, outlives the others. */
 struct euv_process {
     struct euv_pool sync, read, work, resolve;
@@ -72,7 +61,6 @@ struct euv_process {
 };
 
 /* -- loops (loop.c) -- */
-
 struct euv_out; /* a piece of pending output, out.c */
 struct euv_out_chunk;
 
@@ -235,21 +223,13 @@ void euv_socket_options(int fd);
 void euv_sockaddr_format(const struct sockaddr_storage *sa, struct env_addr *ret_addr);
 
 /* -- files (file.c, dir.c, disk.c) -- */
-
 extern const struct env_disk_ops euv_disk_ops;
 /* The descriptor, valid while a reference is held; another reference, from any thread. */
 int euv_file_fd(const struct env_file *file);
 struct env_file *euv_file_ref(struct env_file *file);
 bool euv_file_revoked(const struct env_file *file);
 bool euv_file_cached(struct env_file *file, uint64_t offset, size_t len); /* cached.c */
-struct euv_fs *euv_file_fs(const struct env_file *file); /* NULL: opened for reading, or not known */
-/* The file system of an open file at path; NULL when there are too many. */
-struct euv_fs *euv_fs_of(struct euv_process *process, int fd, const char *path);
-void euv_fs_free(struct euv_process *process);
-void euv_sync_take(struct euv_pool *pool, struct list *batch);
-void euv_sync_run(struct euv_pool *pool, struct list *batch);
-void euv_io_answer(struct env_io *io, enum err err); /* on a disk thread */
-void euv_io_run(struct list *node);                  /* on a disk thread */
+void euv_io_run(struct list *node);                                       /* on a disk thread */
 /* Hands io to the disk threads; it completes on loop. */
 void euv_io_submit(struct euv_loop *loop, struct env_io *io);
 /* env_file_open(), env_dir_list(). */
@@ -258,7 +238,6 @@ enum err euv_dir_list(struct env *env, const char *path,
                       bool (*each)(void *ctx, const char *name, bool is_dir), void *ctx);
 
 /* -- the machine (machine.c) -- */
-
 /* The functions of env.h with the same names. */
 uint64_t euv_now_us(struct env *env);
 int64_t euv_wall_ms(struct env *env);
