@@ -63,7 +63,8 @@ static enum err take_lock(struct storage *s, char *text)
     else if (err != OK)
         SAY(text, "%s: %s: check that metadata.log.dir names a directory that this user may write", s->dir,
             err_text(err));
-    return err;
+    return err == OK ? env_dir_sync_wait(s->env, s->dir)
+                     : err; /* names that a killed process left unsynced */
 }
 
 /* -- identity -- */

@@ -173,7 +173,7 @@ static enum err lock(struct data_dir *dir, char *message)
     else if (err)
         say(message, "data directory %s cannot be used: %s: %s; check permissions and mount", dir->path, path,
             err_text(err));
-    return err;
+    return err ? err : env_dir_sync_wait(dir->env, dir->path); /* names that a killed process left unsynced */
 }
 
 static void free_dir(struct data_dir *dir)
