@@ -77,6 +77,11 @@ int64_t cli_size(const struct argp_state *state, const char *option, const char 
 int64_t cli_number(const struct argp_state *state, const char *option, const char *text, int64_t min,
                    int64_t max);
 
+/* Milliseconds since 1970 of "@ms" or of an ISO date in UTC (2026-01-31, 2026-01-31T12:00:00Z). False:
+ * neither.
+ */
+bool cli_time_ms(const char *text, int64_t *ret_ms);
+
 /* -- errors -- */
 
 /* Prints "NAME: what: cause" and the next step (JSON on standard error under -o json); what is a printf

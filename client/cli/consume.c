@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "client/cli/consume_format.h"
@@ -73,24 +72,6 @@ static const struct argp_option options[] = {
     {0},
 };
 
-/* Milliseconds since 1970 of "@ms" or of an ISO date in UTC. */
-static bool parse_time(const char *text, int64_t *ret_ms)
-{
-    struct tm tm = {0};
-    char *end;
-    if (text[0] == '@') {
-        *ret_ms = strtoll(text + 1, &end, 10);
-        return text[1] && !*end;
-    }
-    const char *rest = strptime(text, "%Y-%m-%d", &tm);
-    if (rest && *rest == 'T')
-        rest = strptime(rest, "T%H:%M:%S", &tm);
-    if (!rest || (*rest && strcmp(rest, "Z") != 0))
-        return false;
-    *ret_ms = (int64_t)timegm(&tm) * 1000;
-    return true;
-}
-
 static void start_at(struct consume_options *o, enum client_from from, int64_t value)
 {
     o->start = (struct client_start){.from = from, .value = value};
@@ -106,7 +87,7 @@ static void parse_from(const struct argp_state *state, struct consume_options *o
         start_at(o, CLIENT_FROM_LATEST, 0);
     else if (arg[0] != '@' && !strchr(arg, '-'))
         start_at(o, CLIENT_FROM_OFFSET, cli_number(state, "from", arg, 0, INT64_MAX));
-    else if (parse_time(arg, &value))
+    else if (cli_time_ms(arg, &value))
         start_at(o, CLIENT_FROM_TIME, value);
     else
         argp_error(

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "client/cli/cli.h"
 #include "common/base/assert.h"
@@ -137,4 +138,21 @@ int cli_bootstrap(const struct cli *cli, struct client_config *config)
         p += len + (p[len] == ',');
     }
     return EXIT_OK;
+}
+
+bool cli_time_ms(const char *text, int64_t *ret_ms)
+{
+    struct tm tm = {0};
+    char *end;
+    if (text[0] == '@') {
+        *ret_ms = strtoll(text + 1, &end, 10);
+        return text[1] && !*end;
+    }
+    const char *rest = strptime(text, "%Y-%m-%d", &tm);
+    if (rest && *rest == 'T')
+        rest = strptime(rest, "T%H:%M:%S", &tm);
+    if (!rest || (*rest && strcmp(rest, "Z") != 0))
+        return false;
+    *ret_ms = (int64_t)timegm(&tm) * 1000;
+    return true;
 }

@@ -14,6 +14,10 @@
     X("topic", "alter", topic_alter, "add partitions, change settings") \
     X("produce", NULL, produce, "write records from standard input or a file") \
     X("consume", NULL, consume, "read records and print them") \
+    X("group", "list", group_list, "groups, their states and protocols") \
+    X("group", "describe", group_describe, "members, committed offsets and lag of a group") \
+    X("group", "delete", group_delete, "delete groups that have no members") \
+    X("group", "reset-offsets", group_reset_offsets, "set the committed offsets of a group without members") \
     X("partition", "reassign", partition_reassign, "move a partition to other brokers") \
     X("partition", "rebalance", partition_rebalance, "even out replicas over brokers and racks") \
     X("broker", "drain", broker_drain, "take leaders, and new replicas, off a broker") \

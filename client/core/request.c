@@ -84,6 +84,23 @@ static int16_t leading_error(int16_t api_key, const void *message)
     }
     case KAFKA_API_DESCRIBE_CLUSTER:
         return ((const struct kafka_describe_cluster_response *)message)->error_code;
+    case KAFKA_API_FIND_COORDINATOR: {
+        const struct kafka_find_coordinator_response *m = message;
+        return m->coordinators_count > 0 ? m->coordinators[0].error_code : m->error_code;
+    }
+    case KAFKA_API_OFFSET_FETCH: {
+        const struct kafka_offset_fetch_response *m = message;
+        return m->groups_count > 0 ? m->groups[0].error_code : m->error_code;
+    }
+    case KAFKA_API_DESCRIBE_GROUPS: {
+        const struct kafka_describe_groups_response *m = message;
+        return m->groups_count > 0 ? m->groups[0].error_code : 0;
+    }
+    case KAFKA_API_DELETE_GROUPS: {
+        const struct kafka_delete_groups_response *m = message;
+        return m->results_count > 0 ? m->results[0].error_code : 0;
+    }
+    case KAFKA_API_LIST_GROUPS: return ((const struct kafka_list_groups_response *)message)->error_code;
     case KAFKA_API_INIT_PRODUCER_ID:
         return ((const struct kafka_init_producer_id_response *)message)->error_code;
     default: return 0;

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A member of a classic consumer group, on top of a client: joins, assigns (range) when it leads, heartbeats,
+ * keeps and commits positions, leaves. Pure like the client; it makes calls with client_call().
+ *
+ * Events go in by client_group_reply() (answers whose tag client_group_owns()), client_group_turn() (time)
+ * and the functions of the owner; client_group_next() tells what happened. The owner consumes what it is
+ * assigned from the offsets it is given, and stops when that is revoked: nothing that is read after may be
+ * counted.
+ */
+#ifndef SLUICE_CLIENT_CORE_GROUP_H
+#define SLUICE_CLIENT_CORE_GROUP_H
+
+#include "client/core/client.h"
+
+#define CLIENT_GROUP_TAGS 8 /* tags that a group uses, from config.tag on */
+
+struct client_group;
+
+struct client_group_config {
+    struct str group_id, instance_id; /* instance_id null: a dynamic member. Both live as long as the group */
+    int32_t session_timeout_ms, rebalance_timeout_ms, heartbeat_ms;
+    int32_t commit_ms; /* positions are committed so often; 0: only when told, revoked or leaving */
+    uint64_t tag;
+};
+
+/* Kafka's defaults. */
+void client_group_config_init(struct client_group_config *config);
+
+enum client_group_event_type {
+    CLIENT_GROUP_ASSIGNED, /* consume these */
+    CLIENT_GROUP_REVOKED,  /* stop consuming all of them; positions were told before this call */
+    CLIENT_GROUP_LEFT,     /* the end, asked for by client_group_leave() */
+    CLIENT_GROUP_FAILED,   /* given up */
+};
+
+/* One assigned partition. */
+struct client_group_partition {
+    struct client_topic *topic;
+    int32_t partition;
+    int64_t committed; /* where the group was, -1: nowhere yet */
+    int64_t position;  /* private: the next offset to be read, as told by the owner; -1 unknown */
+};
+
+struct client_group_event {
+    enum client_group_event_type type;
+    int32_t generation;
+    const struct client_group_partition
+        *partitions; /* of ASSIGNED and REVOKED, until the next event is taken */
+    int32_t partitions_count;
+    struct client_failure failure; /* of FAILED */
+};
+
+/* A group that reads these topics (opened with client_topic_open and known, with a name of their own each).
+ * It joins with the first turn. NULL when memory is out. */
+struct client_group *client_group_new(struct client *client, const struct client_alloc *alloc,
+                                      const struct client_group_config *config,
+                                      struct client_topic *const *topics, int32_t topics_count);
+void client_group_free(struct client_group *group);
+
+bool client_group_owns(const struct client_group *group, uint64_t tag);
+void client_group_reply(struct client_group *group, uint64_t now_us, const struct client_reply *reply);
+void client_group_turn(struct client_group *group, uint64_t now_us);
+uint64_t client_group_deadline(const struct client_group *group);
+
+/* False: nothing happened. */
+bool client_group_next(struct client_group *group, struct client_group_event *ret);
+
+/* Everything below position of that partition has been dealt with. Ignored when it is not assigned. */
+void client_group_position(struct client_group *group, const struct client_topic *topic, int32_t partition,
+                           int64_t position);
+
+/* Commits what was told, soon. */
+void client_group_commit(struct client_group *group, uint64_t now_us);
+
+/* Commits, and leaves. */
+void client_group_leave(struct client_group *group, uint64_t now_us);
+
+/* Offsets of positions that the coordinator has confirmed so far (for tests and the simulator). */
+int64_t client_group_committed(const struct client_group *group, const struct client_topic *topic,
+                               int32_t partition);
+
+#endif
