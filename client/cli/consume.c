@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "client/cli/consume_format.h"
+#include "client/cli/consume_group.h"
 #include "client/cli/json.h"
 #include "client/cli/session.h"
 #include "client/cli/verbs.h"
@@ -26,11 +27,13 @@ enum {
     OPTION_TIME,
     OPTION_COUNT,
     OPTION_EXIT_AT_END,
-    OPTION_RESET
+    OPTION_RESET,
+    OPTION_GROUP,
+    OPTION_INSTANCE
 };
 
 struct consume_options {
-    const char *topic, *format;
+    const char *topic, *format, *group, *instance;
     struct client_start start;
     bool has_start, exit_at_end, has_count;
     int64_t count;
@@ -45,6 +48,7 @@ struct consume_run {
     struct session s;
     struct batch_scratch scratch;
     struct client_topic *topic;
+    struct consume_group group;
     int64_t
         *ends; /* by partition: where the log ended when we came, -1 unknown, -2 reached or not consumed */
     int32_t ends_count, left;
@@ -67,6 +71,9 @@ static const struct argp_option options[] = {
     {"exit-at-end", OPTION_EXIT_AT_END, NULL, 0,
      "End where the log ended when we came; starts at the beginning unless told", 0},
     {"on-out-of-range", OPTION_RESET, "fail|earliest|latest", 0, "When the offset is gone (default fail)", 0},
+    {"group", OPTION_GROUP, "NAME", 0,
+     "Share the partitions with the group's other members, and go on where it was", 0},
+    {"instance-id", OPTION_INSTANCE, "NAME", 0, "A name that this member keeps over restarts (KIP-345)", 0},
     {"format", 'F', "TEXT", 0,
      "%t topic %p partition %o offset %T time %k key %v value %h headers %K %V lengths (default %v\\n)", 0},
     {0},
@@ -149,6 +156,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPTION_COUNT:
     case OPTION_EXIT_AT_END: parse_limit(key, arg, state, o); return 0;
     case OPTION_RESET: parse_reset(state, o, arg); return 0;
+    case OPTION_GROUP: o->group = arg; return 0;
+    case OPTION_INSTANCE: o->instance = arg; return 0;
     case 'p': parse_partitions(state, o, arg); return 0;
     case 'F': parse_format(state, o, arg); return 0;
     case ARGP_KEY_ARG:
@@ -159,6 +168,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_END:
         if (!o->topic)
             argp_error(state, "which topic?");
+        if (o->group && o->partitions_count > 0)
+            argp_error(state, "--partition and --group: a group gives out its partitions itself");
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -172,10 +183,10 @@ static void finish(struct consume_run *run, int code)
     run->done = true;
 }
 
-static bool start_partition(struct consume_run *run, int32_t partition)
+static bool start_partition(struct consume_run *run, int32_t partition, struct client_start start)
 {
-    enum err err = client_consume(run->s.client, client_driver_now_us(run->s.driver), run->topic, partition,
-                                  run->options.start);
+    enum err err =
+        client_consume(run->s.client, client_driver_now_us(run->s.driver), run->topic, partition, start);
     if (err != OK) {
         finish(run, cli_fail(run->cli, (struct client_failure){.err = err}, NULL,
                              "partition %d of topic '%s'", partition, run->options.topic));
@@ -184,6 +195,56 @@ static bool start_partition(struct consume_run *run, int32_t partition)
     run->ends[partition] = -1;
     run->left++;
     return true;
+}
+
+/* -- a group's partitions -- */
+
+static void on_assigned(void *ctx, const struct client_group_partition *partitions, int32_t count)
+{
+    struct consume_run *run = ctx;
+    for (int32_t i = 0; i < count && !run->done; i++) {
+        struct client_start start = run->options.start; /* where the group has never been */
+        if (partitions[i].committed >= 0)
+            start = (struct client_start){.from = CLIENT_FROM_OFFSET, .value = partitions[i].committed};
+        start_partition(run, partitions[i].partition, start);
+    }
+    if (run->options.exit_at_end && run->left == 0)
+        finish(run, EXIT_OK);
+    client_driver_kick(run->s.driver);
+}
+
+static void on_revoked(void *ctx, const struct client_group_partition *partitions, int32_t count)
+{
+    struct consume_run *run = ctx;
+    for (int32_t i = 0; i < count; i++) {
+        if (run->ends[partitions[i].partition] != -2)
+            run->left--;
+        run->ends[partitions[i].partition] = -2;
+        client_consume_stop(run->s.client, run->topic, partitions[i].partition);
+    }
+}
+
+static void on_group_failed(void *ctx, struct client_failure failure)
+{
+    struct consume_run *run = ctx;
+    finish(run, cli_fail(run->cli, failure, client_trouble(run->s.client), "group '%s'", run->options.group));
+}
+
+static void join_group(struct consume_run *run)
+{
+    run->group.ctx = run;
+    run->group.assigned = on_assigned;
+    run->group.revoked = on_revoked;
+    run->group.failed = on_group_failed;
+    if (!consume_group_start(&run->group, &run->s, run->options.group, run->options.instance, run->topic))
+        finish(run, cli_fail(run->cli, (struct client_failure){.err = ERR_NOMEM}, NULL, "group '%s'",
+                             run->options.group));
+}
+
+static void on_reply(void *ctx, const struct client_reply *reply)
+{
+    struct consume_run *run = ctx;
+    consume_group_reply(&run->group, reply);
 }
 
 static void on_topic(void *ctx, struct client_topic *topic, struct client_failure failure)
@@ -200,9 +261,13 @@ static void on_topic(void *ctx, struct client_topic *topic, struct client_failur
     ASSERT(run->ends != NULL);
     for (int32_t i = 0; i < run->ends_count; i++)
         run->ends[i] = -2;
+    if (o->group) {
+        join_group(run);
+        return;
+    }
     int32_t count = o->partitions_count > 0 ? o->partitions_count : run->ends_count;
     for (int32_t i = 0; i < count && !run->done; i++)
-        start_partition(run, o->partitions_count > 0 ? o->partitions[i] : i);
+        start_partition(run, o->partitions_count > 0 ? o->partitions[i] : i, o->start);
     client_driver_kick(run->s.driver);
 }
 
@@ -252,9 +317,12 @@ static void print_all(struct consume_run *run, const struct client_records *reco
         if (record.offset >= end)
             break;
         print_record(run, records->partition, &record);
+        consume_group_position(&run->group, run->topic, records->partition, record.offset + 1);
         if (run->options.has_count && run->records >= (uint64_t)run->options.count)
             finish(run, EXIT_OK);
     }
+    if (it.err == OK && !run->done && records->position <= end)
+        consume_group_position(&run->group, run->topic, records->partition, records->position);
     if (it.err != OK)
         finish(run, cli_fail(run->cli, (struct client_failure){.err = it.err}, NULL,
                              "partition %d at offset %lld", records->partition, (long long)records->from));
@@ -287,7 +355,7 @@ static void on_consume_failed(void *ctx, struct client_topic *topic, int32_t par
 }
 
 static const struct client_driver_handler handler = {
-    .topic = on_topic, .records = on_records, .consume_failed = on_consume_failed};
+    .topic = on_topic, .records = on_records, .consume_failed = on_consume_failed, .reply = on_reply};
 
 /* -- life -- */
 
@@ -312,6 +380,8 @@ static void run_all(struct consume_run *run)
     env_timer_set(run->s.env, &run->reader, env_now_us(run->s.env) + READER_CHECK_US);
     session_run(&run->s, &run->done);
     env_timer_cancel(run->s.env, &run->reader);
+    run->done = true;
+    consume_group_stop(&run->group);
     if (!run->cli->quiet && run->cli->output == CLI_TEXT)
         fprintf(stderr, "%llu records, %llu bytes\n", (unsigned long long)run->records,
                 (unsigned long long)run->bytes);
