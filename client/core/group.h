@@ -57,9 +57,13 @@ struct client_group *client_group_new(struct client *client, const struct client
                                       struct client_topic *const *topics, int32_t topics_count);
 void client_group_free(struct client_group *group);
 
+/* Whether an answer with that tag is the group's. */
 bool client_group_owns(const struct client_group *group, uint64_t tag);
+/* The answer to one of its calls. Events must have been taken before. */
 void client_group_reply(struct client_group *group, uint64_t now_us, const struct client_reply *reply);
+/* Does what is due; and when that is next (CLIENT_NEVER: not before an answer). */
 void client_group_turn(struct client_group *group, uint64_t now_us);
+/* When client_group_turn() is due. */
 uint64_t client_group_deadline(const struct client_group *group);
 
 /* False: nothing happened. */

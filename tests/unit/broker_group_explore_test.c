@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every short life of a small group, and long random ones: whatever comes in whatever order, the invariants
  * hold, every call is answered exactly once, and a new coordinator knows what was committed. */
-#include "tests/unit/broker_group_fixture.h"
+#include "tests/unit/broker_group_asks.h"
 
 #include "common/base/prng.h"
 

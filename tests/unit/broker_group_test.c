@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The classic group's state machine: every state meets every event; what was committed survives a failover.
  */
-#include "tests/unit/broker_group_fixture.h"
+#include "tests/unit/broker_group_asks.h"
 
 #include "proto/kafka/gen/offset_commit_record.h"
 
