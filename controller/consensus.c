@@ -691,6 +691,8 @@ static bool sender_is_good(struct consensus *c, int32_t from, const struct quoru
     if (err != OK)
         refuse(c, from, err,
                "that controller has another disk than before: it must rejoin under a new node.id");
+    else
+        quorum_sender_heard(&c->out, m);
     return err == OK;
 }
 
@@ -875,6 +877,15 @@ void consensus_free(struct consensus *c)
     proposals_free(&c->proposals);
     iobuf_unref(c->config);
     free(c);
+}
+
+enum err consensus_describe(struct consensus *c, struct consensus_voter *voter)
+{
+    raft_index index = 0;
+    if (c->failed || !c->announced || raft_match_index(&c->raft, raft_id_of(voter->node_id), &index) != 0)
+        return ERR_NOT_LEADER;
+    voter->last_index = index;
+    return quorum_sender_describe(&c->out, voter);
 }
 
 struct consensus_status consensus_status(const struct consensus *c)

@@ -102,6 +102,17 @@ struct consensus_status {
     uint64_t elections; /* times this node became leader */
 };
 
+/* One voter as the leader sees it. */
+struct consensus_voter {
+    int32_t node_id;
+    struct uuid directory_id; /* zero: not heard of yet */
+    uint64_t last_index;      /* its newest entry that is known to be durable there */
+    uint64_t heard_us;        /* of its last message (env_now_us); now for this node, 0: never */
+};
+
+/* Fills in voter's members but node_id, which the caller sets. ERR_NOT_LEADER (or it is no voter). */
+enum err consensus_describe(struct consensus *c, struct consensus_voter *voter);
+
 /* How things stand; any time after consensus_start(). */
 struct consensus_status consensus_status(const struct consensus *c);
 

@@ -111,6 +111,10 @@ extern const struct rpc_server_handler controller_server_handler;
 void requests_reply(struct rpc_conn *conn, uint16_t type, uint32_t correlation, struct writer *w);
 void requests_init_writer(struct controller *c, struct writer *w);
 
+/* DescribeQuorum, answered from Raft's state; the request was forwarded by a broker. */
+void describe_quorum(struct controller *c, struct session *session, uint32_t correlation, int16_t version,
+                     struct arena *arena, const void *request);
+
 /* Answers with an error, in the form that type's reply has; NOT_CONTROLLER tells who leads. */
 void requests_refuse(struct controller *c, struct rpc_conn *conn, uint16_t type, uint32_t correlation,
                      int16_t error);

@@ -40,6 +40,25 @@ static void send_sized(struct quorum_sender *s, struct quorum_message *message, 
     writer_free(&w);
 }
 
+void quorum_sender_heard(struct quorum_sender *s, const struct quorum_message *message)
+{
+    struct quorum_peer *peer = quorum_sender_peer(s, message->from);
+    ASSERT(peer != NULL);
+    peer->heard_us = env_now_us(s->env);
+    peer->directory_id = message->directory_id;
+}
+
+enum err quorum_sender_describe(struct quorum_sender *s, struct consensus_voter *voter)
+{
+    const struct quorum_peer *peer = quorum_sender_peer(s, voter->node_id);
+    bool self = voter->node_id == s->node_id;
+    if (peer == NULL && !self)
+        return ERR_NOT_FOUND;
+    voter->directory_id = self ? storage_directory_id(s->storage) : peer->directory_id;
+    voter->heard_us = self ? env_now_us(s->env) : peer->heard_us;
+    return OK;
+}
+
 void quorum_send(struct quorum_sender *s, struct quorum_message *message)
 {
     send_sized(s, message, 0);

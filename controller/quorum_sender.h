@@ -10,6 +10,8 @@
 
 struct quorum_peer {
     int32_t node_id;
+    uint64_t heard_us;        /* its last message; 0: none yet */
+    struct uuid directory_id; /* as that message said */
     struct snapshot_sender snapshot;
 };
 
@@ -30,6 +32,12 @@ void quorum_sender_init(struct quorum_sender *s, struct env *env, struct storage
 
 /* The peer with this node id, NULL when it is none. */
 struct quorum_peer *quorum_sender_peer(struct quorum_sender *s, int32_t node_id);
+
+/* A message of a peer came in: remembers when, and of which disk. */
+void quorum_sender_heard(struct quorum_sender *s, const struct quorum_message *message);
+
+/* What is known of the voter but its log: see consensus_describe(). ERR_NOT_FOUND. */
+enum err quorum_sender_describe(struct quorum_sender *s, struct consensus_voter *voter);
 
 /* Encodes and sends; from and directory_id are filled in here. */
 void quorum_send(struct quorum_sender *s, struct quorum_message *message);

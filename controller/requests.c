@@ -110,7 +110,7 @@ static void on_admin(struct request *q)
     }
     const struct kafka_message_type *type = kafka_message_type(m.api_key, true);
     if (type == NULL || m.api_version < type->min || m.api_version > type->max ||
-        !core_admin_supports(m.api_key)) {
+        !(core_admin_supports(m.api_key) || m.api_key == KAFKA_API_DESCRIBE_QUORUM)) {
         refuse(q, KAFKA_UNSUPPORTED_VERSION);
         return;
     }
@@ -120,6 +120,8 @@ static void on_admin(struct request *q)
     if (request == NULL || type->decode(&body, &q->arena, m.api_version, request) != OK ||
         reader_left(&body) > 0)
         refuse(q, KAFKA_INVALID_REQUEST);
+    else if (m.api_key == KAFKA_API_DESCRIBE_QUORUM)
+        describe_quorum(c, q->session, q->correlation, m.api_version, &q->arena, request);
     else if ((token = drive_expect(c, q->session, q->type, q->correlation)) == 0)
         refuse(q, KAFKA_UNKNOWN_SERVER_ERROR);
     else

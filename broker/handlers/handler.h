@@ -74,6 +74,7 @@ void handle_elect_leaders(struct request *rq);
 void handle_alter_partition_reassignments(struct request *rq);
 void handle_list_partition_reassignments(struct request *rq);
 void handle_update_features(struct request *rq);
+void handle_describe_quorum(struct request *rq);
 void handle_unregister_broker(struct request *rq);
 void handle_describe_cluster(struct request *rq);
 void handle_describe_topic_partitions(struct request *rq);

@@ -39,6 +39,7 @@ static const struct handler table[] = {
     {KAFKA_API_LIST_PARTITION_REASSIGNMENTS, 0, 0, 0, RIGHT_DESCRIBE, ANY_FACTOR,
      handle_list_partition_reassignments},
     {KAFKA_API_OFFSET_DELETE, 0, 0, 0, RIGHT_ALTER, ANY_FACTOR, handle_offset_delete},
+    {KAFKA_API_DESCRIBE_QUORUM, 0, 2, 0, RIGHT_DESCRIBE, ANY_FACTOR, handle_describe_quorum},
     {KAFKA_API_UPDATE_FEATURES, 0, 2, 0, RIGHT_ALTER, ANY_FACTOR, handle_update_features},
     {KAFKA_API_DESCRIBE_CLUSTER, 0, 2, 0, RIGHT_DESCRIBE, ANY_FACTOR, handle_describe_cluster},
     {KAFKA_API_UNREGISTER_BROKER, 0, 0, 0, RIGHT_ALTER, ANY_FACTOR, handle_unregister_broker},

@@ -5,8 +5,16 @@
 #include "common/base/assert.h"
 #include "proto/kafka/error.h"
 
+enum { OPTION_QUORUM = 0x1000 };
+
 struct describe {
     struct cli *cli;
+    bool quorum;
+};
+
+static const struct argp_option options[] = {
+    {"quorum", OPTION_QUORUM, NULL, 0, "The controllers instead: who leads, who follows how closely", 0},
+    {0},
 };
 
 /* One broker, from either of the two APIs. */
@@ -19,6 +27,10 @@ struct row {
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
+    if (key == OPTION_QUORUM) {
+        ((struct describe *)state->input)->quorum = true;
+        return 0;
+    }
     if (key != ARGP_KEY_ARG)
         return ARGP_ERR_UNKNOWN;
     argp_error(state, "unexpected '%s'", arg);
@@ -114,6 +126,94 @@ static int describe_cluster(struct describe *d, struct session *s, int16_t versi
     return session_call(s, &call);
 }
 
+/* --- controllers --- */
+
+#define SILENT_MS 500 /* a follower is heard of at every heartbeat of the leader */
+
+static void print_voter(struct describe *d, struct json *j,
+                        const struct kafka_describe_quorum_response_partition *p, int64_t now_ms,
+                        const struct kafka_describe_quorum_response_replica_state *voter)
+{
+    int64_t behind = MAX((int64_t)0, p->high_watermark - voter->log_end_offset);
+    int64_t silent_ms = voter->last_fetch_timestamp < 0 ? -1 : now_ms - voter->last_fetch_timestamp;
+    if (d->cli->output == CLI_JSON) {
+        json_object(j, NULL);
+        json_i64(j, "id", voter->replica_id);
+        json_bool(j, "leads", voter->replica_id == p->leader_id);
+        json_i64(j, "entries_behind", behind);
+        json_i64(j, "silent_ms", silent_ms);
+        json_object_end(j);
+        return;
+    }
+    printf("  controller %-3d %s", voter->replica_id,
+           voter->replica_id == p->leader_id ? "leads" : "follows");
+    if (behind > 0)
+        printf(", %lld entries behind", (long long)behind);
+    if (silent_ms < 0)
+        printf(", not heard of");
+    else if (silent_ms > SILENT_MS)
+        printf(", silent for %lld ms", (long long)silent_ms);
+    putchar('\n');
+}
+
+/* The leader's own time stands for now. */
+static int64_t newest_ms(const struct kafka_describe_quorum_response_partition *p)
+{
+    int64_t newest = -1;
+    for (int32_t i = 0; i < p->current_voters_count; i++)
+        newest = MAX(newest, p->current_voters[i].last_fetch_timestamp);
+    return newest;
+}
+
+static int on_quorum(void *ctx, const struct client_reply *reply)
+{
+    struct describe *d = ctx;
+    const struct kafka_describe_quorum_response *response = reply->message;
+    struct json j = json_to(stdout);
+    if (response->topics_count != 1 || response->topics[0].partitions_count != 1)
+        return cli_fail(d->cli, (struct client_failure){ERR_REJECTED, response->error_code}, NULL,
+                        "cannot describe the quorum");
+    const struct kafka_describe_quorum_response_partition *p = &response->topics[0].partitions[0];
+    if (d->cli->output == CLI_JSON) {
+        json_object(&j, NULL);
+        json_i64(&j, "leader", p->leader_id);
+        json_i64(&j, "term", p->leader_epoch);
+        json_i64(&j, "commit_index", p->high_watermark);
+        json_array(&j, "voters");
+    } else {
+        printf("quorum  term %d  commit index %lld\n", p->leader_epoch, (long long)p->high_watermark);
+    }
+    for (int32_t i = 0; i < p->current_voters_count; i++)
+        print_voter(d, &j, p, newest_ms(p), &p->current_voters[i]);
+    if (d->cli->output == CLI_JSON) {
+        json_array_end(&j);
+        json_object_end(&j);
+        json_line(&j);
+    }
+    return EXIT_OK;
+}
+
+static int describe_quorum(struct describe *d, struct session *s)
+{
+    struct kafka_describe_quorum_request request;
+    struct kafka_describe_quorum_request_topic topic;
+    struct kafka_describe_quorum_request_partition partition = {0};
+    struct session_call call = {.api_key = KAFKA_API_DESCRIBE_QUORUM,
+                                .message = &request,
+                                .repeatable = true,
+                                .what = "cannot describe the quorum",
+                                .on_reply = on_quorum,
+                                .ctx = d};
+    kafka_describe_quorum_request_init(&request);
+    kafka_describe_quorum_request_topic_init(&topic);
+    topic.topic_name = STR_LIT("__cluster_metadata");
+    topic.partitions = &partition;
+    topic.partitions_count = 1;
+    request.topics = &topic;
+    request.topics_count = 1;
+    return session_call(s, &call);
+}
+
 /* Brokers from before DescribeCluster tell the same by Metadata, all but the fenced ones. */
 static int describe_by_metadata(struct describe *d, struct session *s)
 {
@@ -131,12 +231,15 @@ static int describe_by_metadata(struct describe *d, struct session *s)
 int cli_cluster_describe(struct cli *cli, int argc, char **argv)
 {
     struct describe d = {.cli = cli};
-    struct cli_syntax syntax = {NULL, parse, NULL, "Shows the brokers of the cluster."};
+    struct cli_syntax syntax = {options, parse, NULL,
+                                "Shows the brokers of the cluster, or its controllers."};
     struct session s = {0};
     bool unsupported = false;
     cli_parse(cli, &syntax, argc, argv, &d);
     int code = session_open_plain(&s, cli);
-    if (code == EXIT_OK)
+    if (code == EXIT_OK && d.quorum)
+        code = describe_quorum(&d, &s);
+    else if (code == EXIT_OK)
         code = describe_cluster(&d, &s, 0, true, &unsupported);
     if (code == EXIT_OK && unsupported) {
         unsupported = false; /* it does not know about fenced brokers */
