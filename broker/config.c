@@ -77,6 +77,10 @@ static const struct setting settings[] = {
                  "Largest record batch, unless the topic says otherwise (max.message.bytes)."),
     SETTING_SIZE("log.segment.bytes", C, log_segment_bytes, "1073741824", 1024, INT32_MAX, 0,
                  "Size of a segment file, unless the topic says otherwise (segment.bytes)."),
+    SETTING_DURATION_MS("log.scrub.period.ms", C, log_scrub_period_ms, "604800000", 0, INT64_MAX / 1000, 0,
+                        "All stored records are read and checked once in this time, 0: never."),
+    SETTING_SIZE("log.scrub.bytes.per.second", C, log_scrub_bytes_per_second, "16777216", 1024, INT64_MAX, 0,
+                 "Most that checking stored records reads."),
     SETTING_SIZE("log.tail.cache.bytes", C, log_tail_cache_bytes, "67108864", 0, INT64_MAX, 0,
                  "Memory for the newest records of led partitions, so that readers at the tail need no read; "
                  "part of memory.budget.bytes."),

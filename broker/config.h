@@ -43,6 +43,8 @@ struct broker_config {
     int32_t message_max_bytes;
     int64_t log_segment_bytes;
     int64_t log_tail_cache_bytes;
+    int64_t log_scrub_period_ms;
+    int64_t log_scrub_bytes_per_second;
     int64_t log_flush_interval_messages;
     int64_t log_retention_ms, log_retention_bytes;
     /* Groups and their offsets. */

@@ -33,6 +33,26 @@ static void remove_at(struct plog *log, int32_t i)
     log->damages_count--;
 }
 
+/* What was found covers a known range, or a part of it: they become one, and swallow what lies between. */
+static enum err merge(struct plog *log, int32_t i, const struct plog_damage *damage)
+{
+    struct plog_damage *d = &log->damages[i];
+    ASSERT(d->segment == damage->segment);
+    for (;;) {
+        uint32_t end = MAX(d->position + d->size, damage->position + damage->size);
+        d->offset = MIN(d->offset, damage->offset);
+        d->end = MAX(d->end, damage->end);
+        d->position = MIN(d->position, damage->position);
+        d->size = end - d->position;
+        if (i + 1 == log->damages_count || d[1].offset >= d->end || d[1].segment != d->segment)
+            return OK;
+        struct plog_damage next = d[1];
+        remove_at(log, i + 1);
+        d->end = MAX(d->end, next.end);
+        d->size = MAX(d->position + d->size, next.position + next.size) - d->position;
+    }
+}
+
 enum err plog_damage_add(struct plog *log, const struct plog_damage *damage)
 {
     int32_t at = 0;
@@ -47,8 +67,10 @@ enum err plog_damage_add(struct plog *log, const struct plog_damage *damage)
     }
     while (at < log->damages_count && log->damages[at].offset < damage->offset)
         at++;
-    ASSERT(at == 0 || log->damages[at - 1].end <= damage->offset);
-    ASSERT(at == log->damages_count || log->damages[at].offset >= damage->end);
+    if (at > 0 && log->damages[at - 1].end > damage->offset)
+        return merge(log, at - 1, damage);
+    if (at < log->damages_count && log->damages[at].offset < damage->end)
+        return merge(log, at, damage);
     memmove(log->damages + at + 1, log->damages + at,
             (size_t)(log->damages_count - at) * sizeof(*log->damages));
     log->damages[at] = *damage;
@@ -94,15 +116,50 @@ bool plog_damage_in(const struct plog *log, const struct plog_segment *seg)
 
 /* -- finding -- */
 
+/* The walk stands on a batch with a good checksum, which does not cover its base offset and epoch: do they
+ * fit what is known, and what follows? */
+static enum err fits_behind(struct plog *log, struct plog_walk *walk, int64_t seg_end, bool recovering,
+                            bool *ret_fits)
+{
+    uint8_t header[BATCH_HEADER_BYTES];
+    size_t got = 0, next_size;
+    const uint8_t *p = walk->buf + walk->used;
+    uint32_t next = walk->position + (uint32_t)batch_size(p);
+    int32_t epoch = epoch_cache_at(&log->epochs, batch_base_offset(p));
+    int64_t after = batch_next_offset(p), follows = recovering ? after : seg_end;
+    enum err err = OK;
+    /* while a log is scanned the cache does not know the epochs ahead */
+    *ret_fits = epoch < 0 || epoch == batch_leader_epoch(p) || (recovering && batch_leader_epoch(p) > epoch);
+    if (!*ret_fits || log->config.may_have_gaps)
+        return OK;
+    if (next < walk->limit)
+        err = env_file_read(walk->file, next, header, sizeof(header), &got);
+    if (err)
+        return err;
+    if (next < walk->limit)
+        follows = got == sizeof(header) && batch_peek(header, sizeof(header), &next_size) == OK
+                      ? batch_base_offset(header)
+                      : after; /* bad itself: nothing to hold this one against */
+    *ret_fits = follows == after;
+    return OK;
+}
+
 /* The walk stands on bad bytes where a batch with base offset `expected` should begin: where does the good
  * part go on? seg_end: first offset behind the segment. */
-enum err plog_damage_measure(struct plog_walk *walk, int64_t expected, int64_t seg_end,
-                             struct plog_damage *ret_damage)
+enum err plog_damage_measure(struct plog *log, struct plog_walk *walk, int64_t expected, int64_t seg_end,
+                             bool recovering, struct plog_damage *ret_damage)
 {
-    bool found;
+    bool found = false, fits = false;
     uint32_t bad = walk->position, next = walk->limit;
     int64_t end = seg_end;
-    enum err err = plog_walk_search(walk, expected, seg_end, &found, &next);
+    enum err err = OK;
+    while (err == OK && !fits) {
+        err = plog_walk_search(walk, expected, seg_end, &found, &next);
+        if (err == OK && !found)
+            break;
+        if (err == OK)
+            err = fits_behind(log, walk, seg_end, recovering, &fits);
+    }
     if (err)
         return err;
     if (found)
@@ -153,8 +210,9 @@ static enum err search_from(struct plog *log, int32_t place, uint32_t position,
     if (err == OK)
         err = walk_to_bad(log, &walk, &expected);
     if (err == ERR_CORRUPT || err == ERR_TRUNCATED)
-        err = expected < 0 || expected >= seg_end ? ERR_OUT_OF_RANGE
-                                                  : plog_damage_measure(&walk, expected, seg_end, ret_damage);
+        err = expected < 0 || expected >= seg_end
+                  ? ERR_OUT_OF_RANGE
+                  : plog_damage_measure(log, &walk, expected, seg_end, false, ret_damage);
     plog_walk_end(&walk);
     return err;
 }
@@ -164,7 +222,8 @@ enum err plog_damage_search(struct plog *log, int64_t offset, struct plog_damage
     uint32_t position;
     ASSERT(offset >= log->start && offset <= log->end);
     int32_t place = plog_segment_find(log, offset);
-    enum err err = plog_index_lookup(log, &log->segments[place], offset, &position);
+    /* from a batch that ends before offset: what follows must begin where it ended */
+    enum err err = plog_index_lookup(log, &log->segments[place], offset - 1, &position);
     if (err == OK)
         err = search_from(log, place, position, ret_damage);
     if (err == ERR_OUT_OF_RANGE) /* the indexed batch itself, or the index */

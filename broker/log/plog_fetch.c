@@ -40,7 +40,7 @@ static uint32_t good_until(const struct plog_segment *seg, uint32_t from)
 
 /* The checksum, and what it does not cover: the batch begins where the one before it ended, and its epoch is
  * the one that the log knows for its offsets. expected -1: any offset. */
-static bool batch_is_good(struct plog *log, const uint8_t *p, size_t size, int64_t expected)
+bool plog_batch_good(struct plog *log, const uint8_t *p, size_t size, int64_t expected)
 {
     int32_t epoch = epoch_cache_at(&log->epochs, batch_base_offset(p));
     bool at = expected < 0 || batch_base_offset(p) == expected ||
@@ -313,7 +313,7 @@ static enum err take(const struct fetch *f, const struct iobuf *buf, uint32_t *r
             batch_peek(p, BATCH_HEADER_BYTES, &size) == OK && batch_last_offset(p) >= batch_base_offset(p);
         if (sane && (!wanted(f, at, p, size) || size > buf->len - at))
             break;
-        if (!sane || (at + size > good && !batch_is_good(f->log, p, size, expected))) {
+        if (!sane || (at + size > good && !plog_batch_good(f->log, p, size, expected))) {
             if (at == 0)
                 return ERR_CORRUPT;
             break;

@@ -186,6 +186,8 @@ int32_t plog_segment_find(const struct plog *log,
 bool plog_recent_position(const struct plog *log, int64_t offset, uint32_t *ret_position);
 /* Segments were replaced or cut: what was remembered of places in them is void. */
 void plog_forget_places(struct plog *log);
+/* Checksum, leader epoch, and offset (expected; -1: any; above it where there may be gaps) are right. */
+bool plog_batch_good(struct plog *log, const uint8_t *p, size_t size, int64_t expected);
 /* [from, to) was read and found good: it may leave unread from now on. */
 void plog_verified(struct plog_segment *seg, uint32_t from, uint32_t to);
 
@@ -233,8 +235,8 @@ uint32_t plog_damage_pass(const struct plog *log, const struct plog_segment *seg
                           uint32_t position);
 bool plog_damage_in(const struct plog *log, const struct plog_segment *seg);
 /* walk stands on bad bytes where `expected` should begin; where does the good part of the segment go on? */
-enum err plog_damage_measure(struct plog_walk *walk, int64_t expected, int64_t seg_end,
-                             struct plog_damage *ret_damage);
+enum err plog_damage_measure(struct plog *log, struct plog_walk *walk, int64_t expected, int64_t seg_end,
+                             bool recovering, struct plog_damage *ret_damage);
 
 /* -- plog_recover.c -- */
 enum err plog_recover(struct plog *log, const struct plog_setup *setup, struct plog_report *report);

@@ -185,7 +185,7 @@ static enum err judge(struct scan *scan, struct plog_walk *walk)
         note(scan, position, "the next segment begins before this one ends");
         return unsynced ? cut_tail(scan, position) : ERR_CORRUPT;
     }
-    err = plog_damage_measure(walk, scan->expected, limit, &bad);
+    err = plog_damage_measure(scan->log, walk, scan->expected, limit, true, &bad);
     bool here = err == OK && bad.position + bad.size < scan->seg->size;
     if (err == OK && !here && unsynced)
         err = good_batch_later(scan, &later);

@@ -2,6 +2,7 @@
 #include "broker/shard/partition_repair.h"
 
 #include "broker/log/plog_damage.h"
+#include "broker/log/plog_scrub.h"
 #include "broker/shard/partition_internal.h"
 #include "common/base/assert.h"
 #include "common/base/mutant.h"
@@ -49,6 +50,23 @@ bool partition_damage_found(struct partition *p, int64_t offset)
     if (p->host->damaged)
         p->host->damaged(p->host->ctx, p);
     return true;
+}
+
+enum err partition_scrub_next(struct partition *p, struct plog_scrub *scrub, uint64_t *ret_offset,
+                              uint32_t *ret_len)
+{
+    if (p->log == NULL || p->core.failed)
+        return ERR_NOT_FOUND;
+    return plog_scrub_next(p->log, scrub, ret_offset, ret_len);
+}
+
+enum err partition_scrub_take(struct partition *p, struct plog_scrub *scrub, const uint8_t *bytes,
+                              uint32_t len, int64_t *ret_offset)
+{
+    if (p->log && !p->core.failed)
+        return plog_scrub_take(p->log, scrub, bytes, len, ret_offset);
+    plog_scrub_end(scrub);
+    return OK;
 }
 
 /* Which of a reply's bytes are taken. */

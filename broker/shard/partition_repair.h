@@ -24,6 +24,13 @@ int32_t partition_damages(const struct partition *p);
  * host->damaged. True: it is known as damaged now. */
 bool partition_damage_found(struct partition *p, int64_t offset);
 
+/* Scrubbing: as plog_scrub_next() and plog_scrub_take(); ERR_NOT_FOUND, OK when the log is offline. */
+struct plog_scrub;
+enum err partition_scrub_next(struct partition *p, struct plog_scrub *scrub, uint64_t *ret_offset,
+                              uint32_t *ret_len);
+enum err partition_scrub_take(struct partition *p, struct plog_scrub *scrub, const uint8_t *bytes,
+                              uint32_t len, int64_t *ret_offset);
+
 /* What a peer answered. */
 struct partition_repair_reply {
     int64_t offset;       /* that was asked */

@@ -13,6 +13,7 @@
 #include "broker/shard/repair.h"
 #include "broker/shard/replica_rpc.h"
 #include "broker/shard/request.h"
+#include "broker/shard/scrub.h"
 #include "broker/shard/shard_image.h"
 #include "common/base/assert.h"
 #include "common/obs/log.h"
@@ -245,9 +246,10 @@ enum err shard_init(struct shard *shard, struct broker_shared *broker, unsigned 
     shard->rx = malloc(SHARD_RX_BYTES);
     shard->fetchers = fetchers_new(shard);
     shard->repairer = repairer_new(shard);
+    shard->scrubber = scrubber_new(shard);
     tail_cache_init(&shard->tail_cache, &broker->budget, env->pool,
                     (size_t)broker->config->log_tail_cache_bytes / MAX(broker->shard_count, 1u));
-    if (!shard->image || !shard->rx || !shard->fetchers || !shard->repairer ||
+    if (!shard->image || !shard->rx || !shard->fetchers || !shard->repairer || !shard->scrubber ||
         batch_scratch_init(&shard->scratch, (size_t)broker->config->socket_request_max_bytes, 0) != OK)
         return ERR_NOMEM;
     init_cleaner(shard);
@@ -285,6 +287,7 @@ void shard_shutdown(struct shard *shard, bool clean)
     cleaner_stop(&shard->cleaner);
     fetchers_close(shard->fetchers);
     repairer_close(shard->repairer);
+    scrubber_close(shard->scrubber);
     list_for_each_safe (it, tmp, &shard->connections) {
         connection_close(CONTAINER_OF(it, struct connection, link), NULL);
     }
@@ -295,7 +298,7 @@ void shard_look_idle(struct shard *shard)
 {
     void (*idle)(struct shard * shard) = shard->idle;
 
-    if (!idle || shard->connections_alive > 0 || shard->fetchers || shard->repairer)
+    if (!idle || shard->connections_alive > 0 || shard->fetchers || shard->repairer || shard->scrubber)
         return;
     shard->idle = NULL;
     idle(shard);

@@ -15,6 +15,7 @@
 #include "proto/cluster/image.h"
 
 struct repairer;
+struct scrubber;
 struct replica_fetchers;
 struct request;
 
@@ -39,6 +40,8 @@ struct request;
     X(log_cleaner_removed_records, "Records removed by compaction")                                          \
     X(retained_offsets, "Offsets that retention moved log starts over")                                      \
     X(reopened_logs, "Partition logs opened again after a failed write, read or sync")                       \
+    X(scrubbed_bytes, "Bytes of logs that the scrubber has read")                                            \
+    X(scrub_passes, "Times that the scrubber has read all logs")                                             \
     X(damaged_ranges_refetched, "Damaged ranges of logs that were mended with a peer's bytes")               \
     X(refetched_bytes, "Bytes of peers that took the place of damaged ranges")                               \
     X(repairs_put_off, "Times that no replica had good bytes for a damaged range")                           \
@@ -102,6 +105,7 @@ struct shard {
     struct cleaner cleaner;
     struct replica_fetchers *fetchers;
     struct repairer *repairer;
+    struct scrubber *scrubber;
     struct tail_cache tail_cache; /* newest batches of the partitions led here */
     struct list connections;
     uint32_t connections_alive;    /* closed ones with requests in flight, too */
