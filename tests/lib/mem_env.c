@@ -72,6 +72,7 @@ struct mem_env {
     struct list handles;
     bool dead;
     uint32_t fail_sync, fail_write;
+    uint32_t changes, fail_change, last_change;
     bool sync_broken, write_broken;
     bool cold;      /* env_file_cached() says no */
     uint32_t boots; /* changes when the machine, not only the process, went down */
@@ -212,6 +213,16 @@ static bool count_down(uint32_t *left, bool *broken)
     return *broken;
 }
 
+/* One more change of the disk is asked for: ERR_IO when it does not happen. */
+static enum err change(struct mem_env *m)
+{
+    m->changes++;
+    if (m->dead || m->changes == m->fail_change)
+        return ERR_IO;
+    m->dead = m->changes == m->last_change; /* this one happens */
+    return OK;
+}
+
 static void file_close(struct env_file *file)
 {
     struct handle *h = HANDLE(file);
@@ -255,7 +266,7 @@ static enum err file_read(struct env_file *file, uint64_t offset, void *buf, siz
 static enum err file_write(struct env_file *file, uint64_t offset, const struct iovec *iov, int iov_count)
 {
     struct handle *h = HANDLE(file);
-    if (h->m->dead || count_down(&h->m->fail_write, &h->m->write_broken))
+    if (change(h->m) || count_down(&h->m->fail_write, &h->m->write_broken))
         return ERR_IO;
     for (int i = 0; i < iov_count; i++) {
         if (offset + iov[i].iov_len > h->node->now.size)
@@ -268,7 +279,7 @@ static enum err file_write(struct env_file *file, uint64_t offset, const struct 
 
 static enum err file_truncate(struct env_file *file, uint64_t size)
 {
-    if (HANDLE(file)->m->dead)
+    if (change(HANDLE(file)->m))
         return ERR_IO;
     image_resize(&HANDLE(file)->node->now, size);
     return OK;
@@ -277,7 +288,7 @@ static enum err file_truncate(struct env_file *file, uint64_t size)
 static enum err file_allocate(struct env_file *file, uint64_t offset, uint64_t len)
 {
     struct node *node = HANDLE(file)->node;
-    if (HANDLE(file)->m->dead)
+    if (change(HANDLE(file)->m))
         return ERR_IO;
     if (offset + len > node->now.size)
         image_resize(&node->now, offset + len);
@@ -287,7 +298,7 @@ static enum err file_allocate(struct env_file *file, uint64_t offset, uint64_t l
 static enum err file_sync_wait(struct env_file *file)
 {
     struct handle *h = HANDLE(file);
-    if (h->m->dead || count_down(&h->m->fail_sync, &h->m->sync_broken))
+    if (change(h->m) || count_down(&h->m->fail_sync, &h->m->sync_broken))
         return ERR_IO;
     image_set(&h->node->durable, &h->node->now);
     h->node->durable_at = ++h->node->syncs;
@@ -317,7 +328,7 @@ static void file_submit(struct env_file *file, struct env_io *io)
         h->node->refs++;
         p->captured = image_copy(&h->node->now);
         p->captured_at = ++h->node->syncs;
-        if (h->m->dead || count_down(&h->m->fail_sync, &h->m->sync_broken))
+        if (change(h->m) || count_down(&h->m->fail_sync, &h->m->sync_broken))
             p->err = ERR_IO;
     }
     submit(h->m, io, p);
@@ -360,6 +371,8 @@ static enum err disk_open(struct env *env, const char *path, int flags, struct e
     if (at >= 0 && (flags & ENV_OPEN_EXCLUSIVE))
         return ERR_EXISTS;
     if (at < 0) {
+        if (change(m))
+            return ERR_IO;
         struct node *node = node_new();
         names_add(&m->disk.now, path, false, node);
         node_unref(node);
@@ -383,7 +396,7 @@ static enum err disk_open(struct env *env, const char *path, int flags, struct e
 static enum err disk_dir_sync_wait(struct env *env, const char *path)
 {
     struct mem_env *m = MEM(env);
-    if (m->dead || count_down(&m->fail_sync, &m->sync_broken))
+    if (change(m) || count_down(&m->fail_sync, &m->sync_broken))
         return ERR_IO;
     settle_dir(&m->disk.durable, &m->disk.now, path);
     return OK;
@@ -393,7 +406,7 @@ static void disk_dir_sync(struct env *env, const char *path, struct env_io *io)
 {
     struct mem_env *m = MEM(env);
     struct pending *p = must(calloc(1, sizeof(*p)));
-    p->err = m->dead || count_down(&m->fail_sync, &m->sync_broken) ? ERR_IO : OK;
+    p->err = change(m) || count_down(&m->fail_sync, &m->sync_broken) ? ERR_IO : OK;
     if (p->err == OK)
         settle_dir(&m->disk.durable, &m->disk.now, path); /* early is as good as any moment before done */
     submit(m, io, p);
@@ -438,6 +451,8 @@ static enum err disk_rename(struct env *env, const char *from, const char *to)
         return ERR_IO;
     if (at < 0)
         return ERR_NOT_FOUND;
+    if (change(m))
+        return ERR_IO;
     if (m->disk.now.list[at]->is_dir)
         return rename_dir(m, from, to);
     struct node *node = m->disk.now.list[at]->node;
@@ -459,6 +474,8 @@ static enum err disk_unlink(struct env *env, const char *path)
         return ERR_IO;
     if (at < 0)
         return ERR_NOT_FOUND;
+    if (change(m))
+        return ERR_IO;
     names_remove(&m->disk.now, at);
     return OK;
 }
@@ -752,14 +769,30 @@ void mem_env_restart(struct mem_env *m)
         p->err = ERR_IO;
         complete(p);
     }
-    m->dead = m->sync_broken = m->write_broken = false;
-    m->fail_sync = m->fail_write = 0;
+    m->dead = false;
+    mem_env_repair(m);
 }
 
 void mem_env_repair(struct mem_env *m)
 {
     m->sync_broken = m->write_broken = false;
     m->fail_sync = m->fail_write = 0;
+    m->fail_change = m->last_change = 0;
+}
+
+void mem_env_fail_change(struct mem_env *m, uint32_t n)
+{
+    m->fail_change = m->changes + n;
+}
+
+void mem_env_die_after(struct mem_env *m, uint32_t n)
+{
+    m->last_change = m->changes + n;
+}
+
+uint32_t mem_env_changes(const struct mem_env *m)
+{
+    return m->changes;
 }
 
 void mem_env_fail_sync_after(struct mem_env *m, uint32_t n)

@@ -48,6 +48,12 @@ void mem_env_fail_write_after(struct mem_env *m, uint32_t n);
 /* From now on no range of any file is in the page cache (env_file_cached()), or every one is, as at first. */
 void mem_env_set_cold(struct mem_env *m, bool cold);
 
+/* Changes of the disk asked for so far: writes, truncations, room, syncs, creations, renames, removals. The
+ * n-th from now fails, once; or it is the last that happens, as if the process died behind it. */
+uint32_t mem_env_changes(const struct mem_env *m);
+void mem_env_fail_change(struct mem_env *m, uint32_t n);
+void mem_env_die_after(struct mem_env *m, uint32_t n);
+
 /* Writes and syncs work again. */
 void mem_env_repair(struct mem_env *m);
 
