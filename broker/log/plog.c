@@ -336,7 +336,8 @@ static enum err open_existing(struct plog *log, const struct plog_setup *setup, 
     log->meta_dirty = log->dir_dirty = !setup->clean && !setup->power_lost;
     for (int32_t i = 0; i < log->segments_count; i++)
         log->segments[i].dirty = !setup->clean && plog_segment_end(log, i) > log->synced_end;
-    err = plog_trim(log, log->start);
+    if (!setup->keep_segments)
+        err = plog_trim(log, log->start);
     if (err == OK)
         err = plog_snapshots_drop(log, log->end);
     if (MUTANT(PRODUCERS_LOST_AT_RESTART))

@@ -54,6 +54,8 @@ struct plog_setup {
      * of it is checked and written again. */
     bool sync_failed;
     int64_t cleaned_to; /* compacted below; 0: never */
+    /* Segments below log_start stay until plog_trim(): the manifest may not hold log_start for good yet. */
+    bool keep_segments;
     /* After each finished sync: everything below synced_end is durable; or the failure, which is final. */
     void (*synced)(void *ctx, int64_t synced_end, enum err err);
     void *ctx;

@@ -305,6 +305,7 @@ enum err partition_open_log(struct partition *p, const struct manifest_entry *kn
                                .sync_failed = known->distrust,
                                .log_start = known->log_start,
                                .cleaned_to = known->cleaned_to,
+                               .keep_segments = p->back.tries > 0,
                                .synced = log_synced,
                                .ctx = p};
     enum err err = plog_open(&setup, &p->log, report);

@@ -158,6 +158,7 @@ static void reopen(struct partition *p)
     p->back.opened_us = env_now_us(p->host->env);
     forget_core(p);
     partition_start_log(p, &known, &report);
+    partition_trim_later(p);
     judge(p, &report);
     if (p->host->reopened)
         p->host->reopened(p->host->ctx, p);

@@ -113,7 +113,7 @@ struct held {
     bool broken; /* a batch is missing or bad: nothing behind it counts */
 };
 
-static void read_batches(struct held *held, const uint8_t *p, size_t len)
+static void read_batches(struct held *held, const char *path, const uint8_t *p, size_t len)
 {
     size_t size;
     while (len >= BATCH_HEADER_BYTES && batch_peek(p, len, &size) == OK && size <= len &&
@@ -125,6 +125,11 @@ static void read_batches(struct held *held, const uint8_t *p, size_t len)
         len -= size;
     }
     held->broken = len > 0;
+    if (held->broken)
+        world_trace(held->node->cluster->world,
+                    "%s: %s ends at %lld, %zu bytes before its end (base offset there %lld)",
+                    process_name(held->node->process), path, (long long)held->end, len,
+                    len >= BATCH_HEADER_BYTES ? (long long)batch_base_offset(p) : -1);
 }
 
 /* Segments come in the order of their offsets. */
@@ -141,7 +146,7 @@ static bool read_file(void *ctx, const char *path, uint64_t size)
     uint8_t *bytes = malloc(size);
     ASSERT(bytes != NULL);
     if (disk_peek(held->node->process, path, 0, bytes, size, &got) == OK)
-        read_batches(held, bytes, got);
+        read_batches(held, path, bytes, got);
     free(bytes);
     return !held->broken;
 }

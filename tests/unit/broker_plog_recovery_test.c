@@ -720,6 +720,27 @@ START_TEST(a_directory_without_metadata_but_with_data_is_not_ours)
 }
 END_TEST
 
+/* The manifest may not hold the new log start for good yet: without those files the log would look damaged.
+ */
+START_TEST(a_log_that_is_opened_again_keeps_deleted_segments_until_it_is_told)
+{
+    struct plog_fixture f;
+    uint64_t size;
+    fixture_start(&f, 2000, 5);
+    ck_assert_int_eq(fixture_open(&f, false, 0, 0), OK);
+    while (plog_end(f.log) < 60)
+        ck_assert_int_eq(fixture_append(&f, 5, 100), OK);
+    fixture_close(&f, true);
+    f.setup.keep_segments = true;
+    ck_assert_int_eq(fixture_open(&f, false, 60, 40), OK);
+    ck_assert_int_eq(plog_start(f.log), 40);
+    ck_assert_ptr_nonnull(mem_env_bytes(f.mem, LOG_DIR "/00000000000000000000.log", &size));
+    ck_assert_int_eq(plog_trim(f.log, 40), OK);
+    ck_assert_ptr_null(mem_env_bytes(f.mem, LOG_DIR "/00000000000000000000.log", &size));
+    fixture_stop(&f);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, a_log_cut_at_any_byte_of_its_last_batches_loses_only_them);
@@ -741,6 +762,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_process_killed_at_any_write_comes_back);
     tcase_add_test(tcase, a_machine_that_dies_at_any_write_comes_back_with_all_that_was_synced);
     tcase_add_test(tcase, writes_that_reach_the_disk_in_any_order_lose_nothing_that_was_synced);
+    tcase_add_test(tcase, a_log_that_is_opened_again_keeps_deleted_segments_until_it_is_told);
     tcase_add_test(tcase, a_directory_without_metadata_but_with_data_is_not_ours);
 }
 

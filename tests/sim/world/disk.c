@@ -326,7 +326,11 @@ static enum err remove_name(struct disk *disk, const char *path, bool is_dir)
 
 static enum err sim_unlink(struct env *env, const char *path)
 {
-    return remove_name(disk_of(env), path, false);
+    struct disk *disk = disk_of(env);
+    enum err err = remove_name(disk, path, false);
+    if (err == OK && strstr(path, ".log") != NULL) /* what matters most */
+        world_trace(disk->process->world, "%s: removes %s", disk->process->name, path);
+    return err;
 }
 
 static enum err sim_rmdir(struct env *env, const char *path)
