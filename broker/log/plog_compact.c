@@ -280,6 +280,8 @@ static enum err switch_over(struct plog_compaction *job)
     job->out = (struct plog_segment){.base_offset = seg->base_offset};
     log->layout++;
     plog_forget_places(log);
+    if (log->tail.first && log->tail.first->base_offset < job->sources[job->group_to - 1].end_offset)
+        tail_drop(&log->tail); /* it holds what is gone now */
     return err;
 }
 

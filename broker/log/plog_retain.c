@@ -184,10 +184,11 @@ static void start_by_size(struct plog *log, const struct plog_retention *want, i
     }
 }
 
+/* Of what is committed: a reader always finds the newest so many. */
 static void start_by_count(struct plog *log, const struct plog_retention *want, int64_t *start)
 {
-    if (want->messages >= 0 && log->end - log->start > want->messages)
-        *start = MAX(*start, log->end - want->messages);
+    if (want->messages >= 0 && want->high_watermark - log->start > want->messages)
+        *start = MAX(*start, want->high_watermark - want->messages);
 }
 
 enum err plog_retain(struct plog *log, const struct plog_retention *want, int64_t *ret_start,

@@ -164,6 +164,8 @@ enum err partition_move_start(struct partition *p, int64_t offset)
 {
     struct replica_event event = {.type = EV_LOG_START, .offset = offset};
     enum err err = plog_set_start(p->log, offset);
+    if (err == OK && offset == plog_end(p->log)) /* nothing is left: the file with it may go, too */
+        err = plog_roll_now(p->log);
     if (err) {
         partition_fail(p, err);
         return err;
