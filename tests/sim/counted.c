@@ -84,6 +84,48 @@ static void look_at_leader(struct counted *counted, const struct partition *part
         note_member(counted, core->members[i].broker_id, topic, partition, core->isr & replica_bit(i));
 }
 
+/* -- replicas that were moved away: their data is deleted, they owe nothing -- */
+
+/* The newest metadata that some controller has applied, NULL: none runs. */
+static const struct image *newest_image(const struct counted *counted)
+{
+    const struct image *newest = NULL;
+    for (int i = 0; i < counted->cluster->options.controllers; i++) {
+        const struct controller *c = node_controller(cluster_node(counted->cluster, ROLE_CONTROLLER, i));
+        const struct image *image = c != NULL ? controller_image(c) : NULL;
+        if (image != NULL && (newest == NULL || image_index(image) > image_index(newest)))
+            newest = image;
+    }
+    return newest;
+}
+
+static void forget_moved(struct counted *counted, int topic, const struct image_partition *p)
+{
+    bool replica[CLUSTER_BROKERS_MAX] = {false};
+    for (int32_t i = 0; i < p->replicas_count; i++) {
+        int broker = p->replicas[i] - BROKER_BASE;
+        if (broker >= 0 && broker < CLUSTER_BROKERS_MAX)
+            replica[broker] = true;
+    }
+    for (int b = 0; b < CLUSTER_BROKERS_MAX; b++) {
+        if (replica[b])
+            continue;
+        counted->ends[b][topic][p->index] = -1;
+        counted->lost[b][topic][p->index] = false;
+    }
+}
+
+static void look_for_moves(struct counted *counted)
+{
+    const struct image *image = newest_image(counted);
+    for (int t = 0; image != NULL && t < CLUSTER_TOPICS_MAX; t++) {
+        char name[] = {'t', (char)('0' + t), 0};
+        const struct image_topic *topic = image_topic_by_name(image, str_from(name));
+        for (int32_t i = 0; topic != NULL && i < MIN(topic->partitions_count, CLUSTER_PARTITIONS_MAX); i++)
+            forget_moved(counted, t, image_partition(image, topic, i));
+    }
+}
+
 void counted_look(struct counted *counted)
 {
     struct look look = {.counted = counted};
@@ -96,6 +138,7 @@ void counted_look(struct counted *counted)
     }
     for (int i = 0; i < look.leader_count; i++)
         look_at_leader(counted, look.leaders[i]);
+    look_for_moves(counted);
 }
 
 static void on_tick(struct world_event *event)

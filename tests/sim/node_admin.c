@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A client that administers: makes the topics of the plan with their settings, then creates, deletes and
  * creates again topics that nobody writes to, adds partitions, alters and describes settings, deletes
- * records, moves leaders. One call at a time; what is made and deleted is a register in the history. */
+ * records, moves leaders and partitions. One call at a time; what is made and deleted is a register in the
+ * history. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -16,6 +17,7 @@
 #define CONFIG_SET        0
 #define TRIM_LAG          50 /* records that a deletion leaves at least */
 #define TICK_US           200000
+#define MOVE_BROKERS_MAX  16
 
 /* X(NAME, weight) */
 #define ADMIN_CALLS(X)                                                                                       \
@@ -25,6 +27,7 @@
     X(ALTER, 4)                                                                                              \
     X(TRIM, 3)                                                                                               \
     X(ELECT, 1)                                                                                              \
+    X(MOVE, 2)                                                                                               \
     X(SHOW_TOPIC, 3)                                                                                         \
     X(SHOW_CONFIG, 3)                                                                                        \
     X(SHOW_CLUSTER, 2)                                                                                       \
@@ -46,6 +49,7 @@ union admin_message {
     struct kafka_incremental_alter_configs_request alter;
     struct kafka_delete_records_request trim;
     struct kafka_elect_leaders_request elect;
+    struct kafka_alter_partition_reassignments_request move;
     struct kafka_describe_topic_partitions_request show_topic;
     struct kafka_describe_configs_request show_config;
     struct kafka_describe_cluster_request show_cluster;
@@ -71,6 +75,9 @@ struct admin {
     struct kafka_delete_records_request_topic trimmed;
     struct kafka_delete_records_request_partition trimmed_part;
     struct kafka_elect_leaders_request_topic_partition elected;
+    struct kafka_alter_partition_reassignments_request_topic moved;
+    struct kafka_alter_partition_reassignments_request_partition moved_part;
+    int32_t targets[MOVE_BROKERS_MAX];
     struct kafka_describe_topic_partitions_request_topic shown;
     struct kafka_describe_configs_request_resource shown_config;
     struct kafka_list_offsets_request_topic asked;
@@ -225,6 +232,32 @@ static void call_elect(struct admin *admin, int topic)
     send_to(admin, KAFKA_API_ELECT_LEADERS, CLIENT_ANY_NODE, true);
 }
 
+/* As many replicas as before, on any brokers and in any order; or an end to a move under way. */
+static void call_move(struct admin *admin, int topic)
+{
+    int32_t brokers = MIN(options_of(admin)->brokers, MOVE_BROKERS_MAX);
+    bool cancel = below(admin, 5) == 0;
+    if (pick_partition(admin, topic) < 0)
+        return;
+    for (int32_t i = 0; i < brokers; i++) {
+        int32_t at = (int32_t)below(admin, (uint64_t)i + 1);
+        admin->targets[i] = admin->targets[at];
+        admin->targets[at] = 101 + i; /* as cluster_init numbers them */
+    }
+    admin->moved_part = (struct kafka_alter_partition_reassignments_request_partition){
+        .partition_index = admin->partition,
+        .replicas = cancel ? NULL : admin->targets,
+        .replicas_count = cancel ? -1 : MIN(options_of(admin)->replicas, brokers)};
+    admin->moved = (struct kafka_alter_partition_reassignments_request_topic){
+        .name = admin->name_str, .partitions = &admin->moved_part, .partitions_count = 1};
+    admin->message.move =
+        (struct kafka_alter_partition_reassignments_request){.topics = &admin->moved,
+                                                             .topics_count = 1,
+                                                             .timeout_ms = SERVER_TIMEOUT_MS,
+                                                             .allow_replication_factor_change = true};
+    send_to(admin, KAFKA_API_ALTER_PARTITION_REASSIGNMENTS, CLIENT_ANY_NODE, true);
+}
+
 static void call_show_topic(struct admin *admin, int topic)
 {
     name_topic(admin, 't', topic);
@@ -305,6 +338,7 @@ static void begin(struct admin *admin, enum admin_call call)
     case ADMIN_CALL_ALTER: call_alter(admin, topic); break;
     case ADMIN_CALL_TRIM: call_trim(admin); break;
     case ADMIN_CALL_ELECT: call_elect(admin, topic); break;
+    case ADMIN_CALL_MOVE: call_move(admin, topic); break;
     case ADMIN_CALL_SHOW_TOPIC: call_show_topic(admin, topic); break;
     case ADMIN_CALL_SHOW_CONFIG: call_show_config(admin, topic); break;
     case ADMIN_CALL_SHOW_CLUSTER: call_show_cluster(admin); break;
