@@ -77,7 +77,7 @@ static void open_files(const struct bench *b, int *files)
 void measure_sync_100_logs(struct bench *b)
 {
     static struct synced s;
-    int files[LOGS], rounds = b->quick ? 2 : 15;
+    int files[LOGS], rounds = b->quick ? 2 : 40;
     char dir[BENCH_PATH_MAX];
     struct bench_samples ratio = {0}, ours = {0}, bare = {0};
     struct iobuf *batch = bench_batch(100);
