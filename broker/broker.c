@@ -538,6 +538,7 @@ static enum err fill_shared(struct broker *broker, char *message)
     shared->config = config;
     shared->settings = broker->options.settings;
     shared->log = broker->options.log;
+    shared->record = broker->options.record;
     shared->metrics = broker->options.metrics;
     shared->manifest = broker->dir->manifest;
     shared->power_lost = data_dir_power_lost(broker->dir);

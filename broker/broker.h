@@ -27,6 +27,7 @@ struct broker_options {
     const char *default_host;           /* advertised for listeners without a host */
     struct logger *log;                 /* outlives the broker */
     struct metrics *metrics;            /* outlives the broker's run; not scraped after broker_free() */
+    bool record; /* failed assertions of its threads dump the last events of their cores to the log */
     void *ctx;
     /* It listens (ports that the kernel chose are known) and looks for its controllers. May be NULL. */
     void (*started)(void *ctx);

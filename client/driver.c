@@ -232,7 +232,7 @@ struct client_driver *client_driver_new(struct env *env, const struct client_con
     list_init(&driver->conns);
     env_task_init(&driver->turn, on_turn);
     env_timer_init(&driver->timer, on_timer);
-    struct client_alloc alloc = {.ctx = driver, .resize = driver_resize};
+    struct core_alloc alloc = {.ctx = driver, .resize = driver_resize};
     driver->client = client_new(&own, &alloc, env->pool);
     if (!driver->client) {
         free(driver);

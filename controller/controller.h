@@ -40,6 +40,8 @@ struct controller_options {
     uint64_t segment_bytes;                    /* of the log */
     struct logger *logger;                     /* outlives the controller */
     struct metrics *metrics;                   /* NULL: none; outlives the controller */
+    struct flight_deck
+        *deck; /* where the core's last events are kept for a failed assertion; NULL: nowhere */
     /* The controller has stopped for good (disk failed, wrong cluster): the process should end. what: one
      * line. May be NULL. */
     void (*failed)(void *ctx, const char *what);

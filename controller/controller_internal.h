@@ -4,14 +4,16 @@
 #define SLUICE_CONTROLLER_CONTROLLER_INTERNAL_H
 
 #include "common/base/map.h"
+#include "common/obs/flight.h"
 #include "common/rpc/rpc.h"
 #include "controller/controller.h"
 #include "controller/core/core.h"
 #include "controller/probes.h"
 
-#define REQUEST_ARENA_FIRST 16384
-#define REQUEST_ARENA_MAX   (64u << 20)
-#define REPLY_BYTES_MAX     (15u << 20)
+#define REQUEST_ARENA_FIRST      16384
+#define REQUEST_ARENA_MAX        (64u << 20)
+#define REPLY_BYTES_MAX          (15u << 20)
+#define CONTROLLER_FLIGHT_EVENTS 256 /* power of two */
 
 /* An outgoing connection to another controller. */
 struct peer {
@@ -38,6 +40,8 @@ struct pending {
 
 struct controller {
     struct env *env;
+    struct flight flight; /* of the core: its effects */
+    struct flight_event flight_events[CONTROLLER_FLIGHT_EVENTS];
     struct controller_options options;
     char metadata_dir[LOG_PATH_MAX];
     struct storage *storage;

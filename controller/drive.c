@@ -142,11 +142,26 @@ static void tell_unclean(struct controller *c, const struct core_effect *fx)
                 F_I64("leader", fx->broker_id));
 }
 
+/* For the flight recorder. */
+static const char *effect_name(uint32_t code)
+{
+    static const char *const names[] = {
+        [FX_PROPOSE] = "propose", [FX_REPLY] = "reply", [FX_UNCLEAN] = "unclean", [FX_PROBE] = "probe"};
+    return code < ARRAY_LEN(names) ? names[code] : "?";
+}
+
+static void note_effect(struct controller *c, const struct core_effect *fx)
+{
+    flight_note(&c->flight, env_now_us(c->env), fx->type, (int64_t)fx->token, fx->records_count,
+                fx->broker_id, fx->type == FX_REPLY ? (int64_t)fx->reply.type : fx->partition);
+}
+
 void drive_run(struct controller *c, const struct core_effects *effects)
 {
     bool good = true; /* after a refused proposal none is made: its plan rests on the refused one */
     for (uint32_t i = 0; i < effects->count; i++) {
         const struct core_effect *fx = &effects->items[i];
+        note_effect(c, fx);
         switch (fx->type) {
         case FX_PROPOSE: good = good && propose(c, fx); break;
         case FX_REPLY: reply_to(c, fx->token, &fx->reply); break;
@@ -218,6 +233,9 @@ void drive_prepare(struct controller *c)
 {
     probes_init(&c->probes, c->env, probe_answered, c);
     map_init(&c->pendings);
+    flight_init(&c->flight, "controller", effect_name, c->flight_events, CONTROLLER_FLIGHT_EVENTS);
+    if (c->options.deck)
+        flight_deck_add(c->options.deck, &c->flight);
     env_timer_init(&c->core_timer, core_timer_fired);
     env_timer_init(&c->resign_timer, resign);
 }
@@ -226,6 +244,7 @@ void drive_free(struct controller *c)
 {
     if (!c->has_core)
         return;
+    flight_deck_remove(&c->flight);
     env_timer_cancel(c->env, &c->core_timer);
     env_timer_cancel(c->env, &c->resign_timer);
     probes_cancel(&c->probes);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sluice-standalone: a controller and a broker in one process, for development, CI and the edge. */
 #include <argp.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,9 +9,7 @@
 #include "broker/broker.h"
 #include "broker/config.h"
 #include "common/config/config_argv.h"
-#include "common/config/logging_config.h"
-#include "common/env_uv/env_uv.h"
-#include "common/obs/admin_http.h"
+#include "common/process/process.h"
 #include "controller/controller.h"
 
 #define DOC         "A whole Sluice in one process: one broker and its own controller."
@@ -28,173 +25,129 @@ struct arguments {
     const char *data_dir, *listen;
 };
 
-struct process {
+struct program {
+    struct process process;
     struct arguments arguments;
-    struct config *settings;
     struct broker_config config;
-    struct logging_config logging;
-    struct logger log;
-    struct metrics *metrics;
-    struct env *env;
-    struct admin_http *admin;
     struct controller *controller;
     struct broker *broker;
     struct endpoint controller_endpoint;
     char host[ENV_HOST_MAX];
-    int status;
 };
-
-static void say(const char *line)
-{
-    fprintf(stderr, "%s: %s\n", program_invocation_short_name, line);
-}
 
 /* -- the end: broker, controller, admin port, loop */
 
-static void on_admin_stopped(void *ctx)
-{
-    env_uv_main_stop(((struct process *)ctx)->env);
-}
-
 static void on_controller_stopped(void *ctx)
 {
-    struct process *process = ctx;
-
-    if (process->admin)
-        admin_http_stop(process->admin, on_admin_stopped, process);
-    else
-        env_uv_main_stop(process->env);
+    process_finish(&((struct program *)ctx)->process);
 }
 
 static void on_broker_stopped(void *ctx)
 {
-    struct process *process = ctx;
+    struct program *program = ctx;
 
-    controller_stop(process->controller, on_controller_stopped, process);
+    controller_stop(program->controller, on_controller_stopped, program);
 }
 
 static void on_failed(void *ctx, const char *why)
 {
-    struct process *process = ctx;
+    struct program *program = ctx;
 
-    LOG(&process->log, ERROR, "standalone.failed", F_STR("why", why));
-    say(why);
-    process->status = EXIT_FAILURE;
-    broker_stop(process->broker);
+    process_failed(&program->process, why);
+    broker_stop(program->broker);
 }
 
-static void on_signal(void *ctx, int signo)
+static void on_end(void *ctx)
 {
-    broker_stop(((struct process *)ctx)->broker);
+    broker_stop(((struct program *)ctx)->broker);
 }
 
 /* -- the start */
 
 static bool is_ready(void *ctx, char *reason, size_t size)
 {
-    return broker_ready(((struct process *)ctx)->broker, reason, size);
-}
-
-static bool start_admin(struct process *process)
-{
-    const struct endpoint *endpoint = &process->config.admin_listener.items[0];
-    struct admin_http_options options = {.addr = {.port = endpoint->port},
-                                         .metrics = process->metrics,
-                                         .logger = &process->log,
-                                         .ready = is_ready,
-                                         .ready_ctx = process};
-    char line[LINE_MAX_], address[ENV_HOST_MAX + 8];
-    struct env_addr bound;
-
-    str_copy(str_from(endpoint->host), options.addr.host, sizeof(options.addr.host));
-    enum err err = admin_http_start(process->env, &options, &process->admin, &bound);
-    if (err == OK) {
-        LOG(&process->log, INFO, "admin.listening", F_STR("address", env_addr_format(&bound, address)));
-        return true;
-    }
-    snprintf(line, sizeof(line), "admin.listener: cannot listen on %s: %s; free it or change the setting",
-             env_addr_format(&options.addr, address), err_text(err));
-    say(line);
-    return false;
+    return broker_ready(((struct program *)ctx)->broker, reason, size);
 }
 
 /* The controller talks to nobody but our own broker: on a port of the kernel's choice. */
-static bool start_controller(struct process *process)
+static bool start_controller(struct program *program)
 {
     struct controller_options options = controller_options_defaults();
     char dir[PATH_MAX_], text[CONTROLLER_TEXT_MAX];
 
-    snprintf(dir, sizeof(dir), "%s/controller", process->arguments.data_dir);
-    options.node_id = process->config.node_id;
+    snprintf(dir, sizeof(dir), "%s/controller", program->arguments.data_dir);
+    options.node_id = program->config.node_id;
     options.listen = (struct env_addr){.host = LOOPBACK};
     options.voters[0] = (struct controller_voter){options.node_id, options.listen};
     options.voters_count = 1;
     options.metadata_dir = dir;
-    options.session_us = (uint64_t)process->config.session_timeout_ms * 1000;
-    options.num_partitions = process->config.num_partitions;
-    options.default_replication_factor = process->config.default_replication_factor;
-    options.logger = &process->log;
-    options.metrics = process->metrics;
+    options.session_us = (uint64_t)program->config.session_timeout_ms * 1000;
+    options.num_partitions = program->config.num_partitions;
+    options.default_replication_factor = program->config.default_replication_factor;
+    options.logger = &program->process.log;
+    options.metrics = program->process.metrics;
+    options.deck = &program->process.deck;
     options.failed = on_failed;
-    options.failed_ctx = process;
-    if (controller_new(process->env, &options, &process->controller, text) != OK) {
-        say(text);
+    options.failed_ctx = program;
+    if (controller_new(program->process.env, &options, &program->controller, text) != OK) {
+        process_say(text);
         return false;
     }
-    const struct env_addr *bound = controller_address(process->controller);
-    controller_set_voter(process->controller, options.node_id, bound);
-    process->controller_endpoint =
+    const struct env_addr *bound = controller_address(program->controller);
+    controller_set_voter(program->controller, options.node_id, bound);
+    program->controller_endpoint =
         (struct endpoint){.name = "", .id = -1, .host = LOOPBACK, .port = bound->port};
-    process->config.controller_bootstrap_servers = (struct endpoints){&process->controller_endpoint, 1};
+    program->config.controller_bootstrap_servers = (struct endpoints){&program->controller_endpoint, 1};
     return true;
 }
 
-static bool make_broker(struct process *process)
+static bool make_broker(struct program *program)
 {
     const struct broker_options options = {
-        .config = &process->config,
-        .settings = process->settings,
-        .default_host = process->host,
-        .log = &process->log,
-        .metrics = process->metrics,
-        .ctx = process,
+        .config = &program->config,
+        .settings = program->process.settings,
+        .default_host = program->host,
+        .log = &program->process.log,
+        .metrics = program->process.metrics,
+        .record = true,
+        .ctx = program,
         .failed = on_failed,
         .stopped = on_broker_stopped,
     };
     char message[BROKER_MESSAGE_MAX];
 
-    if (gethostname(process->host, sizeof(process->host) - 1) != 0)
-        strcpy(process->host, "localhost");
-    if (broker_new(process->env, &options, &process->broker, message) == OK)
+    if (gethostname(program->host, sizeof(program->host) - 1) != 0)
+        strcpy(program->host, "localhost");
+    if (broker_new(program->process.env, &options, &program->broker, message) == OK)
         return true;
-    say(message);
+    process_say(message);
     return false;
 }
 
-static bool make_data_dir(struct process *process)
+static bool make_data_dir(struct program *program)
 {
-    const char *dir = process->arguments.data_dir;
-    enum err err = env_mkdir(process->env, dir);
+    const char *dir = program->arguments.data_dir;
+    enum err err = env_mkdir(program->process.env, dir);
     char line[LINE_MAX_];
 
     if (err == OK || err == ERR_EXISTS)
         return true;
     snprintf(line, sizeof(line), "%s: cannot make the data directory: %s; give another one with --data-dir",
              dir, err_text(err));
-    say(line);
+    process_say(line);
     return false;
 }
 
-static bool start(struct process *process)
+static bool start(struct program *program)
 {
-    if (!make_data_dir(process) || !start_controller(process) || !make_broker(process) ||
-        !start_admin(process))
+    if (!make_data_dir(program) || !start_controller(program) || !make_broker(program) ||
+        !process_start_admin(&program->process, &program->config.admin_listener, is_ready, program))
         return false;
-    if (controller_start(process->controller) != OK) {
-        say("cannot start the controller: out of memory");
+    if (controller_start(program->controller) != OK) {
+        process_say("cannot start the controller: out of memory");
         return false;
     }
-    broker_start(process->broker);
+    broker_start(program->broker);
     return true;
 }
 
@@ -231,10 +184,10 @@ static enum err set_default(struct config *settings, const char *name, const cha
     return config_apply_set(settings, line);
 }
 
-static enum err apply_all(struct process *process)
+static enum err apply_all(struct program *program)
 {
-    const struct arguments *arguments = &process->arguments;
-    struct config *settings = process->settings;
+    const struct arguments *arguments = &program->arguments;
+    struct config *settings = program->process.settings;
     char dir[PATH_MAX_], listeners[LINE_MAX_];
     enum err err = arguments->common.file ? config_apply_file(settings, arguments->common.file) : OK;
 
@@ -257,92 +210,46 @@ static enum err apply_all(struct process *process)
 }
 
 /* False: exit with *ret_status. */
-static bool load_settings(struct process *process, int argc, char **argv, int *ret_status)
+static bool load_settings(struct program *program, int argc, char **argv, int *ret_status)
 {
     const struct argp_child children[] = {{.argp = config_argp()}, {.argp = NULL}};
     const struct argp argp = {.options = options, .parser = on_option, .doc = DOC, .children = children};
 
-    process->arguments = (struct arguments){.data_dir = "sluice-data", .listen = LISTEN_TEXT};
+    program->arguments = (struct arguments){.data_dir = "sluice-data", .listen = LISTEN_TEXT};
     *ret_status = EXIT_FAILURE;
-    process->settings = config_new();
-    if (!process->settings || argp_parse(&argp, argc, argv, 0, NULL, &process->arguments) != 0)
+    if (!process_settings(&program->process, broker_settings(), &program->config) ||
+        argp_parse(&argp, argc, argv, 0, NULL, &program->arguments) != 0)
         return false;
-    config_add(process->settings, logging_settings(), &process->logging);
-    config_add(process->settings, broker_settings(), &process->config);
-    if (process->arguments.common.help_config) {
-        config_print_help(process->settings, stdout);
+    if (program->arguments.common.help_config) {
+        config_print_help(program->process.settings, stdout);
         *ret_status = EXIT_SUCCESS;
         return false;
     }
-    const char *problem =
-        apply_all(process) != OK ? config_error(process->settings) : broker_config_problem(&process->config);
-    if (problem) {
-        say(problem);
-        *ret_status = CONFIG_EXIT_STATUS;
-    }
-    return problem == NULL;
+    return process_settings_hold(apply_all(program) != OK ? config_error(program->process.settings)
+                                                          : broker_config_problem(&program->config),
+                                 ret_status);
 }
 
-static bool open_process(struct process *process)
+static int run(struct program *program)
 {
-    const struct logger_options log_options = {
-        .level = (enum log_level)process->logging.level,
-        .format = (enum log_format)process->logging.format,
-        .file = process->logging.file,
-        .role = "standalone",
-        .node_id = process->config.node_id,
-    };
+    struct process *process = &program->process;
 
-    if (logger_init(&process->log, &log_options) != OK) {
-        say("logging.file: cannot be opened; check its path and rights");
-        return false;
-    }
-    process->metrics = metrics_new();
-    process->env = env_uv_main_new();
-    if (!process->metrics || !process->env) {
-        say("out of memory or file descriptors");
-        return false;
-    }
-    metrics_add_process(process->metrics);
-    return true;
-}
-
-static void run(struct process *process)
-{
-    /* Before the data directory is taken: from then on every end is an orderly one. The loop delivers them.
-     */
-    env_uv_main_on_signal(process->env, SIGTERM, on_signal, process);
-    env_uv_main_on_signal(process->env, SIGINT, on_signal, process);
-    if (start(process))
-        env_uv_main_run(process->env);
-    else
-        process->status = EXIT_FAILURE;
-}
-
-static void close_process(struct process *process)
-{
-    controller_free(process->controller);
-    if (process->env)
-        env_uv_main_free(process->env);
-    metrics_free(process->metrics);
-    if (process->broker)
-        broker_free(process->broker);
-    logger_close(&process->log);
+    if (process_open(process, "standalone", program->config.node_id, on_end, program) && start(program))
+        process_run(process);
+    controller_free(program->controller);
+    process_end_loops(process);
+    if (program->broker)
+        broker_free(program->broker);
+    return process->status;
 }
 
 int main(int argc, char **argv)
 {
-    static struct process process = {.log = {.fd = STDERR_FILENO}};
+    static struct program program;
     int status;
 
-    if (load_settings(&process, argc, argv, &status)) {
-        if (open_process(&process))
-            run(&process);
-        else
-            process.status = EXIT_FAILURE;
-        status = process.status;
-        close_process(&process);
-    }
-    config_free(process.settings);
+    if (load_settings(&program, argc, argv, &status))
+        status = run(&program);
+    process_close(&program.process);
     return status;
 }

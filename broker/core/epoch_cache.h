@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "broker/core/alloc.h"
+#include "common/base/alloc.h"
 #include "common/base/err.h"
 
 #define EPOCH_NONE      (-1)

@@ -13,8 +13,8 @@
 #ifndef SLUICE_BROKER_CORE_GROUP_H
 #define SLUICE_BROKER_CORE_GROUP_H
 
-#include "broker/core/alloc.h"
 #include "broker/core/coordinator_write.h"
+#include "common/base/alloc.h"
 #include "common/base/arena.h"
 #include "common/base/err.h"
 #include "common/base/list.h"

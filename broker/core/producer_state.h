@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "broker/core/alloc.h"
+#include "common/base/alloc.h"
 #include "common/base/err.h"
 
 #define PRODUCER_WINDOW 5 /* batches kept per producer; what a client may have in flight */

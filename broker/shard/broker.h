@@ -33,6 +33,7 @@ struct broker_shared {
     const struct broker_config *config;
     const struct config *settings; /* what config was read with; NULL: from nowhere */
     struct logger *log;
+    bool record; /* threads dump their last events when an assertion fails */
     struct metrics *metrics;
     struct budget budget;
     struct manifest *manifest;

@@ -177,6 +177,9 @@ static void on_start(struct env_msg *msg)
 {
     struct control *control = CONTAINER_OF(msg, struct control, start_msg);
 
+    flight_deck_init(&control->deck, control->broker->log);
+    if (control->broker->record)
+        flight_deck_install(&control->deck);
     env_random(control->env, &control->self.incarnation, sizeof(control->self.incarnation));
     env_random(control->env, control->incarnation_id.b, sizeof(control->incarnation_id.b));
     links_open(control);
@@ -277,7 +280,8 @@ static void on_stop(struct env_msg *msg)
     arena_free(&control->arena);
     image_unref(control->image);
     image_unref(control->published);
-    env_stop(control->env); /* after the turns that the closing connections need */
+    assert_set_hook(NULL, NULL); /* the deck goes before the thread does */
+    env_stop(control->env);      /* after the turns that the closing connections need */
     env_post(parent, done);
 }
 

@@ -8,6 +8,7 @@
 #include "broker/shard/route.h"
 #include "common/base/arena.h"
 #include "common/base/wire.h"
+#include "common/obs/flight.h"
 #include "common/rpc/rpc.h"
 #include "proto/cluster/image.h"
 
@@ -52,6 +53,7 @@ struct snapshot_read {
 };
 
 struct control {
+    struct flight_deck deck; /* of the control thread */
     struct broker_shared *broker;
     struct control_options options;
     struct env *env, *parent;

@@ -11,6 +11,7 @@
 #include "common/base/assert.h"
 #include "common/base/mutant.h"
 #include "common/base/probe.h"
+#include "common/obs/flight.h"
 #include "proto/kafka/error.h"
 
 #define INDEX_TEXT_MAX 13 /* "-2147483648" and the zero */
@@ -93,6 +94,9 @@ int16_t partition_step(struct partition *p, struct replica_event *event)
     };
     struct replica_effects fx;
     event->now_us = env_now_us(p->host->env);
+    if (p->host->flight)
+        flight_note(p->host->flight, event->now_us, event->type, p->index, event->offset, p->core.log_end,
+                    p->core.high_watermark);
     int16_t error = replica_step(&p->core, event, &fx);
     for (int32_t i = 0; i < fx.count; i++)
         carry_out[fx.list[i].type](p, &fx.list[i]);

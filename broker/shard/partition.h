@@ -20,6 +20,7 @@ struct partition;
 struct manifest;
 struct logger;
 struct batch_scratch;
+struct flight;
 struct cleaner;
 struct batch_record_error;
 struct tail_cache;
@@ -33,6 +34,7 @@ struct partition_host {
     struct logger *log;
     bool power_lost; /* the machine lost its page cache since the last run, which had not stopped cleanly */
     struct tail_cache *tail_cache; /* may be NULL */
+    struct flight *flight;         /* events of replicas are noted there; may be NULL */
     struct batch_scratch *scratch; /* decompression and validation memory of this shard */
     uint64_t replica_lag_time_max_us;
     uint64_t producer_expiry_us;

@@ -14,6 +14,7 @@
 #include "broker/shard/replica_rpc.h"
 #include "broker/shard/request.h"
 #include "broker/shard/scrub.h"
+#include "broker/shard/shard_flight.h"
 #include "broker/shard/shard_image.h"
 #include "common/base/assert.h"
 #include "common/obs/log.h"
@@ -219,6 +220,7 @@ static void host_init(struct shard *shard)
         .leave = shard_alter_partition,
         .damaged = host_damaged,
         .tail_cache = &shard->tail_cache,
+        .flight = &shard->recorder->flight,
     };
 }
 
@@ -249,7 +251,9 @@ enum err shard_init(struct shard *shard, struct broker_shared *broker, unsigned 
     shard->scrubber = scrubber_new(shard);
     tail_cache_init(&shard->tail_cache, &broker->budget, env->pool,
                     (size_t)broker->config->log_tail_cache_bytes / MAX(broker->shard_count, 1u));
-    if (!shard->image || !shard->rx || !shard->fetchers || !shard->repairer || !shard->scrubber ||
+    shard->recorder = shard_flight_new(broker->log, broker->record);
+    if (!shard->recorder || !shard->image || !shard->rx || !shard->fetchers || !shard->repairer ||
+        !shard->scrubber ||
         batch_scratch_init(&shard->scratch, (size_t)broker->config->socket_request_max_bytes, 0) != OK)
         return ERR_NOMEM;
     init_cleaner(shard);
@@ -326,6 +330,7 @@ void shard_free(struct shard *shard)
     image_unref(shard->image);
     batch_scratch_free(&shard->scratch);
     free(shard->rx);
+    shard_flight_free(shard->recorder);
 }
 
 /* -- listening -- */

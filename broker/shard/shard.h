@@ -92,6 +92,8 @@ struct shard_listener {
     const struct listener_info *info;
 };
 
+struct shard_flight;
+
 struct shard {
     struct env *env;
     struct broker_shared *broker;
@@ -102,6 +104,7 @@ struct shard {
     struct route_table routes;
     uint32_t failed_partitions; /* offline for a failed log */
     struct partition_host host;
+    struct shard_flight *recorder; /* shard_flight.h */
     struct cleaner cleaner;
     struct replica_fetchers *fetchers;
     struct repairer *repairer;

@@ -40,12 +40,12 @@ void client_config_init(struct client_config *config)
 
 void *client_take(struct client *client, size_t size)
 {
-    return client_alloc_take(&client->alloc, size);
+    return core_take(&client->alloc, size);
 }
 
 void client_give(struct client *client, void *p, size_t size)
 {
-    client_alloc_give(&client->alloc, p, size);
+    core_give(&client->alloc, p, size);
 }
 
 void client_wake(struct client *client, uint64_t at_us)
@@ -162,13 +162,13 @@ static void init_values(struct client *client)
     client->producer_id = BATCH_NO_PRODUCER_ID;
 }
 
-struct client *client_new(const struct client_config *config, const struct client_alloc *alloc,
+struct client *client_new(const struct client_config *config, const struct core_alloc *alloc,
                           struct iobuf_pool *pool)
 {
     ASSERT(config->bootstrap_count > 0 && config->bootstrap_count <= CLIENT_BOOTSTRAP_MAX);
     ASSERT(config->producer.in_flight_max >= 1 && config->producer.in_flight_max <= 5);
     ASSERT(!config->producer.idempotent || config->producer.acks == CLIENT_ACKS_ALL);
-    struct client *client = client_alloc_take(alloc, sizeof(*client));
+    struct client *client = core_take(alloc, sizeof(*client));
     if (!client)
         return NULL;
     client->config = *config;
@@ -185,7 +185,7 @@ struct client *client_new(const struct client_config *config, const struct clien
 
 void client_free(struct client *client)
 {
-    struct client_alloc alloc = client->alloc;
+    struct core_alloc alloc = client->alloc;
 
     client_peers_free(client);
     client_requests_free(client);
@@ -197,7 +197,7 @@ void client_free(struct client *client)
     arena_free(&client->reply_arena);
     writer_free(&client->writer);
     compress_ctx_free(client->codecs);
-    client_alloc_give(&alloc, client, sizeof(*client));
+    core_give(&alloc, client, sizeof(*client));
 }
 
 const struct client_trouble *client_trouble(const struct client *client)

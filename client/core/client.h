@@ -8,8 +8,8 @@
 #ifndef SLUICE_CLIENT_CORE_CLIENT_H
 #define SLUICE_CLIENT_CORE_CLIENT_H
 
-#include "client/core/alloc.h"
 #include "client/core/effect.h"
+#include "common/base/alloc.h"
 #include "common/batch/builder.h"
 
 #define CLIENT_ANY_PARTITION (-1) /* by the key's hash; without a key sticky */
@@ -20,7 +20,7 @@ struct client;
 
 /* config is copied. pool: where requests and batches come from; it must outlive the client. NULL when memory
  * is out. */
-struct client *client_new(const struct client_config *config, const struct client_alloc *alloc,
+struct client *client_new(const struct client_config *config, const struct core_alloc *alloc,
                           struct iobuf_pool *pool);
 
 /* Drops everything without a word: no effects, no reports. */

@@ -82,7 +82,7 @@ struct client_node {
 
 struct client {
     struct client_config config;
-    struct client_alloc alloc;
+    struct core_alloc alloc;
     struct iobuf_pool *pool;
     struct prng prng;
     uint64_t now_us, wake_us;

@@ -27,6 +27,11 @@ static int64_t system_wall_ms(void *ctx)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+static int open_file(const char *path)
+{
+    return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+}
+
 enum err logger_init(struct logger *logger, const struct logger_options *options)
 {
     enum err err = OK;
@@ -39,13 +44,26 @@ enum err logger_init(struct logger *logger, const struct logger_options *options
     if (options->role)
         snprintf(logger->role, sizeof(logger->role), "%s", options->role);
     if (!options->sink && options->file && options->file[0] != '\0') {
-        int fd = open(options->file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+        int fd = open_file(options->file);
         if (fd < 0)
             err = err_from_errno(errno);
         else
             logger->fd = fd;
         logger->owns_fd = fd >= 0;
     }
+    return err;
+}
+
+enum err logger_reopen(struct logger *logger, const char *file)
+{
+    if (!logger->owns_fd || !file || file[0] == '\0')
+        return OK;
+    int fd = open_file(file);
+    if (fd < 0)
+        return err_from_errno(errno);
+    int rv = dup3(fd, logger->fd, O_CLOEXEC); /* the number stays: writers on other threads need not know */
+    enum err err = rv < 0 ? err_from_errno(errno) : OK;
+    close(fd);
     return err;
 }
 

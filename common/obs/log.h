@@ -81,6 +81,11 @@ struct logger_options {
 enum err logger_init(struct logger *logger, const struct logger_options *options);
 void logger_close(struct logger *logger);
 
+/* Opens the file anew, in place of the one that the logger writes to: it was moved away (log rotation). Lines
+ * of other threads go to one or the other, none is lost. No file (NULL, ""): nothing to do. On an error the
+ * former file stays. */
+enum err logger_reopen(struct logger *logger, const char *file);
+
 static inline bool logger_enabled(const struct logger *logger, enum log_level level)
 {
     return (int)level >= atomic_load_explicit(&logger->level, memory_order_relaxed);

@@ -625,7 +625,7 @@ void crig_config(struct client_config *config)
 struct crig *crig_new(const struct client_config *config, uint64_t seed)
 {
     struct crig *rig = calloc(1, sizeof(*rig));
-    struct client_alloc alloc = {.ctx = rig, .resize = counted_resize};
+    struct core_alloc alloc = {.ctx = rig, .resize = counted_resize};
     struct client_config own;
     crig_config(&own);
     rig->pool = iobuf_pool_new(1 << 20);
