@@ -52,7 +52,7 @@ static void on_timer(struct env_timer *timer)
 bool consume_group_start(struct consume_group *cg, struct session *s, const char *name, const char *instance,
                          struct client_topic *topic)
 {
-    static const struct client_alloc alloc = {.resize = resize};
+    static const struct core_alloc alloc = {.resize = resize};
     struct client_group_config config;
 
     client_group_config_init(&config);

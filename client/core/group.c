@@ -40,7 +40,7 @@ STATIC_ASSERT(CALL_COUNT <= CLIENT_GROUP_TAGS, "a tag for each kind of call");
 
 struct client_group {
     struct client *client;
-    struct client_alloc alloc;
+    struct core_alloc alloc;
     struct client_group_config config;
     struct client_topic **topics;
     int32_t topics_count;
@@ -70,16 +70,16 @@ void client_group_config_init(struct client_group_config *config)
                                            .commit_ms = 5000};
 }
 
-struct client_group *client_group_new(struct client *client, const struct client_alloc *alloc,
+struct client_group *client_group_new(struct client *client, const struct core_alloc *alloc,
                                       const struct client_group_config *config,
                                       struct client_topic *const *topics, int32_t topics_count)
 {
-    struct client_group *g = client_alloc_take(alloc, sizeof(*g));
+    struct client_group *g = core_take(alloc, sizeof(*g));
     size_t size = (size_t)topics_count * sizeof(*g->topics);
-    struct client_topic **copy = g ? client_alloc_take(alloc, size) : NULL;
+    struct client_topic **copy = g ? core_take(alloc, size) : NULL;
 
     if (!copy) {
-        client_alloc_give(alloc, g, sizeof(*g));
+        core_give(alloc, g, sizeof(*g));
         return NULL;
     }
     memcpy(copy, topics, size);
@@ -101,9 +101,9 @@ void client_group_free(struct client_group *g)
     arena_free(&g->round);
     for (int i = 0; i < CALL_COUNT; i++)
         arena_free(&g->calls[i]);
-    client_alloc_give(&g->alloc, g->topics, (size_t)g->topics_count * sizeof(*g->topics));
-    struct client_alloc alloc = g->alloc;
-    client_alloc_give(&alloc, g, sizeof(*g));
+    core_give(&g->alloc, g->topics, (size_t)g->topics_count * sizeof(*g->topics));
+    struct core_alloc alloc = g->alloc;
+    core_give(&alloc, g, sizeof(*g));
 }
 
 /* -- states -- */

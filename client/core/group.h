@@ -52,7 +52,7 @@ struct client_group_event {
 
 /* A group that reads these topics (opened with client_topic_open and known, with a name of their own each).
  * It joins with the first turn. NULL when memory is out. */
-struct client_group *client_group_new(struct client *client, const struct client_alloc *alloc,
+struct client_group *client_group_new(struct client *client, const struct core_alloc *alloc,
                                       const struct client_group_config *config,
                                       struct client_topic *const *topics, int32_t topics_count);
 void client_group_free(struct client_group *group);
