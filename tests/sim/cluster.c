@@ -239,6 +239,7 @@ void cluster_record(struct cluster *cluster, struct history_record record)
     record.time_us = (int64_t)world_now_us(cluster->world);
     if (record.op == HISTORY_PRODUCE && record.type != HISTORY_INVOKE)
         cluster->sends_ended++;
+    cluster->sends_refused += record.op == HISTORY_PRODUCE && record.type == HISTORY_FAIL;
     cluster->sends_acked += record.op == HISTORY_PRODUCE && record.type == HISTORY_OK;
     cluster->polls_answered += record.op == HISTORY_POLL && record.type == HISTORY_INVOKE;
     chronicle_add(&cluster->chronicle, &record);

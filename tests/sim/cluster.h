@@ -40,6 +40,8 @@ struct cluster_options {
     int trim_topic;       /* whose records the admin deletes now and then; -1: of none */
     uint32_t weak_producers;   /* bits by producer: acks=1 */
     uint32_t loose_producers;  /* bits by producer: acks=all, but not idempotent */
+    bool scripted;             /* clients do nothing by themselves (script.h) */
+    bool unclean_elections;    /* allowed by the settings of topics that the admin makes */
     bool codecs;               /* each life of a producer compresses in another way */
     uint32_t large_one_in;     /* records of nearly 1 MiB; 0: none */
     uint64_t seek_interval_us; /* mean, of each consumer; 0: none seeks */
@@ -77,9 +79,10 @@ struct node {
     bool started;
     uint64_t sync_errors_seen; /* before the machine booted: after a further one the page cache shows what is
                                   not on disk */
-    uint64_t pending;          /* of a producer: records without an answer */
-    uint32_t parts_left;       /* of a reader: partitions not read to their end */
-    bool done;                 /* of a reader */
+    int send_partition, send_count; /* of a producer: what a script wants from it */
+    uint64_t pending;               /* of a producer: records without an answer */
+    uint32_t parts_left;            /* of a reader: partitions not read to their end */
+    bool done;                      /* of a reader */
     struct world_event restart, ending;
     int ending_step;
     uint64_t restart_delay_us;
@@ -91,7 +94,7 @@ struct cluster {
     struct node nodes[CLUSTER_NODES_MAX];
     int node_count;
     struct chronicle chronicle;
-    uint64_t sends_acked, sends_ended, polls_answered, admin_calls; /* for weighing a run */
+    uint64_t sends_acked, sends_refused, sends_ended, polls_answered, admin_calls; /* for weighing a run */
     struct counted *counted;
     uint32_t next_client; /* process number of the next client's life */
     char first_assertion[CLUSTER_TEXT_MAX];
@@ -150,6 +153,8 @@ static inline uint32_t cluster_topic(int topic)
 
 extern const struct role_ops role_controller, role_broker, role_producer, role_consumer, role_admin,
     role_reader;
+
+#define CLUSTER_BROKER_BASE 101 /* node id of the first broker */
 
 #define CONTROLLER_PORT 9100
 #define BROKER_PORT     9092

@@ -14,6 +14,7 @@ enum option_key {
     KEY_MINUTES,
     KEY_REPLAY,
     KEY_SECONDS,
+    KEY_SCENARIO,
     KEY_EACH,
     KEY_KEEP,
     KEY_FAULTS,
@@ -48,6 +49,8 @@ static const struct argp_option options_table[] = {
     {"mutants", KEY_MUTANTS, 0, 0, "Run each planted bug (or the one of --mutant) until the judge finds it",
      0},
     {"max-seeds", KEY_MAX_SEEDS, "N", 0, "With --mutants: at most so many seeds, from --seed on (300)", 0},
+    {"scenario", KEY_SCENARIO, "FILE", 0, "Play this file (tests/sim/scenarios) and print what came of it",
+     0},
     {"keep", KEY_KEEP, "DIR", 0, "Write the history of each seed there", 0},
     {0}};
 
@@ -104,6 +107,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_MUTANT: choose_mutant(arg, state); break;
     case KEY_MUTANTS: command->hunt = true; break;
     case KEY_MAX_SEEDS: command->max_seeds = strtoull(arg, NULL, 10); break;
+    case KEY_SCENARIO:
+        options->run.scenario = arg;
+        options->transcript = stdout;
+        break;
     case KEY_KEEP: options->run.keep_dir = arg; break;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -127,5 +134,7 @@ int main(int argc, char **argv)
     }
     options->each = options->each || (options->first == options->last && options->minutes == 0);
     range_run(options, &totals, stdout);
+    if (options->run.scenario != NULL)
+        return totals.bad + totals.is_void == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
     return range_report(options, &totals, stdout) ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -67,7 +67,7 @@ struct admin {
     char name[16], value[24];
     /* What messages point to. */
     struct kafka_create_topics_request_topic new_topic;
-    struct kafka_create_topics_request_config new_config;
+    struct kafka_create_topics_request_config new_configs[2];
     struct kafka_delete_topics_request_topic old_topic;
     struct kafka_create_partitions_request_topic grown;
     struct kafka_incremental_alter_configs_request_resource resource;
@@ -135,14 +135,16 @@ static void name_topic(struct admin *admin, char letter, int number)
 static void call_create(struct admin *admin, int32_t partitions)
 {
     snprintf(admin->value, sizeof(admin->value), "%d", options_of(admin)->min_isr);
-    admin->new_config = (struct kafka_create_topics_request_config){.name = str_from("min.insync.replicas"),
-                                                                    .value = str_from(admin->value)};
-    admin->new_topic =
-        (struct kafka_create_topics_request_topic){.name = admin->name_str,
-                                                   .num_partitions = partitions,
-                                                   .replication_factor = (int16_t)options_of(admin)->replicas,
-                                                   .configs = &admin->new_config,
-                                                   .configs_count = 1};
+    admin->new_configs[0] = (struct kafka_create_topics_request_config){
+        .name = str_from("min.insync.replicas"), .value = str_from(admin->value)};
+    admin->new_configs[1] = (struct kafka_create_topics_request_config){
+        .name = str_from("unclean.leader.election.enable"), .value = str_from("true")};
+    admin->new_topic = (struct kafka_create_topics_request_topic){
+        .name = admin->name_str,
+        .num_partitions = partitions,
+        .replication_factor = (int16_t)options_of(admin)->replicas,
+        .configs = admin->new_configs,
+        .configs_count = options_of(admin)->unclean_elections ? 2 : 1};
     admin->message.create = (struct kafka_create_topics_request){
         .topics = &admin->new_topic, .topics_count = 1, .timeout_ms = SERVER_TIMEOUT_MS};
     send_to(admin, KAFKA_API_CREATE_TOPICS, CLIENT_ANY_NODE, false);
@@ -364,7 +366,7 @@ static void on_tick(struct env_timer *timer)
     if (!admin->busy && options->topics_by_admin && admin->topics_made < options->topics) {
         make_topics(admin);
         next_us = 5000;
-    } else if (!admin->busy && !admin->client.node->cluster->draining) {
+    } else if (!admin->busy && !options->scripted && !admin->client.node->cluster->draining) {
         begin(admin, choose(admin));
     }
     env_timer_set(admin->client.env, timer, env_now_us(admin->client.env) + next_us);

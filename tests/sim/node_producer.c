@@ -5,6 +5,7 @@
 
 #include "common/base/assert.h"
 #include "tests/sim/client_node.h"
+#include "tests/sim/nodes.h"
 #include "tests/sim/payload.h"
 
 #define BURST_MAX 12
@@ -79,15 +80,9 @@ static size_t length_of_next(struct producer *producer)
     return 8 + prng_below(prng, options->record_bytes_max);
 }
 
-static void produce_one(struct producer *producer)
+static void produce_to(struct producer *producer, int topic, int32_t partition)
 {
     struct client_node *client = &producer->client;
-    const struct cluster_options *options = &client->node->cluster->options;
-    int topic = (int)prng_below(&client->env->prng, (uint64_t)options->topics);
-    if (!client->known[topic])
-        return;
-    int32_t partitions = client_topic_partitions(client->topics[topic]);
-    int32_t partition = (int32_t)prng_below(&client->env->prng, (uint64_t)partitions);
     uint32_t counter = ++producer->counter;
     struct payload payload;
     payload_make(&payload, &client->env->prng, value_of(producer, counter), length_of_next(producer),
@@ -104,6 +99,34 @@ static void produce_one(struct producer *producer)
                 process_name(client->node->process), client->process, counter, topic, partition,
                 err_name(err));
     record_send(producer, counter, HISTORY_FAIL, topic, partition, -1);
+}
+
+static void produce_one(struct producer *producer)
+{
+    struct client_node *client = &producer->client;
+    int topic = (int)prng_below(&client->env->prng, (uint64_t)client->node->cluster->options.topics);
+    if (!client->known[topic])
+        return;
+    int32_t partitions = client_topic_partitions(client->topics[topic]);
+    produce_to(producer, topic, (int32_t)prng_below(&client->env->prng, (uint64_t)partitions));
+}
+
+static void send_asked(void *arg)
+{
+    struct node *node = arg;
+    struct producer *producer = node->object;
+    if (producer == NULL || !producer->client.known[0])
+        return;
+    for (; node->send_count > 0; node->send_count--)
+        produce_to(producer, 0, node->send_partition);
+    client_driver_kick(producer->client.driver);
+}
+
+void producer_send(struct node *node, int partition, int count)
+{
+    node->send_partition = partition;
+    node->send_count = count;
+    process_call(node->process, send_asked, node);
 }
 
 static void on_tick(struct env_timer *timer)
@@ -135,7 +158,8 @@ static bool producer_begin(struct node *node, struct env *env)
         producer->flags = HISTORY_MAY_REPEAT;
     client_node_open(&producer->client, node, env, &producer_handler, producer);
     env_timer_init(&producer->timer, on_tick);
-    on_tick(&producer->timer);
+    if (!options->scripted)
+        on_tick(&producer->timer);
     return true;
 }
 

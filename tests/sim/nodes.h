@@ -14,6 +14,9 @@ struct config;
 struct controller *node_controller(const struct node *node);
 struct broker *node_broker(const struct node *node);
 
+/* A scripted producer writes so many records to a partition of the first topic. */
+void producer_send(struct node *node, int partition, int count);
+
 /* One setting, as --set would give it. */
 void node_set(struct node *node, struct config *settings, const char *name, const char *value);
 void node_set_number(struct node *node, struct config *settings, const char *name, uint64_t value);

@@ -52,12 +52,22 @@ static uint64_t bits_of(const int32_t *ids, int32_t count)
     return bits;
 }
 
-static void note_leader(struct cluster *cluster, int topic, int partition, int32_t epoch, int32_t leader)
+static void note_leader(struct cluster *cluster, int topic, int partition, int32_t epoch, int32_t leader,
+                        bool unclean)
 {
     struct history_record record = cluster_note(HISTORY_METADATA, leader, topic, partition);
     record.what = HISTORY_LEADER;
     record.epoch = epoch;
+    record.flags = unclean ? HISTORY_UNCLEAN : 0;
     cluster_record(cluster, record);
+}
+
+/* Allowed, and led by a replica that was not known to be complete: what it lacks may be lost. */
+static bool is_unclean(const struct observer *observer, const struct seen_partition *seen,
+                       const struct image_partition *p)
+{
+    return observer->cluster->options.unclean_elections && p->leader_epoch > seen->leader_epoch &&
+           seen->epoch > 0 && !(seen->complete & 1ull << (p->leader % 64));
 }
 
 static void note_change(struct observer *observer, struct seen_partition *seen, int topic,
@@ -72,12 +82,14 @@ static void note_change(struct observer *observer, struct seen_partition *seen, 
     isr.arg2 = (int64_t)bits_of(p->replicas, p->replicas_count);
     cluster_record(cluster, isr);
     if (p->leader >= 0)
-        note_leader(cluster, topic, p->index, p->leader_epoch, p->leader);
+        note_leader(cluster, topic, p->index, p->leader_epoch, p->leader, is_unclean(observer, seen, p));
     cluster->reached[REACH_ISR_SHRUNK] += p->isr_count < seen->isr_count;
     cluster->reached[REACH_ISR_EXPANDED] += seen->isr_count > 0 && p->isr_count > seen->isr_count;
     cluster->reached[REACH_LEADER_CHANGED] += p->leader_epoch > seen->leader_epoch;
-    *seen = (struct seen_partition){
-        .epoch = p->partition_epoch + 1, .leader_epoch = p->leader_epoch, .isr_count = p->isr_count};
+    *seen = (struct seen_partition){.epoch = p->partition_epoch + 1,
+                                    .leader_epoch = p->leader_epoch,
+                                    .isr_count = p->isr_count,
+                                    .complete = (uint64_t)isr.arg};
 }
 
 struct topic_look {
@@ -190,7 +202,7 @@ static void look_at_replica(void *ctx, struct partition *partition)
     struct sampled *known = &at->observer->sampled[at->index][topic][index];
     if (known->epoch != view.leader_epoch + 1) {
         *known = (struct sampled){view.leader_epoch + 1, -1, -1, -1};
-        note_leader(at->observer->cluster, topic, index, view.leader_epoch, at->node->id);
+        note_leader(at->observer->cluster, topic, index, view.leader_epoch, at->node->id, false);
     }
     note_sample(at, topic, index, view.leader_epoch, HISTORY_LOG_START, view.log_start, &known->log_start);
     note_sample(at, topic, index, view.leader_epoch, HISTORY_HIGH_WATERMARK, view.high_watermark,
@@ -349,6 +361,19 @@ void observe_registers(struct cluster *cluster)
         int64_t number = text.len > 0 ? strtoll(str_copy(text, value, sizeof(value)), NULL, 10) : 0;
         note_register(cluster, CLUSTER_REGISTER_SETTING + (uint32_t)i, ++call, number);
     }
+}
+
+void cluster_look(struct cluster *cluster, int topic, int partition, struct cluster_part *ret_part)
+{
+    struct node *node;
+    const struct image *image = newest_image(cluster, &node);
+    const struct image_partition *p = image != NULL ? partition_of(image, topic, partition) : NULL;
+    *ret_part = (struct cluster_part){.known = p != NULL, .leader = p != NULL ? p->leader : -1};
+    for (int32_t i = 0; p != NULL && i < p->isr_count; i++)
+        ret_part->isr |= 1ull << (p->isr[i] - CLUSTER_BROKER_BASE);
+    for (int32_t i = 0; p != NULL && i < p->replicas_count; i++)
+        ret_part->replicas |= 1ull << (p->replicas[i] - CLUSTER_BROKER_BASE);
+    ret_part->isr_count = p != NULL ? p->isr_count : 0;
 }
 
 uint64_t cluster_replicas(struct cluster *cluster, int topic, int partition)

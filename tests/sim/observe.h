@@ -16,6 +16,7 @@ struct observer {
     uint64_t looks;
     struct seen_partition {
         int32_t epoch, leader_epoch, isr_count;
+        uint64_t complete; /* in sync or eligible */
     } partitions[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
     struct sampled {
         int32_t epoch; /* plus 1; 0: none yet */
@@ -42,6 +43,15 @@ bool cluster_is_in_sync(struct cluster *cluster);
 /* Reads the registers of the history (settings, which spare topics exist) from the newest controller image:
  * after everything has come to rest. */
 void observe_registers(struct cluster *cluster);
+
+/* A partition as the newest controller image says: bit sets of (node id - CLUSTER_BROKER_BASE), the leader's
+ * id or -1. */
+struct cluster_part {
+    bool known;
+    int leader, isr_count;
+    uint64_t isr, replicas;
+};
+void cluster_look(struct cluster *cluster, int topic, int partition, struct cluster_part *ret_part);
 
 /* Sets bits (node id - 101) of the brokers that hold a replica, as the newest controller image says. */
 uint64_t cluster_replicas(struct cluster *cluster, int topic, int partition);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/base/assert.h"
+#include "tests/sim/script.h"
 
 #define JOBS_MAX              64
 #define BUSY_SEEDS            20   /* of so many at least, operations and faults must be enough on average */
@@ -58,7 +59,10 @@ static void child(const struct range_options *options, uint64_t seed, int fd)
 {
     static struct run_result result;
     alarm(SEED_LIMIT_S);
-    run_seed(seed, &options->run, &result);
+    if (options->run.scenario != NULL)
+        script_run(options->run.scenario, &options->run, options->transcript, &result);
+    else
+        run_seed(seed, &options->run, &result);
     fflush(NULL); /* the trace */
     write_all(fd, &result, sizeof(result));
     _exit(0);

@@ -10,6 +10,7 @@ struct range_options {
     struct run_options run;
     uint64_t first, last; /* seeds, both included */
     uint32_t jobs;
+    FILE *transcript;       /* of a scenario; NULL: nowhere */
     uint32_t minutes;       /* > 0: new seeds until so much real time has passed; last does not count */
     bool each;              /* a line for each seed */
     bool stop_at_bad;       /* no new seeds after the first violation */

@@ -144,7 +144,8 @@ static uint64_t cpu_us(void)
 }
 
 /* The first violation in one line, and why the run is unhealthy if it is. */
-static void describe(const struct run *run, const struct checker *checker, char *out, size_t size)
+static void describe(const struct cluster *cluster, const struct checker *checker, const char *why, char *out,
+                     size_t size)
 {
     char line[RUN_TEXT_MAX] = "";
     FILE *text = fmemopen(line, sizeof(line), "w");
@@ -153,13 +154,13 @@ static void describe(const struct run *run, const struct checker *checker, char 
     fclose(text);
     bool unhealthy = checker_count(checker, CHECKER_HEALTH) > 0;
     snprintf(out, size, "%.*s%s%s%s", (int)strcspn(line, "\n"), line, unhealthy ? " (" : "",
-             !unhealthy                                 ? ""
-             : run->cluster->first_assertion[0] != '\0' ? run->cluster->first_assertion
-                                                        : run->first_why,
+             !unhealthy                            ? ""
+             : cluster->first_assertion[0] != '\0' ? cluster->first_assertion
+                                                   : why,
              unhealthy ? ")" : "");
 }
 
-static void take_verdict(struct run *run, const struct checker *checker, struct run_result *result)
+static void take_verdict(const struct checker *checker, struct run_result *result)
 {
     const struct checker_stats *stats = checker_stats(checker);
     for (int i = 0; i < CHECKER_KIND_COUNT; i++)
@@ -168,18 +169,12 @@ static void take_verdict(struct run *run, const struct checker *checker, struct 
     result->gap_us = (uint64_t)stats->gap_max_us;
     result->lag_us = (uint64_t)stats->lag_max_us;
     result->bad = stats->violations > 0;
-    if (result->bad)
-        describe(run, checker, result->text, sizeof(result->text));
-    if (run->options->trace != NULL) {
-        checker_print(checker, run->options->trace, true);
-        checker_print_summary(checker, run->options->trace);
-    }
 }
 
-static void judge(struct run *run, struct run_result *result)
+void run_judge(struct cluster *cluster, FILE *trace, const char *why, struct run_result *result)
 {
     const struct checker_options options = {.partial = false};
-    const struct history_writer *history = &run->cluster->chronicle.writer;
+    const struct history_writer *history = &cluster->chronicle.writer;
     result->run_cpu_us = cpu_us();
     struct checker *checker = checker_new(&options);
     ASSERT(checker != NULL);
@@ -187,7 +182,13 @@ static void judge(struct run *run, struct run_result *result)
     ASSERT(err == OK);
     err = checker_run(checker);
     ASSERT(err == OK);
-    take_verdict(run, checker, result);
+    take_verdict(checker, result);
+    if (result->bad)
+        describe(cluster, checker, why, result->text, sizeof(result->text));
+    if (trace != NULL) {
+        checker_print(checker, trace, true);
+        checker_print_summary(checker, trace);
+    }
     checker_free(checker);
     result->judge_cpu_us = cpu_us() - result->run_cpu_us;
 }
@@ -266,7 +267,7 @@ void run_seed(uint64_t seed, const struct run_options *options, struct run_resul
         phase_read(run);
     phase_end(run);
     collect(run, ret_result);
-    judge(run, ret_result);
+    run_judge(run->cluster, options->trace, run->first_why, ret_result);
     if (!ret_result->bad)
         weigh(run, ret_result);
     if (options->keep_dir != NULL)

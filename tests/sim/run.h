@@ -15,6 +15,7 @@ struct run_options {
     const char *keep_dir; /* where the history goes; NULL: nowhere */
     bool report_only;     /* assertions are deaths like others */
     uint64_t only_faults; /* bits by kind; 0: as planned */
+    const char *scenario; /* a file to be played (script.h) instead of a seed; NULL: none */
 };
 
 /* Plain data, to be sent through a pipe. */

@@ -3,10 +3,14 @@
 #ifndef SLUICE_SIM_RUN_INT_H
 #define SLUICE_SIM_RUN_INT_H
 
-#include "tests/sim/cluster.h"
+#include "tests/sim/run.h"
 
 /* Writes down what the brokers of the bit set hold of a partition below cluster->ends. */
 void replicas_dump(struct cluster *cluster, int topic, int partition, uint64_t brokers);
+
+/* Judges what was seen; why: what made the run unhealthy, or "". trace (may be NULL) gets all that is wrong.
+ */
+void run_judge(struct cluster *cluster, FILE *trace, const char *why, struct run_result *result);
 
 /* Whether a bit of this file may flip: not in what lies outside of every checksum. */
 bool replicas_may_flip(struct process *process, const char *path, uint64_t offset);

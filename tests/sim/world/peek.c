@@ -118,7 +118,9 @@ bool disk_chop(struct process *process, const char *path, uint64_t size)
     if (inode == NULL || inode->is_dir || inode->v_size <= size)
         return false;
     inode_truncate(inode, size);
-    file_capture_apply(inode_capture(inode), true);
+    struct file_capture *capture = inode_capture(inode);
+    file_capture_apply(capture, true);
+    file_capture_free(capture);
     world_trace(process->world, "%s: %s cut to %llu bytes", process->name, path, (unsigned long long)size);
     return true;
 }
