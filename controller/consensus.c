@@ -187,9 +187,8 @@ static void obey(struct consensus *c, struct raft_update *update)
     void *memory = HAS(update, RAFT_UPDATE_ENTRIES) ? update->entries.batch[0].batch : NULL;
     const char *what = "writing quorum-state";
     enum err err = OK;
-    if (MUTANT(SEND_BEFORE_VOTE) && HAS(update, RAFT_UPDATE_MESSAGES))
-        send_all(c, update);
-    if (HAS(update, RAFT_UPDATE_CURRENT_TERM) || HAS(update, RAFT_UPDATE_VOTED_FOR))
+    bool voted = HAS(update, RAFT_UPDATE_CURRENT_TERM) || HAS(update, RAFT_UPDATE_VOTED_FOR);
+    if (MUTANT(SEND_BEFORE_VOTE) ? memory != NULL : voted)
         err = persist_vote(c);
     if (err == OK && memory != NULL) {
         what = "writing the Raft log";

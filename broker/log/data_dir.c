@@ -257,7 +257,8 @@ static enum err quarantine(struct data_dir *dir, const char *name)
     if (err)
         return err;
     env_random(dir->env, &random, sizeof(random));
-    snprintf(to, sizeof(to), "%s.quarantined-x%08" PRIx32, from, random);
+    snprintf(to, sizeof(to), "%s.quarantined-x%08" PRIx32 "%s", from, random,
+             MUTANT(DELETE_UNKNOWN_DIRECTORY) ? "-delete" : "");
     return env_rename(dir->env, from, to);
 }
 

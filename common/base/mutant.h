@@ -77,10 +77,16 @@
       "producer state stays as it was when the log is cut")                                                  \
     X(PRODUCER_IDS_TWICE, "producer-ids-twice", MUTANT_LOSS,                                                 \
       "every broker gets the same block of producer ids")                                                    \
+    X(STALE_LEADER_SERVES, "stale-leader-serves", MUTANT_LOSS,                                               \
+      "a leader or follower never compares leader epochs: not after a pause either")                         \
+    X(DELETE_UNKNOWN_DIRECTORY, "delete-unknown-directory", "health",                                        \
+      "a directory that the metadata does not know is removed instead of set aside")                         \
     X(ELECT_OUTSIDE_ISR, "elect-outside-isr", MUTANT_LOSS,                                                   \
       "any live replica leads when no complete one lives")                                                   \
     X(LOSS_IGNORED, "loss-ignored", MUTANT_LOSS,                                                             \
       "a broker that lost its data, or has an empty disk now, may lead on")                                  \
+    X(CLEAN_START_ALWAYS, "clean-start-always", MUTANT_LOSS,                                                 \
+      "a broker that lost synced data says that it has all, in whole and of each partition")                 \
     X(EVERYBODY_ELIGIBLE, "everybody-eligible", MUTANT_LOSS,                                                 \
       "all replicas count as eligible leaders (KIP-966)")                                                    \
     X(LEADER_EPOCH_STAYS, "leader-epoch-stays", MUTANT_QUORUM, "a new leader gets the epoch of the old one") \
@@ -90,7 +96,7 @@
       "a replica that a reassignment adds counts as in sync at once (KIP-455)")                              \
     X(FORGET_VOTE, "forget-vote", MUTANT_QUORUM, "the vote is not written down")                             \
     X(SEND_BEFORE_VOTE, "send-before-vote", MUTANT_QUORUM,                                                   \
-      "Raft messages leave before term and vote are durable")                                                \
+      "Raft messages leave before term and vote are durable: these go to disk with the next entries")        \
     X(RAFT_LOG_NOT_SYNCED, "raft-log-not-synced", MUTANT_QUORUM,                                             \
       "Raft entries count as durable once they are written")                                                 \
     X(APPLY_UNCOMMITTED, "apply-uncommitted", MUTANT_QUORUM, "a controller applies all that its log holds")  \

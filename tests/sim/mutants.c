@@ -16,6 +16,25 @@ static const struct mutant_info {
 #undef X
 };
 
+/* What random seeds do not meet has a scenario that must show it. */
+static const struct {
+    enum mutant mutant;
+    const char *scenario;
+} scripted[] = {
+    {MUTANT_UNKNOWN_EPOCH_ACCEPTED, SIM_SCENARIOS_DIR "/kip-279-fast-double-failover.txt"},
+    {MUTANT_CLEAN_START_ALWAYS, SIM_SCENARIOS_DIR "/lying-disk.txt"},
+    {MUTANT_DELETE_UNKNOWN_DIRECTORY, SIM_SCENARIOS_DIR "/unknown-directory.txt"},
+    {MUTANT_SEND_BEFORE_VOTE, SIM_SCENARIOS_DIR "/vote-before-sync.txt"},
+};
+
+static const char *scenario_of(enum mutant mutant)
+{
+    for (size_t i = 0; i < ARRAY_LEN(scripted); i++)
+        if (scripted[i].mutant == mutant)
+            return scripted[i].scenario;
+    return NULL;
+}
+
 static enum mutant active = MUTANT_NONE; /* chosen before the first seed, never changed within one */
 
 enum mutant mutant_active(void)
@@ -84,16 +103,27 @@ static bool hunt_one(const struct range_options *options, enum mutant mutant, FI
     uint64_t seeds = 0;
     hunt.wanted = violations_of(infos[mutant].violations);
     hunt.run.report_only = true;
+    hunt.run.scenario = scenario_of(mutant);
+    if (hunt.run.scenario != NULL)
+        hunt.last = hunt.first;
     for (;;) {
         active = mutant;
         range_run(&hunt, &totals, NULL);
         seeds += totals.seeds;
         if (totals.found == 0 || is_clean_without(&hunt, totals.found_seed))
             break;
+        totals.found = 0;
+        if (hunt.run.scenario != NULL || totals.found_seed >= hunt.last)
+            break;
         hunt.first = totals.found_seed + 1;
     }
-    fprintf(out, "mutant %-28s %-20s seeds=%llu seed=%llu\n", infos[mutant].name,
-            found_as(&totals, hunt.wanted), (unsigned long long)seeds, (unsigned long long)totals.found_seed);
+    const char *found_as_text = totals.found > 0 ? found_as(&totals, hunt.wanted) : "not found";
+    if (hunt.run.scenario != NULL)
+        fprintf(out, "mutant %-28s %-20s scenario=%s\n", infos[mutant].name, found_as_text,
+                strrchr(hunt.run.scenario, '/') + 1);
+    else
+        fprintf(out, "mutant %-28s %-20s seeds=%llu seed=%llu\n", infos[mutant].name, found_as_text,
+                (unsigned long long)seeds, (unsigned long long)totals.found_seed);
     fflush(out);
     return totals.found > 0;
 }

@@ -329,6 +329,35 @@ static void do_chop(struct script *s)
         say(s, "there is not so much");
 }
 
+/* mislay NODE: what its disk held of the topic is there under a name that no metadata knows. */
+static void do_mislay(struct script *s)
+{
+    struct node *node = node_of(s, word(s, 1));
+    if (node == NULL || process_alive(node->process) ||
+        !disk_rename(node->process, "/data/t0-0", "/data/t9-0"))
+        say(s, "it cannot be mislaid");
+}
+
+static bool see_quarantined(void *ctx, const char *path, uint64_t size)
+{
+    uint64_t *bytes = ctx;
+    if (strstr(path, ".quarantined") != NULL && strstr(path, ".log") != NULL)
+        *bytes += size;
+    return true;
+}
+
+/* kept NODE: data that nobody knows is set aside, not removed. */
+static void do_kept(struct script *s)
+{
+    uint64_t bytes = 0;
+    struct node *node = node_of(s, word(s, 1));
+    if (node == NULL)
+        return;
+    disk_walk(node->process, "/data", see_quarantined, &bytes);
+    say(s, bytes > 0 ? "its records were set aside" : "its records are gone");
+    cluster_unhealthy(s->cluster, node, bytes == 0, 0);
+}
+
 /* die-at NODE N before|after kill|power: at the N-th change of its disk from now on. */
 static void do_die_at(struct script *s)
 {
@@ -395,7 +424,7 @@ static void do_fail(struct script *s)
 /* -- waiting -- */
 
 /* await leader PARTITION NODE | leader PARTITION none | leader PARTITION any
- *       isr PARTITION COUNT | active any | active not NODE | whole */
+ *       isr PARTITION COUNT | active any | active NODE | active not NODE | whole */
 static bool holds(struct script *s)
 {
     char why[CLUSTER_TEXT_MAX];
@@ -406,7 +435,9 @@ static bool holds(struct script *s)
         return part.leader >= 0 && part.isr_count == atoi(word(s, 3));
     if (strcmp(word(s, 1), "active") == 0) {
         struct node *node = controller_of(s, true, 1);
-        return node != NULL && (strcmp(word(s, 2), "not") != 0 || node != node_of(s, word(s, 3)));
+        if (node == NULL || strcmp(word(s, 2), "any") == 0)
+            return node != NULL;
+        return strcmp(word(s, 2), "not") == 0 ? node != node_of(s, word(s, 3)) : node == node_of(s, word(s, 2));
     }
     if (strcmp(word(s, 3), "none") == 0)
         return part.known && part.leader < 0;
@@ -493,13 +524,29 @@ static const struct command {
     const char *name;
     void (*run)(struct script *s);
 } commands[] = {
-    {"cluster", do_cluster}, {"run", do_run},       {"name", do_name},
-    {"send", do_send},       {"settle", do_settle}, {"kill", do_kill},
-    {"power", do_power},     {"start", do_start},   {"stop", do_stop},
-    {"die-at", do_die_at},   {"cut", do_cut},       {"cut-one-way", do_cut},
-    {"isolate", do_isolate}, {"heal", do_heal},     {"pause", do_pause},
-    {"fail", do_fail},       {"await", do_await},   {"show", do_show},
-    {"check", do_check},     {"chop", do_chop},     {"replace-disk", do_replace_disk},
+    {"cluster", do_cluster},
+    {"run", do_run},
+    {"name", do_name},
+    {"send", do_send},
+    {"settle", do_settle},
+    {"kill", do_kill},
+    {"power", do_power},
+    {"start", do_start},
+    {"stop", do_stop},
+    {"die-at", do_die_at},
+    {"cut", do_cut},
+    {"cut-one-way", do_cut},
+    {"isolate", do_isolate},
+    {"heal", do_heal},
+    {"pause", do_pause},
+    {"fail", do_fail},
+    {"await", do_await},
+    {"show", do_show},
+    {"check", do_check},
+    {"chop", do_chop},
+    {"mislay", do_mislay},
+    {"kept", do_kept},
+    {"replace-disk", do_replace_disk},
 };
 
 static void obey(struct script *s, char *line)

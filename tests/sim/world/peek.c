@@ -124,3 +124,19 @@ bool disk_chop(struct process *process, const char *path, uint64_t size)
     world_trace(process->world, "%s: %s cut to %llu bytes", process->name, path, (unsigned long long)size);
     return true;
 }
+
+bool disk_rename(struct process *process, const char *from, const char *to)
+{
+    char from_name[PATH_MAX_LEN], to_name[PATH_MAX_LEN];
+    struct inode *inode = path_find(process->disk, from);
+    struct inode *from_dir = path_parent(process->disk, from, from_name);
+    struct inode *to_dir = path_parent(process->disk, to, to_name);
+    ASSERT(!process->alive);
+    if (inode == NULL || to_dir == NULL)
+        return false;
+    names_set(&to_dir->v_names, to_name, inode);
+    names_set(&to_dir->d_names, to_name, inode);
+    names_remove(&from_dir->v_names, from_name);
+    names_remove(&from_dir->d_names, from_name);
+    return true;
+}

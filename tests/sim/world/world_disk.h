@@ -54,6 +54,9 @@ uint64_t disk_file_size(struct process *process, const char *path); /* 0 when mi
 void disk_walk(struct process *process, const char *dir,
                bool (*each)(void *ctx, const char *path, uint64_t size), void *ctx);
 
+/* Renames a directory or file, for good. The process must be dead. False when there is no such thing. */
+bool disk_rename(struct process *process, const char *from, const char *to);
+
 /* Cuts a file short, at rest and in the cache (damage). False when it is missing or shorter. */
 bool disk_chop(struct process *process, const char *path, uint64_t size);
 
