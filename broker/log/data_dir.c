@@ -9,6 +9,7 @@
 
 #include "broker/log/partition_meta.h"
 #include "common/base/assert.h"
+#include "common/base/mutant.h"
 #include "common/log/atomic_file.h"
 #include "common/log/log_path.h"
 #include "common/logformat/file_name.h"

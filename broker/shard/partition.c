@@ -386,7 +386,7 @@ enum err partition_open(const struct partition_host *host, const struct image_to
         partition_fail(p, err);
     } else {
         partition_start_log(p, &known, &report);
-        if (p->missing_synced && !MUTANT(CLEAN_START_ALWAYS))
+        if (p->missing_synced && !MUTANT(LOSS_IGNORED))
             partition_back_doubt(p);
     }
     *ret_partition = p;

@@ -85,8 +85,6 @@
       "any live replica leads when no complete one lives")                                                   \
     X(LOSS_IGNORED, "loss-ignored", MUTANT_LOSS,                                                             \
       "a broker that lost its data, or has an empty disk now, may lead on")                                  \
-    X(CLEAN_START_ALWAYS, "clean-start-always", MUTANT_LOSS,                                                 \
-      "a broker that lost synced data says that it has all, in whole and of each partition")                 \
     X(EVERYBODY_ELIGIBLE, "everybody-eligible", MUTANT_LOSS,                                                 \
       "all replicas count as eligible leaders (KIP-966)")                                                    \
     X(LEADER_EPOCH_STAYS, "leader-epoch-stays", MUTANT_QUORUM, "a new leader gets the epoch of the old one") \

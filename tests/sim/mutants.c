@@ -22,7 +22,7 @@ static const struct {
     const char *scenario;
 } scripted[] = {
     {MUTANT_UNKNOWN_EPOCH_ACCEPTED, SIM_SCENARIOS_DIR "/kip-279-fast-double-failover.txt"},
-    {MUTANT_CLEAN_START_ALWAYS, SIM_SCENARIOS_DIR "/lying-disk.txt"},
+    {MUTANT_LOSS_IGNORED, SIM_SCENARIOS_DIR "/last-replica-standing.txt"},
     {MUTANT_DELETE_UNKNOWN_DIRECTORY, SIM_SCENARIOS_DIR "/unknown-directory.txt"},
     {MUTANT_SEND_BEFORE_VOTE, SIM_SCENARIOS_DIR "/vote-before-sync.txt"},
 };
@@ -104,8 +104,6 @@ static bool hunt_one(const struct range_options *options, enum mutant mutant, FI
     hunt.wanted = violations_of(infos[mutant].violations);
     hunt.run.report_only = true;
     hunt.run.scenario = scenario_of(mutant);
-    if (hunt.run.scenario != NULL)
-        hunt.last = hunt.first;
     for (;;) {
         active = mutant;
         range_run(&hunt, &totals, NULL);
@@ -113,14 +111,14 @@ static bool hunt_one(const struct range_options *options, enum mutant mutant, FI
         if (totals.found == 0 || is_clean_without(&hunt, totals.found_seed))
             break;
         totals.found = 0;
-        if (hunt.run.scenario != NULL || totals.found_seed >= hunt.last)
+        if (totals.found_seed >= hunt.last)
             break;
         hunt.first = totals.found_seed + 1;
     }
     const char *found_as_text = totals.found > 0 ? found_as(&totals, hunt.wanted) : "not found";
     if (hunt.run.scenario != NULL)
-        fprintf(out, "mutant %-28s %-20s scenario=%s\n", infos[mutant].name, found_as_text,
-                strrchr(hunt.run.scenario, '/') + 1);
+        fprintf(out, "mutant %-28s %-20s seeds=%llu scenario=%s\n", infos[mutant].name, found_as_text,
+                (unsigned long long)seeds, strrchr(hunt.run.scenario, '/') + 1);
     else
         fprintf(out, "mutant %-28s %-20s seeds=%llu seed=%llu\n", infos[mutant].name, found_as_text,
                 (unsigned long long)seeds, (unsigned long long)totals.found_seed);

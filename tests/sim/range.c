@@ -60,7 +60,7 @@ static void child(const struct range_options *options, uint64_t seed, int fd)
     static struct run_result result;
     alarm(SEED_LIMIT_S);
     if (options->run.scenario != NULL)
-        script_run(options->run.scenario, &options->run, options->transcript, &result);
+        script_run(options->run.scenario, seed, &options->run, options->transcript, &result);
     else
         run_seed(seed, &options->run, &result);
     fflush(NULL); /* the trace */

@@ -10,7 +10,8 @@
 #include "common/batch/batch.h"
 #include "tests/sim/run_int.h"
 
-#define EPOCH_AT 12 /* byte of the header of a batch */
+#define BATCH_MAGIC_AT 16
+#define EPOCH_AT       12 /* byte of the header of a batch */
 
 struct dump {
     struct cluster *cluster;
@@ -83,6 +84,18 @@ bool replicas_may_flip(struct process *process, const char *path, uint64_t offse
             return false;
     }
     return true;
+}
+
+uint64_t replicas_data_end(struct process *process, const char *path)
+{
+    uint8_t header[BATCH_HEADER_BYTES];
+    size_t got = 0;
+    for (uint64_t at = 0;; at += batch_size(header)) {
+        enum err err = disk_peek(process, path, at, header, sizeof(header), &got);
+        if (err != OK || got < sizeof(header) || batch_size(header) < BATCH_HEADER_BYTES ||
+            header[BATCH_MAGIC_AT] != 2)
+            return at;
+    }
 }
 
 void replicas_dump(struct cluster *cluster, int topic, int partition, uint64_t brokers)

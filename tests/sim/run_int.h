@@ -12,6 +12,9 @@ void replicas_dump(struct cluster *cluster, int topic, int partition, uint64_t b
  */
 void run_judge(struct cluster *cluster, FILE *trace, const char *why, struct run_result *result);
 
+/* Where the batches of a log file end: room may be made behind them. */
+uint64_t replicas_data_end(struct process *process, const char *path);
+
 /* Whether a bit of this file may flip: not in what lies outside of every checksum. */
 bool replicas_may_flip(struct process *process, const char *path, uint64_t offset);
 

@@ -111,7 +111,7 @@ static struct node *broker_of(struct script *s, int id)
 
 static void do_cluster(struct script *s)
 {
-    const struct world_options world = {.seed = (uint64_t)number_of(s, "seed", 1),
+    const struct world_options world = {.seed = (uint64_t)number_of(s, "seed", (int)s->result->seed),
                                         .latency_us = 150,
                                         .jitter_us = 100,
                                         .disk_sync_us = (uint32_t)number_of(s, "sync-us", 300),
@@ -312,8 +312,10 @@ static bool chop_file(void *ctx, const char *path, uint64_t size)
 {
     struct chop *chop = ctx;
     size_t len = strlen(path);
-    if (len > 4 && strcmp(path + len - 4, ".log") == 0 && size > chop->bytes)
-        chop->done = disk_chop(chop->node->process, path, size - chop->bytes);
+    uint64_t end =
+        len > 4 && strcmp(path + len - 4, ".log") == 0 ? replicas_data_end(chop->node->process, path) : 0;
+    if (end > chop->bytes && end <= size)
+        chop->done = disk_chop(chop->node->process, path, end - chop->bytes);
     return !chop->done;
 }
 
@@ -437,7 +439,8 @@ static bool holds(struct script *s)
         struct node *node = controller_of(s, true, 1);
         if (node == NULL || strcmp(word(s, 2), "any") == 0)
             return node != NULL;
-        return strcmp(word(s, 2), "not") == 0 ? node != node_of(s, word(s, 3)) : node == node_of(s, word(s, 2));
+        return strcmp(word(s, 2), "not") == 0 ? node != node_of(s, word(s, 3))
+                                              : node == node_of(s, word(s, 2));
     }
     if (strcmp(word(s, 3), "none") == 0)
         return part.known && part.leader < 0;
@@ -616,11 +619,12 @@ static int differs(FILE *file, const char *transcript)
     return *transcript == '\0' ? 0 : number + 1;
 }
 
-void script_run(const char *path, const struct run_options *options, FILE *out, struct run_result *ret_result)
+void script_run(const char *path, uint64_t seed, const struct run_options *options, FILE *out,
+                struct run_result *ret_result)
 {
     char *text = NULL;
     size_t size = 0;
-    *ret_result = (struct run_result){.seed = 0};
+    *ret_result = (struct run_result){.seed = seed};
     FILE *file = fopen(path, "r");
     if (file == NULL) {
         ret_result->is_void = true;
