@@ -18,7 +18,9 @@
 #define FETCH_STATE_VERSION 15 /* replica id in replica_state */
 #define READ_COMMITTED      1
 #define FOLLOWER_QUEUE      8 /* fetches of one follower waiting behind another: then the first is answered */
-#define FETCH_WAIT_MS_MAX   (10 * 60 * 1000)
+#define RANGES_PARTS_MAX                                                                                     \
+    (WRITER_SPLICES_MAX / PARTITION_READ_PIECES_MAX) /* each piece finds room in a reply */
+#define FETCH_WAIT_MS_MAX (10 * 60 * 1000)
 
 struct fetch_op {
     struct request *rq;
@@ -32,6 +34,7 @@ struct fetch_op {
     bool follower;
     bool repair; /* a replica that mends its log (broker/shard/repair.h) */
     int32_t replica_id;
+    int32_t parts_count;
     int64_t replica_epoch;
     int32_t max_bytes;
     uint64_t deadline_us;
@@ -102,9 +105,16 @@ static void fetch_answer(struct fetch_op *op)
     }
     shard_count(rq->shard, fetch_bytes, bytes);
     kafka_fetch_response_encode(request_reply_begin(rq), rq->header.api_version, &op->response);
+    request_reply_end(rq); /* fetch_release() follows when it was sent */
+}
+
+/* The reply was sent, or is not wanted any more. */
+static void fetch_release(struct request *rq)
+{
+    struct fetch_op *op = rq->op;
+
     for (struct fetch_sub *sub = op->subs; sub; sub = sub->next)
-        fetch_sub_release(sub); /* the writer has references of its own */
-    request_reply_end(rq);
+        fetch_sub_release(sub);
 }
 
 /* -- rounds -- */
@@ -267,6 +277,7 @@ static bool part_place(struct fetch_op *op, const struct kafka_fetch_request_top
     struct fetch_part *part = sub ? arena_calloc(&op->rq->arena, 1, sizeof(*part)) : NULL;
     if (!part)
         return false;
+    op->parts_count++;
     part->sub = sub;
     part->out = out;
     part->topic_id = place.topic->id;
@@ -355,5 +366,8 @@ void handle_fetch(struct request *rq)
         connection_hurry(rq->conn);
     rq->hurry = op->follower ? fetch_hurry : NULL;
     rq->abandoned = fetch_hurry;
+    rq->release = fetch_release;
+    for (struct fetch_sub *sub = op->subs; sub; sub = sub->next)
+        sub->ranges_max = op->parts_count <= RANGES_PARTS_MAX ? PARTITION_READ_PIECES_MAX : 0;
     read_round(op);
 }

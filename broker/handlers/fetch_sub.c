@@ -26,7 +26,8 @@ static int16_t part_tell_position(struct fetch_sub *sub, struct fetch_part *part
                                       part->read.last_fetched_epoch);
 }
 
-static void part_read(struct fetch_sub *sub, struct fetch_part *part)
+/* may_wait: what is cold was read a moment ago. */
+static void part_read(struct fetch_sub *sub, struct fetch_part *part, bool may_wait)
 {
     struct partition *p = shard_partition(sub->owner, part->topic_id, part->out->partition_index);
     int32_t wanted = part->read.max_bytes;
@@ -34,7 +35,7 @@ static void part_read(struct fetch_sub *sub, struct fetch_part *part)
     part_missing(part);
     if (!p)
         return;
-    if (sub->follower && sub->first_read) {
+    if (sub->follower && sub->first_read && !may_wait) {
         int16_t error = part_tell_position(sub, part, p);
         if (error != KAFKA_NONE) {
             part->result.error = error;
@@ -43,20 +44,56 @@ static void part_read(struct fetch_sub *sub, struct fetch_part *part)
     }
     part->read.max_bytes = MIN(wanted, MAX(sub->max_bytes - sub->bytes, 0));
     part->read.at_least_one = sub->at_least_one && sub->bytes == 0;
+    part->read.no_wait = !may_wait;
+    part->read.ranges_max = sub->ranges_max;
     partition_read(p, &part->read, &part->result);
     part->read.max_bytes = wanted;
 }
 
-static void sub_read(struct fetch_sub *sub)
+static void sub_read(struct fetch_sub *sub, bool may_wait);
+static void sub_return(struct fetch_sub *sub);
+
+/* What came is thrown away: it is in the page cache now, where the second try finds it, checked or sent from
+ * there. An error shows there, too. */
+static void on_warm(struct env_io *io, enum err err)
 {
-    sub->bytes = 0;
-    sub->answer_now = false;
-    for (struct fetch_part *part = sub->parts; part; part = part->next) {
-        part_read(sub, part);
+    struct fetch_sub *sub = CONTAINER_OF(io, struct fetch_sub, io);
+
+    iobuf_unref(sub->cold);
+    sub->cold = NULL;
+    partition_read_release(&sub->at->result);
+    sub_read(sub, true);
+}
+
+/* False: no memory for it, the loop has to wait. */
+static bool warm_up(struct fetch_sub *sub, const struct partition_piece *cold)
+{
+    sub->cold = iobuf_get(sub->owner->env->pool, (size_t)cold->len);
+    if (!sub->cold)
+        return false;
+    shard_count(sub->owner, fetch_cold_reads, 1);
+    env_file_read_async(cold->file, cold->file_offset, sub->cold->data, (size_t)cold->len, &sub->io, on_warm);
+    return true;
+}
+
+/* Reads the parts from sub->at on; comes back when the last one is there. */
+static void sub_read(struct fetch_sub *sub, bool may_wait)
+{
+    for (; sub->at; sub->at = sub->at->next) {
+        struct fetch_part *part = sub->at;
+        part_read(sub, part, may_wait);
+        if (part->result.cold.len > 0) {
+            if (warm_up(sub, &part->result.cold))
+                return;
+            partition_read_release(&part->result);
+            part_read(sub, part, true);
+        }
+        may_wait = false;
         sub->bytes += part->result.bytes;
         sub->answer_now |= part->result.error != KAFKA_NONE || part->result.diverging_epoch >= 0;
     }
     sub->first_read = false;
+    sub_return(sub);
 }
 
 static void sub_unwatch(struct fetch_sub *sub)
@@ -138,8 +175,10 @@ static void sub_run(struct env_msg *msg)
         sub_watch(sub);
         return;
     }
-    sub_read(sub);
-    sub_return(sub);
+    sub->bytes = 0;
+    sub->answer_now = false;
+    sub->at = sub->parts;
+    sub_read(sub, false);
 }
 
 static void cancel_back(struct env_msg *msg)

@@ -46,11 +46,15 @@ struct fetch_sub {
     bool first_read; /* the follower's position is told to the partition once per request */
     int32_t replica_id;
     int64_t replica_epoch;
+    int32_t ranges_max; /* of each partition: pieces that may be ranges of files */
     /* Result of READ: */
     int32_t bytes;
     bool answer_now; /* an error, a divergence: waiting would not help */
     /* Owner's: */
     bool watching;
+    struct fetch_part *at; /* READ goes on with it; its data is being read from the disk while cold is set */
+    struct iobuf *cold;
+    struct env_io io;
     /* Home's: */
     bool out; /* the owner holds it */
     bool cancel_out;
@@ -64,7 +68,8 @@ void fetch_sub_send(struct fetch_sub *sub, enum fetch_task task);
 /* Asks a watching sub back; no-op when it is not out or the question is under way. */
 void fetch_sub_cancel(struct fetch_sub *sub);
 
-/* Drops what a READ holds (pieces). Home only, sub not out. */
+/* Drops what a READ holds (pieces). Home only, sub not out. Ranges of files are not referenced by the reply's
+ * writer: they are to be held until it has been sent. */
 void fetch_sub_release(struct fetch_sub *sub);
 
 #endif

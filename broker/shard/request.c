@@ -58,6 +58,8 @@ void request_free(struct request *rq)
     struct shard *shard = rq->shard;
 
     ASSERT(rq->settled && list_empty(&rq->link));
+    if (rq->release)
+        rq->release(rq);
     if (rq->arena.blocks)
         shard_count(shard, hot_path_mallocs, 1);
     arena_free(&rq->arena);

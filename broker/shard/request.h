@@ -39,6 +39,9 @@ struct request {
     void (*abandoned)(struct request *rq);
     /* Set by a waiting fetch of a follower: settle now with what is there (connection_hurry). May be NULL. */
     void (*hurry)(struct request *rq);
+    /* Set by a handler whose reply refers to what it holds: called when the reply was queued or dropped,
+     * before the arena goes. May be NULL. */
+    void (*release)(struct request *rq);
     void *op; /* the handler's own state, in the arena */
     uint8_t scratch[REQUEST_SCRATCH_BYTES] __attribute__((aligned(16)));
 };

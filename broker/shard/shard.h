@@ -32,6 +32,7 @@ struct request;
     X(produce_batches, "Partition batches accepted by Produce")                                              \
     X(produce_bytes, "Bytes accepted by Produce")                                                            \
     X(metadata_held, "Metadata answers that waited for new leaders")                                         \
+    X(fetch_cold_reads, "Reads for Fetch that went to a disk thread")                                        \
     X(fetch_bytes, "Record bytes sent by Fetch")                                                             \
     X(log_cleaner_runs, "Compactions that ended")                                                            \
     X(log_cleaner_failures, "Compactions that failed")                                                       \
