@@ -542,6 +542,7 @@ static enum err fill_shared(struct broker *broker, char *message)
     shared->metrics = broker->options.metrics;
     shared->manifest = broker->dir->manifest;
     shared->power_lost = data_dir_power_lost(broker->dir);
+    disk_guard_init(&shared->guard, broker->dir->path, shared->config->log_dir_free_min_bytes);
     budget_init(&shared->budget, (uint64_t)config->memory_budget_bytes);
     shared->shard_count = shards_wanted(broker);
     for (uint32_t i = 0; i < config->listeners.count; i++) {

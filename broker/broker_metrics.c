@@ -76,6 +76,23 @@ static void add_budget(struct metrics *metrics, struct budget *budget)
                        &budget->refusals);
 }
 
+static double read_full(void *ctx)
+{
+    return atomic_load_explicit(&((struct disk_guard *)ctx)->full, memory_order_relaxed);
+}
+
+static void add_disk(struct metrics *metrics, struct disk_guard *guard)
+{
+    metrics_gauge_fn(metrics, "sluice_broker_disk_full",
+                     "1: new records are refused for want of room on the disk", METRIC_NO_LABELS, read_full,
+                     guard);
+    metrics_gauge_fn(metrics, "sluice_broker_disk_free_bytes", "Room on the data disk when last asked",
+                     METRIC_NO_LABELS, read_count, &guard->free_bytes);
+    metrics_counter_fn(metrics, "sluice_broker_disk_full_refusals_total",
+                       "Writes that were refused because the disk was full", METRIC_NO_LABELS, read_count,
+                       &guard->refused);
+}
+
 void broker_metrics_add(struct broker_shared *broker)
 {
     struct metrics *metrics = broker->metrics;
@@ -88,6 +105,7 @@ void broker_metrics_add(struct broker_shared *broker)
         add_shard(metrics, broker->shards[i], index);
     }
     add_budget(metrics, &broker->budget);
+    add_disk(metrics, &broker->guard);
     metrics_gauge_fn(metrics, "sluice_broker_connections", "Connections of clients and followers",
                      METRIC_NO_LABELS, read_connections, &broker->connection_count);
 }

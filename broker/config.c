@@ -95,6 +95,10 @@ static const struct setting settings[] = {
                         INT32_MAX, 0,
                         "The most that the deletion of old records may be late. Deletions are timed, so most "
                         "are within a second; a broker that starts spreads its first look over this time."),
+    SETTING_SIZE(
+        "log.dir.free.min.bytes", C, log_dir_free_min_bytes, "-1", -1, INT64_MAX, 0,
+        "With less than this free on the data disk new records are refused (KAFKA_STORAGE_ERROR), while "
+        "reading, deleting and retention go on. -1: 1 % of the disk, at most 1 GiB; 0: never."),
     SETTING_SIZE("log.cleaner.dedupe.buffer.size", C, log_cleaner_dedupe_buffer_size, "134217728", 1 << 16,
                  INT64_MAX, 0,
                  "Memory for the keys of logs being compacted, 24 bytes each, shared by the shards."),

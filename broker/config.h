@@ -60,6 +60,7 @@ struct broker_config {
     int32_t group_max_size;
 
     int64_t log_retention_check_interval_ms;
+    int64_t log_dir_free_min_bytes;
     int64_t log_cleaner_dedupe_buffer_size;
     int64_t log_cleaner_io_max_bytes_per_second;
     int64_t log_cleaner_backoff_ms;

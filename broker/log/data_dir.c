@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/log/disk_guard.h"
 #include "broker/log/partition_meta.h"
 #include "common/base/assert.h"
 #include "common/base/mutant.h"
@@ -198,6 +199,15 @@ static enum err open_all(struct data_dir *dir, struct uuid cluster_id, char *mes
     return err ? err : env_dir_list(dir->env, dir->path, remove_deleted, dir);
 }
 
+static enum err open_again(struct data_dir *dir, struct uuid cluster_id, char *message)
+{
+    if (dir->lock)
+        env_file_close(dir->lock);
+    dir->lock = NULL;
+    message[0] = 0;
+    return open_all(dir, cluster_id, message);
+}
+
 enum err data_dir_open(struct env *env, const char *path, int32_t node_id, struct uuid cluster_id,
                        struct data_dir **ret_dir, char *ret_message)
 {
@@ -209,6 +219,10 @@ enum err data_dir_open(struct env *env, const char *path, int32_t node_id, struc
     dir->node_id = node_id;
     dir->path = strdup(path);
     enum err err = dir->path ? open_all(dir, cluster_id, ret_message) : ERR_NOMEM;
+    if (err == ERR_NO_SPACE && disk_reserve_drop(env, path)) /* a full broker must start to make room */
+        err = open_again(dir, cluster_id, ret_message);
+    if (err == OK)
+        disk_reserve_make(env, path);
     if (err) {
         free_dir(dir);
         return err;

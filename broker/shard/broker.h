@@ -4,6 +4,7 @@
 #ifndef SLUICE_BROKER_SHARD_BROKER_H
 #define SLUICE_BROKER_SHARD_BROKER_H
 
+#include "broker/log/disk_guard.h"
 #include "broker/shard/peer_loss.h"
 #include "common/base/budget.h"
 #include "common/env/env.h"
@@ -37,7 +38,8 @@ struct broker_shared {
     struct metrics *metrics;
     struct budget budget;
     struct manifest *manifest;
-    bool power_lost;         /* unclean stop, and the page cache did not survive (another boot id) */
+    bool power_lost; /* unclean stop, and the page cache did not survive (another boot id) */
+    struct disk_guard guard;
     struct control *control; /* the control loop: controllers, metadata, admin forwarding */
     struct shard *shards[BROKER_SHARDS_MAX];
     unsigned shard_count;

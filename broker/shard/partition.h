@@ -35,6 +35,7 @@ struct partition_host {
     bool power_lost; /* the machine lost its page cache since the last run, which had not stopped cleanly */
     struct tail_cache *tail_cache; /* may be NULL */
     struct flight *flight;         /* events of replicas are noted there; may be NULL */
+    struct disk_guard *guard;      /* says when the disk is too full for new records; NULL: nobody looks */
     struct batch_scratch *scratch; /* decompression and validation memory of this shard */
     uint64_t replica_lag_time_max_us;
     uint64_t producer_expiry_us;

@@ -82,6 +82,28 @@ void partition_back_doubt(struct partition *p)
     p->back.hold_epoch = -1;
 }
 
+/* -- the disk is full -- */
+
+bool partition_disk_full(struct partition *p)
+{
+    struct disk_guard *guard = p->host->guard;
+    if (guard == NULL)
+        return false;
+    bool full = disk_guard_full(guard, p->host->env);
+    if (disk_guard_changed(guard)) {
+        if (full)
+            PARTITION_LOG(p, ERROR, "disk.full", F_I64("free_bytes", (int64_t)disk_guard_free_bytes(guard)),
+                          F_STR("fix", "new records are refused until there is room: delete topics, shorten "
+                                       "retention, or enlarge the disk (log.dir.free.min.bytes)"));
+        else
+            PARTITION_LOG(p, INFO, "disk.has_room",
+                          F_I64("free_bytes", (int64_t)disk_guard_free_bytes(guard)));
+    }
+    if (full)
+        atomic_fetch_add_explicit(&guard->refused, 1, memory_order_relaxed);
+    return full;
+}
+
 /* -- the log is opened again -- */
 
 static void back_off(struct partition *p)

@@ -143,6 +143,8 @@ static enum err append_usable(struct partition *p, const uint8_t *records, int32
     int32_t good = usable(p, records, len, expected, &bad);
     if (good == 0)
         return bad;
+    if (partition_disk_full(p))
+        return ERR_NO_SPACE;
     int64_t start = p->core.log_start;
     enum err err = expected < p->core.log_end ? start_inside(p, records) : OK;
     if (err == OK)

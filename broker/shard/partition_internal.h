@@ -4,6 +4,7 @@
 #define SLUICE_BROKER_SHARD_PARTITION_INTERNAL_H
 
 #include "broker/core/replica.h"
+#include "broker/log/disk_guard.h"
 #include "broker/log/manifest.h"
 #include "broker/log/plog.h"
 #include "broker/shard/partition.h"
@@ -76,6 +77,9 @@ struct partition {
 /* Steps the core with event (its now_us is filled in) and carries out the effects. Returns the step's error.
  */
 int16_t partition_step(struct partition *p, struct replica_event *event);
+
+/* Whether the disk has no room for new records; says so in the log when that changes. */
+bool partition_disk_full(struct partition *p);
 
 /* Asks for the settle task of this turn. */
 void partition_settle_soon(struct partition *p);

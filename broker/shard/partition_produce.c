@@ -238,6 +238,11 @@ void partition_append(struct partition *p, const struct partition_append *reques
     if (wait)
         wait->partition = NULL;
     ret->error = admit(p, request);
+    if (ret->error == KAFKA_NONE && partition_disk_full(p)) {
+        ret->error = KAFKA_KAFKA_STORAGE_ERROR;
+        ret->message = "the disk of this broker is full (log.dir.free.min.bytes): delete topics or shorten "
+                       "retention; reading goes on";
+    }
     if (ret->error == KAFKA_NONE)
         ret->error = append_batch(p, request, ret, &need);
     if (ret->error != KAFKA_NONE) {

@@ -205,6 +205,7 @@ static void host_init(struct shard *shard)
         .data_dir = config->log_dirs.items[0],
         .manifest = shard->broker->manifest,
         .power_lost = shard->broker->power_lost,
+        .guard = &shard->broker->guard,
         .log = shard->broker->log,
         .scratch = &shard->scratch,
         .replica_lag_time_max_us = (uint64_t)config->replica_lag_time_max_ms * 1000,

@@ -73,6 +73,7 @@ struct mem_env {
     bool dead;
     uint32_t fail_sync, fail_write;
     uint32_t changes, fail_change, last_change;
+    uint64_t free_bytes; /* 0: writes fail with ERR_NO_SPACE; else only told */
     bool sync_broken, write_broken;
     bool cold;      /* env_file_cached() says no */
     uint32_t boots; /* changes when the machine, not only the process, went down */
@@ -268,6 +269,8 @@ static enum err file_write(struct env_file *file, uint64_t offset, const struct 
     struct handle *h = HANDLE(file);
     if (change(h->m) || count_down(&h->m->fail_write, &h->m->write_broken))
         return ERR_IO;
+    if (h->m->free_bytes == 0)
+        return ERR_NO_SPACE;
     for (int i = 0; i < iov_count; i++) {
         if (offset + iov[i].iov_len > h->node->now.size)
             image_resize(&h->node->now, offset + iov[i].iov_len);
@@ -290,6 +293,8 @@ static enum err file_allocate(struct env_file *file, uint64_t offset, uint64_t l
     struct node *node = HANDLE(file)->node;
     if (change(HANDLE(file)->m))
         return ERR_IO;
+    if (HANDLE(file)->m->free_bytes == 0)
+        return ERR_NO_SPACE;
     if (offset + len > node->now.size)
         image_resize(&node->now, offset + len);
     return OK;
@@ -476,6 +481,7 @@ static enum err disk_unlink(struct env *env, const char *path)
         return ERR_NOT_FOUND;
     if (change(m))
         return ERR_IO;
+    m->free_bytes += m->disk.now.list[at]->is_dir ? 0 : m->disk.now.list[at]->node->now.size;
     names_remove(&m->disk.now, at);
     return OK;
 }
@@ -522,7 +528,8 @@ static enum err disk_dir_list(struct env *env, const char *path,
 
 static enum err disk_space(struct env *env, const char *path, uint64_t *ret_free, uint64_t *ret_total)
 {
-    *ret_free = *ret_total = 1ull << 40;
+    *ret_total = 1ull << 40;
+    *ret_free = MEM(env)->free_bytes;
     return OK;
 }
 
@@ -674,6 +681,7 @@ struct mem_env *mem_env_new(struct mem_world *world)
     ASSERT(world->count < ENVS_MAX);
     struct mem_env *m = must(calloc(1, sizeof(*m)));
     m->world = world;
+    m->free_bytes = 1ull << 40;
     list_init(&m->pending);
     list_init(&m->handles);
     ASSERT(env_base_init(&m->env, &mem_ops, prng_next(&world->prng), 1 << 20));
@@ -778,6 +786,11 @@ void mem_env_repair(struct mem_env *m)
     m->sync_broken = m->write_broken = false;
     m->fail_sync = m->fail_write = 0;
     m->fail_change = m->last_change = 0;
+}
+
+void mem_env_set_free(struct mem_env *m, uint64_t bytes)
+{
+    m->free_bytes = bytes;
 }
 
 void mem_env_fail_change(struct mem_env *m, uint32_t n)

@@ -54,6 +54,10 @@ uint32_t mem_env_changes(const struct mem_env *m);
 void mem_env_fail_change(struct mem_env *m, uint32_t n);
 void mem_env_die_after(struct mem_env *m, uint32_t n);
 
+/* What env_disk_space() says is free (1 TiB at first); 0: writes fail with ERR_NO_SPACE until a file with
+ * bytes is removed. */
+void mem_env_set_free(struct mem_env *m, uint64_t bytes);
+
 /* Writes and syncs work again. */
 void mem_env_repair(struct mem_env *m);
 

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "broker/log/data_dir.h"
+#include "broker/log/disk_guard.h"
 #include "broker/log/partition_meta.h"
 #include "common/logformat/file_name.h"
 #include "tests/lib/mem_env.h"
@@ -193,8 +194,69 @@ START_TEST(only_names_of_partitions_are_taken_for_them)
 }
 END_TEST
 
+START_TEST(a_full_disk_gives_up_its_reserve_so_that_the_broker_starts)
+{
+    struct fixture f;
+    bool is_dir;
+    memset(&f, 0, sizeof(f));
+    f.world = mem_world_new(3);
+    struct mem_env *mem = mem_env_new(f.world);
+    f.env = mem_env_env(mem);
+    ck_assert_int_eq(open_as(&f, 4, cluster), OK);
+    ck_assert_int_eq(env_path_exists(f.env, PATH "/" DISK_RESERVE_NAME, &is_dir), OK);
+    ck_assert_int_eq(data_dir_close(f.dir, true), OK);
+    mem_env_set_free(mem, 0);
+    f.dir = NULL;
+    ck_assert_int_eq(open_as(&f, 4, cluster), OK);
+    ck_assert_int_eq(env_path_exists(f.env, PATH "/" DISK_RESERVE_NAME, &is_dir), ERR_NOT_FOUND);
+    ck_assert(data_dir_clean_start(f.dir));
+    ck_assert_int_eq(data_dir_close(f.dir, true), OK);
+    mem_env_set_free(mem, 0); /* and again: there is none left to give */
+    f.dir = NULL;
+    ck_assert_int_eq(open_as(&f, 4, cluster), ERR_NO_SPACE);
+    mem_env_set_free(mem, 1ull << 40);
+    ck_assert_int_eq(open_as(&f, 4, cluster), OK);
+    ck_assert_int_eq(env_path_exists(f.env, PATH "/" DISK_RESERVE_NAME, &is_dir), OK);
+    stop(&f);
+}
+END_TEST
+
+START_TEST(a_guard_refuses_below_its_limit_and_lets_in_again_by_itself)
+{
+    struct fixture f;
+    struct disk_guard guard;
+    memset(&f, 0, sizeof(f));
+    f.world = mem_world_new(3);
+    struct mem_env *mem = mem_env_new(f.world);
+    f.env = mem_env_env(mem);
+    disk_guard_init(&guard, PATH, 1000);
+    mem_env_set_free(mem, 1000);
+    mem_world_run(f.world, mem_world_now_us(f.world) + 300000);
+    ck_assert(!disk_guard_full(&guard, f.env));
+    mem_env_set_free(mem, 999);
+    ck_assert(!disk_guard_full(&guard, f.env)); /* it was asked just now */
+    mem_world_run(f.world, mem_world_now_us(f.world) + 300000);
+    ck_assert(disk_guard_full(&guard, f.env));
+    ck_assert(disk_guard_changed(&guard));
+    ck_assert(!disk_guard_changed(&guard));
+    mem_env_set_free(mem, 1100); /* not worth it yet */
+    mem_world_run(f.world, mem_world_now_us(f.world) + 300000);
+    ck_assert(disk_guard_full(&guard, f.env));
+    mem_env_set_free(mem, 1250);
+    mem_world_run(f.world, mem_world_now_us(f.world) + 300000);
+    ck_assert(!disk_guard_full(&guard, f.env));
+    ck_assert(disk_guard_changed(&guard));
+    disk_guard_init(&guard, PATH, 0);
+    mem_env_set_free(mem, 0);
+    ck_assert(!disk_guard_full(&guard, f.env));
+    mem_world_free(f.world);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
+    tcase_add_test(tcase, a_full_disk_gives_up_its_reserve_so_that_the_broker_starts);
+    tcase_add_test(tcase, a_guard_refuses_below_its_limit_and_lets_in_again_by_itself);
     tcase_add_test(tcase, a_directory_keeps_its_identity);
     tcase_add_test(tcase, a_foreign_directory_is_refused_in_one_line_that_names_file_and_fix);
     tcase_add_test(tcase, two_processes_cannot_share_a_directory);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A replica whose log failed comes back by itself, and one that lost data does not lead as if nothing had
  * happened. */
+#include "broker/log/disk_guard.h"
 #include "tests/unit/broker_fixture.h"
 
 struct fixture {
@@ -212,8 +213,45 @@ START_TEST(a_log_that_lost_synced_data_leads_only_when_the_controllers_know)
 }
 END_TEST
 
+START_TEST(a_full_disk_refuses_new_records_only_and_for_as_long_as_it_is_full)
+{
+    struct fixture f;
+    struct waiter w;
+    struct disk_guard guard;
+    setup(&f, true);
+    disk_guard_init(&guard, DATA_DIR, 5000);
+    f.b.host.guard = &guard;
+    ck_assert_int_eq(produce(&f.b, 2, 1, &w).error, KAFKA_NONE);
+    seconds(&f, 1);
+    mem_env_set_free(f.b.mem, 4000);
+    struct partition_appended refused = produce(&f.b, 2, 1, &w);
+    ck_assert_int_eq(refused.error, KAFKA_KAFKA_STORAGE_ERROR);
+    ck_assert_ptr_nonnull(strstr(refused.message, "full"));
+    ck_assert(view_of(&f.b).is_leader && !view_of(&f.b).offline);
+    struct partition_read request = {.max_bytes = 1000,
+                                     .at_least_one = true,
+                                     .replica_id = -1,
+                                     .current_leader_epoch = -1,
+                                     .last_fetched_epoch = -1};
+    struct partition_read_result result;
+    partition_read(f.b.p, &request, &result);
+    ck_assert_int_eq(result.error, KAFKA_NONE);
+    ck_assert_int_gt(result.bytes, 0);
+    partition_read_release(&result);
+    int64_t low;
+    ck_assert_int_eq(partition_delete_records(f.b.p, 1, &low), KAFKA_NONE);
+    mem_env_set_free(f.b.mem, 1ull << 40);
+    seconds(&f, 1);
+    ck_assert_int_eq(produce(&f.b, 2, 1, &w).error, KAFKA_NONE);
+    seconds(&f, 1);
+    ck_assert_int_eq(view_of(&f.b).synced_end, 4);
+    teardown(&f);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
+    tcase_add_test(tcase, a_full_disk_refuses_new_records_only_and_for_as_long_as_it_is_full);
     tcase_add_test(tcase, after_a_failed_sync_the_log_is_opened_again_and_what_was_not_synced_written_again);
     tcase_add_test(tcase, the_only_replica_leads_on_in_a_new_epoch);
     tcase_add_test(tcase, what_was_acknowledged_unsynced_and_is_gone_is_told_as_lost);
