@@ -12,6 +12,7 @@
 #include "broker/log/plog_hooks.h"
 #include "common/base/assert.h"
 #include "common/base/mutant.h"
+#include "common/base/probe.h"
 
 /* -- what may be compacted -- */
 
@@ -452,6 +453,7 @@ static void next_group(struct plog_compaction *job)
         go_on(job);
         return;
     }
+    PROBE(LOG_COMPACTED);
     job->log->cleaned_to = MIN(MAX(job->log->cleaned_to, job->map_end), job->log->end);
     end(job, OK);
 }
@@ -484,6 +486,7 @@ enum err plog_compact_stop(struct plog *log)
     if (job == NULL || job->settled)
         return OK;
     atomic_store(&job->stop, true);
+    PROBE(COMPACTION_STOPPED);
     if (job->stage != COMPACT_NAMED && job->stage != COMPACT_SWITCHED)
         return OK;
     job->settled = true;

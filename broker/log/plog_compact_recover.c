@@ -9,6 +9,7 @@
 #include "broker/log/plog_hooks.h"
 #include "broker/log/plog_internal.h"
 #include "common/base/assert.h"
+#include "common/base/probe.h"
 #include "common/logformat/file_name.h"
 
 #define SWAPS_MAX 64 /* one compaction has one; more can only be somebody else's */
@@ -122,6 +123,8 @@ enum err plog_compact_recover(struct plog *log, struct plog_report *report)
                      "%020" PRId64 ".log.swap: bad batch at offset %" PRId64, left.swaps[i], end);
         if (err == OK)
             err = finish(log, left.swaps[i], end);
+        if (err == OK)
+            PROBE(SWAP_RECOVERED);
     }
     return err;
 }

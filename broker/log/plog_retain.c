@@ -161,7 +161,7 @@ static enum err start_by_time(struct plog *log, const struct plog_retention *wan
         if (err)
             return err;
         int64_t due_ms = add_ms(newest_ms, want->ms);
-        if (due_ms >= want->now_ms && !MUTANT(RETENTION_TOO_EARLY)) {
+        if (due_ms >= want->now_ms) {
             *next_ms = MIN(*next_ms, add_ms(due_ms, 1));
             return OK;
         }
@@ -187,8 +187,9 @@ static void start_by_size(struct plog *log, const struct plog_retention *want, i
 /* Of what is committed: a reader always finds the newest so many. */
 static void start_by_count(struct plog *log, const struct plog_retention *want, int64_t *start)
 {
-    if (want->messages >= 0 && want->high_watermark - log->start > want->messages)
-        *start = MAX(*start, want->high_watermark - want->messages);
+    int64_t end = MUTANT(RETAIN_PAST_HIGH_WATERMARK) ? log->end : want->high_watermark;
+    if (want->messages >= 0 && end - log->start > want->messages)
+        *start = MAX(*start, end - want->messages);
 }
 
 enum err plog_retain(struct plog *log, const struct plog_retention *want, int64_t *ret_start,

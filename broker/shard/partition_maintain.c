@@ -4,6 +4,7 @@
  * deadlines); a partition without records, or without limits, costs nothing. */
 #include "broker/shard/partition_internal.h"
 #include "common/base/assert.h"
+#include "common/base/probe.h"
 
 #define SPACING_MAX_US (1000 * 1000)               /* two looks at a busy partition are this far apart */
 #define FAR_US         (3650ull * 86400 * 1000000) /* ten years: no timer is set beyond */
@@ -87,6 +88,7 @@ static void retain(struct partition *p)
         return;
     }
     if (start > before && partition_move_start(p, start) == OK) {
+        PROBE(LOG_RETAINED);
         PARTITION_LOG(p, INFO, "partition.retained", F_I64("from", before), F_I64("log_start", start));
         if (p->host->retained)
             p->host->retained(p->host->ctx, p, start - before);

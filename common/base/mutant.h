@@ -48,8 +48,6 @@
       "a round of sync covers the epoch checkpoint, not the segment")                                        \
     X(DIRECTORY_NOT_SYNCED, "directory-not-synced", MUTANT_LOSS,                                             \
       "the names of new segments are never synced")                                                          \
-    X(RETENTION_TOO_EARLY, "retention-too-early", MUTANT_LOSS,                                               \
-      "retention by time takes segments whose records are still young")                                      \
     X(COMPACT_PAST_HIGH_WATERMARK, "compact-past-high-watermark", MUTANT_LOSS,                               \
       "compaction takes records that are not committed yet")                                                 \
     X(DROP_TOMBSTONE_EARLY, "drop-tombstone-early", MUTANT_LOSS, "compaction drops tombstones at once")      \
@@ -57,7 +55,7 @@
       "compaction forgets a producer's last batch")                                                          \
     X(SWAP_WITHOUT_SYNC, "swap-without-sync", MUTANT_LOSS,                                                   \
       "a compacted segment is swapped in before it is durable")                                              \
-    X(RETAIN_PAST_HIGH_WATERMARK, "retain-past-high-watermark", MUTANT_LOSS,                                 \
+    X(RETAIN_PAST_HIGH_WATERMARK, "retain-past-high-watermark", MUTANT_LOSS ",early-delete",                 \
       "retention takes records that are not committed yet")                                                  \
     X(PARTITION_NAME_NOT_SYNCED, "partition-name-not-synced", MUTANT_LOSS,                                   \
       "the name of a new partition's directory is never synced")                                             \

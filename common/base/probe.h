@@ -22,7 +22,11 @@
     X(ALTER_INELIGIBLE_REFUSED, "ineligible-replica-refused")                                                \
     X(ELECTED_ELIGIBLE, "eligible-replica-elected")                                                          \
     X(ELECTED_LAST_KNOWN, "last-known-leader-elected")                                                       \
-    X(RAFT_SNAPSHOT_INSTALLED, "raft-snapshot-installed")
+    X(RAFT_SNAPSHOT_INSTALLED, "raft-snapshot-installed")                                                    \
+    X(LOG_RETAINED, "log-retained")                                                                          \
+    X(LOG_COMPACTED, "log-compacted")                                                                        \
+    X(COMPACTION_STOPPED, "compaction-stopped")                                                              \
+    X(SWAP_RECOVERED, "swap-recovered")
 
 enum probe {
 #define X(id, name) PROBE_##id,

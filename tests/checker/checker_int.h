@@ -181,6 +181,7 @@ void index_slots(
     struct checker *c); /* what stands where: inconsistent-offsets, duplicate, phantom-read, wrong-key */
 void index_orders(struct checker *c);    /* outcomes of transactions, version orders */
 void check_presence(struct checker *c);  /* lost-write, unseen, no-final-read, torn-txn */
+void check_compacted(struct checker *c); /* lost-write */
 void check_sends(struct checker *c);     /* nonmonotonic-send */
 void check_polls(struct checker *c);     /* poll-skip, nonmonotonic-poll, realtime-lag */
 void check_isolation(struct checker *c); /* G1a, precommitted-read, consume-count */

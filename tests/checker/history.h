@@ -28,7 +28,8 @@
 
 /* X(name, text, is a call). Calls have an invoke; the others are single OK records of something that was
  * seen. Fields beyond type, op, process, time and node:
- * - PRODUCE: key, value; OK: offset (-1 unknown), epoch; txn if in one; arg = value it was made from, or 0
+ * - PRODUCE: key, value; OK: offset (-1 unknown), epoch; txn if in one; arg = value it was made from, or 0;
+ * arg2 = number of its key in a compacted topic (with MAY_BE_LOST), or 0
  * - POLL: one OK record for each record that came, in order, all with the invoke's call: key, value, offset,
  *   epoch (of its batch); an OK with offset -1 says "asked for this key, nothing came"; group and txn in a
  *   pipe

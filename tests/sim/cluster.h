@@ -18,7 +18,9 @@
 #define CLUSTER_TOPICS_MAX      8
 #define CLUSTER_PARTITIONS_MAX  16
 #define CLUSTER_TEXT_MAX        512
-#define CLUSTER_SPARE_TOPICS    3 /* x0, x1, ...: made and deleted, never written to */
+#define CLUSTER_KEYS            24  /* of each partition of the compacted topic */
+#define CLUSTER_RETAINED        60 /* its retention.messages, if any */
+#define CLUSTER_SPARE_TOPICS    3   /* x0, x1, ...: made and deleted, never written to */
 /* Topic numbers of the history that stand for registers (partition 0): spare topic n exists; a setting of
  * topic n. */
 #define CLUSTER_SETTING                                                                                      \
@@ -38,6 +40,8 @@ struct cluster_options {
     int producers, consumers, admins;
     bool topics_by_admin; /* with min.insync.replicas as a setting; else the first client's wish makes them */
     int trim_topic;       /* whose records the admin deletes now and then; -1: of none */
+    int compact_topic;    /* with cleanup.policy=compact; -1: none */
+    bool compact_delete;  /* and retention.messages */
     uint32_t weak_producers;   /* bits by producer: acks=1 */
     uint32_t loose_producers;  /* bits by producer: acks=all, but not idempotent */
     bool scripted;             /* clients do nothing by themselves (script.h) */
@@ -103,6 +107,8 @@ struct cluster {
     const struct node *rotten; /* the broker in whose files bits flip; NULL: none */
     bool draining;             /* producers send nothing new */
     int64_t acked_ends[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; /* behind the last acknowledged record */
+    int64_t committed[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];  /* high watermarks seen, with retention */
+    int64_t retained[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];   /* log starts that retention may reach */
     int64_t starts[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];     /* log starts that the final reads met */
     int64_t ends[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; /* high watermarks that the final reads met */
 };

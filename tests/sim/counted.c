@@ -215,7 +215,7 @@ void counted_died(struct counted *counted, struct node *node)
     counted_look(counted); /* the other brokers */
     for (int t = 0; t < counted->cluster->options.topics; t++)
         for (int p = 0; p < counted->cluster->options.partitions; p++)
-            if (counted->ends[broker][t][p] > 0)
+            if (counted->ends[broker][t][p] > 0 && t != counted->cluster->options.compact_topic)
                 record_held(counted, node, t, p, counted->ends[broker][t][p]);
 }
 

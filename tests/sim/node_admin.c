@@ -64,10 +64,10 @@ struct admin {
     struct history_record invoke; /* of the call under way; op NONE: it is none of the history's */
     int topics_made;              /* of the plan */
     union admin_message message;
-    char name[16], value[24];
+    char name[16], value[24], retained[16];
     /* What messages point to. */
     struct kafka_create_topics_request_topic new_topic;
-    struct kafka_create_topics_request_config new_configs[2];
+    struct kafka_create_topics_request_config new_configs[8];
     struct kafka_delete_topics_request_topic old_topic;
     struct kafka_create_partitions_request_topic grown;
     struct kafka_incremental_alter_configs_request_resource resource;
@@ -134,17 +134,34 @@ static void name_topic(struct admin *admin, char letter, int number)
 
 static void call_create(struct admin *admin, int32_t partitions)
 {
-    snprintf(admin->value, sizeof(admin->value), "%d", options_of(admin)->min_isr);
+    static const char *const compacted[][2] = {{"cleanup.policy", "compact"},
+                                               {"segment.ms", "1000"},
+                                               {"segment.bytes", "65536"},
+                                               {"min.cleanable.dirty.ratio", "0.05"}};
+    const struct cluster_options *options = options_of(admin);
+    bool compact = partitions > 0 && admin->name[0] == 't' && admin->name[1] == '0' + options->compact_topic;
+    int32_t configs = 1;
+    snprintf(admin->value, sizeof(admin->value), "%d", options->min_isr);
     admin->new_configs[0] = (struct kafka_create_topics_request_config){
         .name = str_from("min.insync.replicas"), .value = str_from(admin->value)};
-    admin->new_configs[1] = (struct kafka_create_topics_request_config){
-        .name = str_from("unclean.leader.election.enable"), .value = str_from("true")};
-    admin->new_topic = (struct kafka_create_topics_request_topic){
-        .name = admin->name_str,
-        .num_partitions = partitions,
-        .replication_factor = (int16_t)options_of(admin)->replicas,
-        .configs = admin->new_configs,
-        .configs_count = options_of(admin)->unclean_elections ? 2 : 1};
+    for (size_t i = 0; compact && i < ARRAY_LEN(compacted); i++)
+        admin->new_configs[configs++] = (struct kafka_create_topics_request_config){
+            .name = str_from(compacted[i][0]), .value = str_from(compacted[i][1])};
+    if (compact && options->compact_delete) {
+        admin->new_configs[1].value = str_from("compact,delete");
+        snprintf(admin->retained, sizeof(admin->retained), "%d", CLUSTER_RETAINED);
+        admin->new_configs[configs++] = (struct kafka_create_topics_request_config){
+            .name = str_from("retention.messages"), .value = str_from(admin->retained)};
+    }
+    if (options->unclean_elections)
+        admin->new_configs[configs++] = (struct kafka_create_topics_request_config){
+            .name = str_from("unclean.leader.election.enable"), .value = str_from("true")};
+    admin->new_topic =
+        (struct kafka_create_topics_request_topic){.name = admin->name_str,
+                                                   .num_partitions = partitions,
+                                                   .replication_factor = (int16_t)options_of(admin)->replicas,
+                                                   .configs = admin->new_configs,
+                                                   .configs_count = configs};
     admin->message.create = (struct kafka_create_topics_request){
         .topics = &admin->new_topic, .topics_count = 1, .timeout_ms = SERVER_TIMEOUT_MS};
     send_to(admin, KAFKA_API_CREATE_TOPICS, CLIENT_ANY_NODE, false);

@@ -49,6 +49,8 @@ static void apply_settings(struct node *node, struct broker_object *object)
     node_set_number(node, settings, "min.insync.replicas", (uint64_t)options->min_isr);
     node_set_number(node, settings, "log.segment.bytes", options->segment_bytes);
     node_set(node, settings, "memory.budget.bytes", "64MiB");
+    node_set_number(node, settings, "log.cleaner.backoff.ms", 300);
+    node_set_number(node, settings, "log.retention.check.interval.ms", 300);
     node_set(node, settings, "log.tail.cache.bytes", "32KiB"); /* much is read from files all the same */
     node_set(node, settings, "log.scrub.period.ms", "5s");
 }

@@ -24,6 +24,13 @@ static uint64_t value_of(const struct producer *producer, uint64_t counter)
     return history_value(producer->client.process, (uint32_t)counter);
 }
 
+/* A record's key in the compacted topic is told by its number, so that its answer knows it, too. */
+static uint32_t key_of(const struct producer *producer, int topic, uint64_t counter)
+{
+    bool compacted = topic == producer->client.node->cluster->options.compact_topic;
+    return compacted ? 1 + (uint32_t)(counter * 2654435761u >> 7) % CLUSTER_KEYS : 0;
+}
+
 static void record_send(struct producer *producer, uint64_t counter, enum history_type type, int topic,
                         int32_t partition, int64_t offset)
 {
@@ -32,6 +39,9 @@ static void record_send(struct producer *producer, uint64_t counter, enum histor
     record.value = value_of(producer, counter);
     record.offset = offset;
     record.flags = producer->flags;
+    record.arg2 = key_of(producer, topic, counter);
+    if (record.arg2 > 0)
+        record.flags |= HISTORY_MAY_BE_LOST; /* to a newer one */
     cluster_record(producer->client.node->cluster, record);
 }
 
@@ -85,8 +95,13 @@ static void produce_to(struct producer *producer, int topic, int32_t partition)
     struct client_node *client = &producer->client;
     uint32_t counter = ++producer->counter;
     struct payload payload;
-    payload_make(&payload, &client->env->prng, value_of(producer, counter), length_of_next(producer),
-                 producer->value);
+    uint32_t key = key_of(producer, topic, counter);
+    if (key > 0)
+        payload_make_keyed(&payload, &client->env->prng, value_of(producer, counter),
+                           length_of_next(producer), producer->value, key, counter % 7 == 0);
+    else
+        payload_make(&payload, &client->env->prng, value_of(producer, counter), length_of_next(producer),
+                     producer->value);
     payload.record.timestamp_ms = env_wall_ms(client->env);
     record_send(producer, counter, HISTORY_INVOKE, topic, partition, -1);
     enum err err = client_produce(client_driver_client(client->driver), client_driver_now_us(client->driver),

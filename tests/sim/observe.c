@@ -190,6 +190,23 @@ static void note_sample(struct broker_look *at, int topic, int partition, int32_
     cluster_record(at->observer->cluster, record);
 }
 
+/* retention.messages may take all but so many committed records. */
+static void note_retention(struct cluster *cluster, int topic, int partition,
+                           const struct partition_view *view)
+{
+    int64_t *committed = &cluster->committed[topic][partition];
+    if (topic != cluster->options.compact_topic || !cluster->options.compact_delete)
+        return;
+    *committed = MAX(*committed, view->high_watermark);
+    int64_t *allowed = &cluster->retained[topic][partition];
+    if (*committed - CLUSTER_RETAINED <= *allowed)
+        return;
+    *allowed = *committed - CLUSTER_RETAINED;
+    struct history_record record = cluster_note(HISTORY_TRIM, 0, topic, partition);
+    record.offset = *allowed;
+    cluster_record(cluster, record);
+}
+
 static void look_at_replica(void *ctx, struct partition *partition)
 {
     struct broker_look *at = ctx;
@@ -204,6 +221,7 @@ static void look_at_replica(void *ctx, struct partition *partition)
         *known = (struct sampled){view.leader_epoch + 1, -1, -1, -1};
         note_leader(at->observer->cluster, topic, index, view.leader_epoch, at->node->id, false);
     }
+    note_retention(at->observer->cluster, topic, index, &view);
     note_sample(at, topic, index, view.leader_epoch, HISTORY_LOG_START, view.log_start, &known->log_start);
     note_sample(at, topic, index, view.leader_epoch, HISTORY_HIGH_WATERMARK, view.high_watermark,
                 &known->high_watermark);

@@ -50,8 +50,32 @@ void payload_make(struct payload *payload, struct prng *prng, uint64_t value, si
         add_headers(payload, prng, value);
 }
 
+void payload_make_keyed(struct payload *payload, struct prng *prng, uint64_t value, size_t len,
+                        uint8_t *bytes, uint32_t key, bool tombstone)
+{
+    struct bytes content = fill(bytes, value, len < ID_BYTES ? ID_BYTES : len);
+    *payload = (struct payload){.record = {.value = tombstone ? BYTES_NULL : content}};
+    store_be32(payload->small, key);
+    payload->record.key = (struct bytes){.p = payload->small, .len = sizeof(key)};
+    if (tombstone || prng_below(prng, 5) == 0)
+        add_headers(payload, prng, value);
+}
+
+/* A tombstone of a compacted topic: its key is short, a header has the value. */
+static uint64_t tombstone_value(const struct record *record)
+{
+    struct header_iter headers = record_headers(record);
+    struct record_header header;
+    while (header_iter_next(&headers, &header))
+        if (header.value.len == ID_BYTES)
+            return load_be64(header.value.p);
+    return 0;
+}
+
 uint64_t payload_value(const struct record *record)
 {
+    if (record->value.len < 0 && record->key.len == sizeof(uint32_t))
+        return tombstone_value(record);
     struct bytes content = record->value.len < 0 ? record->key : record->value;
     if (content.len < ID_BYTES)
         return 0;

@@ -21,6 +21,10 @@ struct payload {
 /* Makes a record of this value (history_value()), about len bytes long, in bytes (len + 16 of them). */
 void payload_make(struct payload *payload, struct prng *prng, uint64_t value, size_t len, uint8_t *bytes);
 
+/* The same with a key of its own, for compacted topics; a tombstone tells its value in a header. */
+void payload_make_keyed(struct payload *payload, struct prng *prng, uint64_t value, size_t len,
+                        uint8_t *bytes, uint32_t key, bool tombstone);
+
 /* The value of a record that came; 0 when its content is not what was made for that value. */
 uint64_t payload_value(const struct record *record);
 

@@ -54,6 +54,17 @@ static void plan_workload(struct cluster_options *o, struct prng *prng)
     o->seek_interval_us = prng_below(prng, 2) == 0 ? between(prng, 200000, 4000000) : 0;
 }
 
+/* From a generator of its own: other seeds stay what they were. */
+static void plan_compaction(struct cluster_options *o, uint64_t seed)
+{
+    struct prng prng;
+    prng_seed(&prng, seed ^ 0x636f6d70616374);
+    o->compact_topic = o->topics_by_admin && prng_below(&prng, 3) > 0 ? 0 : -1;
+    if (o->compact_topic == o->trim_topic)
+        o->trim_topic = -1;
+    o->compact_delete = prng_below(&prng, 3) == 0;
+}
+
 static void plan_cluster(struct plan *plan, struct prng *prng)
 {
     static const uint64_t segments[] = {65536, 262144, 1 << 20, 1 << 20};
@@ -72,6 +83,7 @@ static void plan_cluster(struct plan *plan, struct prng *prng)
     o->producers = (int)between(prng, 1, 3);
     o->consumers = (int)between(prng, 1, 2);
     plan_workload(o, prng);
+    plan_compaction(o, plan->seed);
     o->send_interval_us = (uint32_t)(one_of(prng, ticks, ARRAY_LEN(ticks)) * (uint64_t)o->producers);
     o->record_bytes_max = (uint32_t)(prng_below(prng, 4) == 0 ? 4000 : 150);
     o->session_us = 3000000;
@@ -138,12 +150,16 @@ void plan_print(const struct plan *plan, FILE *out)
         out,
         "seed %llu: %d controllers, %d brokers of %d shards, %d topics of %d partitions, %d producers each "
         "%u us, %d consumers, segments of %u, snapshots every %u, "
-        "%d admins%s%s%s%s%s%s\n",
+        "%d admins%s%s%s%s%s%s%s\n",
         (unsigned long long)plan->seed, o->controllers, o->brokers, o->shards, o->topics, o->partitions,
         o->producers, o->send_interval_us, o->consumers, o->segment_bytes, o->snapshot_entries, o->admins,
-        o->topics_by_admin ? ", topics with settings" : "", o->trim_topic >= 0 ? ", records deleted" : "",
-        o->weak_producers ? ", acks=1" : "", o->loose_producers ? ", not idempotent" : "",
-        o->codecs ? ", codecs" : "", o->large_one_in ? ", 1 MiB records" : "");
+        o->topics_by_admin ? ", topics with settings" : "",
+        o->compact_topic < 0 ? ""
+        : o->compact_delete  ? ", t0 compacted and retained"
+                             : ", t0 compacted",
+        o->trim_topic >= 0 ? ", records deleted" : "", o->weak_producers ? ", acks=1" : "",
+        o->loose_producers ? ", not idempotent" : "", o->codecs ? ", codecs" : "",
+        o->large_one_in ? ", 1 MiB records" : "");
     fprintf(out,
             "latency %u+%u us, sync %u us, window %u, %s; a fault every %llu us:", plan->world.latency_us,
             plan->world.jitter_us, plan->world.disk_sync_us, plan->world.window_bytes,

@@ -8,6 +8,7 @@
 #include "common/base/assert.h"
 #include "common/base/crc32c.h"
 #include "common/batch/batch.h"
+#include "common/batch/record.h"
 #include "tests/sim/run_int.h"
 
 #define BATCH_MAGIC_AT 16
@@ -31,7 +32,32 @@ static void note(struct dump *dump, enum history_what what, int64_t offset, int3
     record.offset = offset;
     record.epoch = epoch;
     record.arg = arg;
+    if (what == HISTORY_BATCH && dump->topic == dump->cluster->options.compact_topic)
+        record.flags = HISTORY_COMPACTED;
     cluster_record(dump->cluster, record);
+}
+
+/* Of a compacted topic records are compared, not batches: those that two replicas both have are the same. */
+static void dump_records(struct dump *dump, const uint8_t *batch)
+{
+    struct batch_iter it;
+    struct record record;
+    struct batch_scratch scratch;
+    enum err err = (enum err)batch_scratch_init(&scratch, 16u << 20, 0);
+    ASSERT(err == OK);
+    if (batch_iter_init(&it, batch, &scratch) == OK)
+        while (batch_iter_next(&it, &record)) {
+            uint32_t crc = crc32c(0, record.key.p, (size_t)MAX(record.key.len, 0));
+            crc = crc32c(crc, record.value.p, (size_t)MAX(record.value.len, 0));
+            crc = crc32c(crc, record.headers.p, (size_t)record.headers.len);
+            note(dump, HISTORY_BATCH, record.offset, batch_leader_epoch(batch), crc);
+        }
+    batch_scratch_free(&scratch);
+}
+
+static bool is_compacted(const struct dump *dump)
+{
+    return dump->topic == dump->cluster->options.compact_topic;
 }
 
 static void dump_batches(struct dump *dump, const uint8_t *p, size_t len)
@@ -41,7 +67,9 @@ static void dump_batches(struct dump *dump, const uint8_t *p, size_t len)
         if (size < BATCH_HEADER_BYTES || size > len || batch_base_offset(p) >= dump->end)
             return;
         dump->damaged = dump->node == dump->cluster->rotten && batch_verify(p, size) != OK;
-        if (!dump->only_look)
+        if (!dump->only_look && is_compacted(dump))
+            dump_records(dump, p);
+        else if (!dump->only_look)
             note(dump, HISTORY_BATCH, batch_base_offset(p), batch_leader_epoch(p), crc32c(0, p, size));
         p += size;
         len -= size;
