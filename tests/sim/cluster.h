@@ -18,9 +18,9 @@
 #define CLUSTER_TOPICS_MAX      8
 #define CLUSTER_PARTITIONS_MAX  16
 #define CLUSTER_TEXT_MAX        512
-#define CLUSTER_KEYS            24  /* of each partition of the compacted topic */
+#define CLUSTER_KEYS            24 /* of each partition of the compacted topic */
 #define CLUSTER_RETAINED        60 /* its retention.messages, if any */
-#define CLUSTER_SPARE_TOPICS    3   /* x0, x1, ...: made and deleted, never written to */
+#define CLUSTER_SPARE_TOPICS    3  /* x0, x1, ...: made and deleted, never written to */
 /* Topic numbers of the history that stand for registers (partition 0): spare topic n exists; a setting of
  * topic n. */
 #define CLUSTER_SETTING                                                                                      \
