@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/log/plog_hooks.h"
 #include "broker/log/plog_internal.h"
 #include "common/base/assert.h"
 
@@ -408,6 +409,9 @@ enum err plog_replace_range(struct plog *log, int64_t offset, int64_t end, const
 {
     if (log->failed)
         return log->failed;
+    enum err err = plog_compact_stop(log);
+    if (err)
+        return err;
     int32_t i = 0;
     while (i < log->damages_count && log->damages[i].offset != offset)
         i++;
@@ -423,7 +427,7 @@ enum err plog_replace_range(struct plog *log, int64_t offset, int64_t end, const
     ASSERT(mend.seg->base_offset == d->segment);
     if (end <= offset || end > d->end)
         return ERR_MISMATCH;
-    enum err err = check_batches(&mend);
+    err = check_batches(&mend);
     if (err == OK)
         err = put(&mend, end == d->end);
     if (err)

@@ -27,6 +27,22 @@ static void schedule_reconnect(struct leader_link *link)
     env_timer_set(env, &link->reconnect, env_now_us(env) + delay + prng_below(&env->prng, delay / 4 + 1));
 }
 
+/* Charges what the reply being received takes. Replication goes on when there is no room, with small replies:
+ * without it nothing that waits for in-sync replicas would ever give its memory back. */
+static void account(struct leader_link *link)
+{
+    struct budget *budget = &link->fetchers->shard->broker->budget;
+    size_t held = link->in.buf ? link->in.buf->cap : 0;
+
+    if (held < link->charged) {
+        budget_give(budget, BUDGET_REPLICATION, link->charged - held);
+        link->charged = held;
+    } else if (held > link->charged) {
+        link->scarce = !budget_take(budget, BUDGET_REPLICATION, held - link->charged);
+        link->charged = link->scarce ? link->charged : held;
+    }
+}
+
 static void link_free(struct leader_link *link)
 {
     struct env *env = link->fetchers->shard->env;
@@ -37,6 +53,7 @@ static void link_free(struct leader_link *link)
     env_task_cancel(&link->send);
     list_remove(&link->link);
     frame_in_reset(&link->in);
+    account(link);
     writer_free(&link->out);
     arena_free(&link->arena);
     free(link);
@@ -61,6 +78,7 @@ static void on_alloc(void *ctx, void **ret_buf, size_t *ret_len)
     *ret_len = 0;
     if (!link->closing && !frame_in_room(&link->in, ret_buf, ret_len))
         env_conn_close(link->conn);
+    account(link);
 }
 
 static bool on_frame(void *ctx, const uint8_t *p, uint32_t len, struct iobuf *owner)
@@ -83,6 +101,7 @@ static void on_read(void *ctx, size_t len)
         env_conn_close(link->conn);
     else
         link_send_soon(link);
+    account(link);
 }
 
 static void on_connected(void *ctx)
@@ -101,6 +120,7 @@ static void forget_wire(struct leader_link *link)
     link->hurried = false;
     link->inflight_count = 0;
     frame_in_reset(&link->in);
+    account(link);
     list_for_each (it, &link->follows) {
         struct follow *follow = CONTAINER_OF(it, struct follow, link);
         follow->reading = false;

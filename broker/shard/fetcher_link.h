@@ -44,6 +44,8 @@ struct leader_link {
     bool closing;
     bool lost; /* noted in broker->losses, and not heard of since */
     struct frame_in in;
+    size_t charged; /* to the memory budget, for what in holds */
+    bool scarce;    /* the budget had no room for a reply: little is asked until it has */
     struct writer out;
     struct arena arena; /* of one request or reply */
     uint8_t scratch[8192] __attribute__((aligned(16)));

@@ -8,6 +8,7 @@
 #include "proto/kafka/messages.h"
 
 #define FETCH_VERSION     17
+#define SCARCE_BYTES      (64 * 1024) /* asked for while the memory budget is used up */
 #define REQUEST_CAP_BYTES (32u * 1024 * 1024)
 
 /* A fetch being put together: partitions of one topic stand in a row when they come in a row. */
@@ -123,7 +124,9 @@ static void draft_send(struct draft *draft)
     draft->request.replica_state.replica_epoch = broker_epoch(shard);
     draft->request.max_wait_ms = draft->report ? 0 : config->replica_fetch_wait_max_ms;
     draft->request.min_bytes = draft->report ? 0 : 1;
-    draft->request.max_bytes = draft->report ? 0 : config->replica_fetch_response_max_bytes;
+    draft->request.max_bytes = draft->report  ? 0
+                               : link->scarce ? MIN(SCARCE_BYTES, config->replica_fetch_response_max_bytes)
+                                              : config->replica_fetch_response_max_bytes;
     writer_reset(&link->out, shard->env->pool, 1024, REQUEST_CAP_BYTES);
     writer_i32(&link->out, 0);
     kafka_request_header_encode(&link->out, kafka_request_header_version(KAFKA_API_FETCH, FETCH_VERSION),
