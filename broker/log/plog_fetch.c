@@ -358,12 +358,11 @@ void plog_verified(struct plog_segment *seg, uint32_t from, uint32_t to)
     plog_ranges_add(&seg->verified, from, MIN(to, seg->verified_from));
 }
 
+/* ERR_NOT_FOUND: nothing of the wanted offsets is in this segment (which is more than that none fits now). */
 static enum err fetch_segment(struct fetch *f)
 {
     uint32_t bad;
     enum err err = locate(f, &bad);
-    if (err == ERR_NOT_FOUND)
-        return OK;
     if (err == OK && f->first.next_offset <= f->ask->end_offset) {
         bad = f->first.position;
         err = give_range(f);
@@ -410,8 +409,10 @@ enum err plog_fetch(struct plog *log, const struct plog_fetch *request, struct p
         if (f.seg->base_offset >= ask.end_offset)
             return OK;
         enum err err = fetch_segment(&f);
-        if (err || ret_piece->len > 0 || !log->config.may_have_gaps)
+        if (err != ERR_NOT_FOUND)
             return err;
+        if (!log->config.may_have_gaps)
+            return OK;
     }
     return OK;
 }

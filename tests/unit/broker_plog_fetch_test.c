@@ -325,8 +325,28 @@ START_TEST(an_index_in_a_file_gives_what_it_gives_in_memory)
 }
 END_TEST
 
+START_TEST(a_batch_that_does_not_fit_is_not_stepped_over_for_one_of_the_next_segment)
+{
+    struct plog_fixture f;
+    struct plog_piece piece;
+    fixture_start(&f, 700, 5);
+    f.setup.config.may_have_gaps = true;
+    ck_assert_int_eq(fixture_open(&f, false, 0, 0), OK);
+    ck_assert_int_eq(fixture_append(&f, 1, 400), OK); /* a large one ends the first segment */
+    ck_assert_int_eq(fixture_append(&f, 1, 300), OK); /* the next begin others */
+    ck_assert_int_eq(fixture_append(&f, 1, 10), OK);
+    ck_assert_int_eq(plog_read(f.log, 0, plog_end(f.log), 390, false, &piece), OK);
+    ck_assert_int_eq(piece.len, 0);
+    ck_assert_int_eq(plog_read(f.log, 0, plog_end(f.log), 390, true, &piece), OK);
+    ck_assert_int_eq(batch_base_offset(piece.p), 0);
+    iobuf_unref(piece.owner);
+    fixture_stop(&f);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
+    tcase_add_test(tcase, a_batch_that_does_not_fit_is_not_stepped_over_for_one_of_the_next_segment);
     tcase_add_test(tcase, what_was_appended_comes_as_ranges);
     tcase_add_test(tcase, bounds_hold_for_every_offset_and_size);
     tcase_add_test(tcase, a_former_lifes_bytes_are_checked_before_they_leave_unread);
