@@ -186,9 +186,9 @@ size_t writer_total(const struct writer *w)
     return writer_pos(w) + w->spliced_bytes;
 }
 
-static bool over_cap(const struct writer *w, size_t len)
+static inline bool over_cap(const struct writer *w, size_t len)
 {
-    size_t total = writer_total(w);
+    size_t total = w->spliced_bytes + w->buf->len;
     return total > w->cap_bytes || len > w->cap_bytes - total;
 }
 
@@ -208,7 +208,9 @@ static bool grow(struct writer *w, size_t len)
     return true;
 }
 
-uint8_t *writer_reserve(struct writer *w, size_t len)
+/* Part of each function below: an answer is written field by field, and calls would cost more than the rest.
+ */
+static inline __attribute__((always_inline)) uint8_t *reserve(struct writer *w, size_t len)
 {
     if (w->err != OK)
         return NULL;
@@ -224,9 +226,14 @@ uint8_t *writer_reserve(struct writer *w, size_t len)
     return p;
 }
 
+uint8_t *writer_reserve(struct writer *w, size_t len)
+{
+    return reserve(w, len);
+}
+
 void writer_i8(struct writer *w, int8_t v)
 {
-    uint8_t *p = writer_reserve(w, 1);
+    uint8_t *p = reserve(w, 1);
     if (p)
         *p = (uint8_t)v;
 }
@@ -238,14 +245,14 @@ void writer_bool(struct writer *w, bool v)
 
 void writer_u16(struct writer *w, uint16_t v)
 {
-    uint8_t *p = writer_reserve(w, 2);
+    uint8_t *p = reserve(w, 2);
     if (p)
         store_be16(p, v);
 }
 
 void writer_u32(struct writer *w, uint32_t v)
 {
-    uint8_t *p = writer_reserve(w, 4);
+    uint8_t *p = reserve(w, 4);
     if (p)
         store_be32(p, v);
 }
@@ -262,7 +269,7 @@ void writer_i32(struct writer *w, int32_t v)
 
 void writer_i64(struct writer *w, int64_t v)
 {
-    uint8_t *p = writer_reserve(w, 8);
+    uint8_t *p = reserve(w, 8);
     if (p)
         store_be64(p, (uint64_t)v);
 }
@@ -306,7 +313,7 @@ void writer_uuid(struct writer *w, struct uuid v)
 
 void writer_raw(struct writer *w, const void *p, size_t len)
 {
-    uint8_t *to = writer_reserve(w, len);
+    uint8_t *to = reserve(w, len);
     if (to && len > 0)
         memcpy(to, p, len);
 }
