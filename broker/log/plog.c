@@ -371,6 +371,23 @@ static enum err open_log(struct plog *log, const struct plog_setup *setup, struc
     return err ? err : plog_segment_add(log, log->start);
 }
 
+static void close_handle(struct env_file **file)
+{
+    if (*file)
+        env_file_close(*file);
+    *file = NULL;
+}
+
+/* An idle log holds no descriptors: who reads or writes opens what it needs. */
+static void rest(struct plog *log)
+{
+    for (int32_t i = 0; i < log->segments_count; i++) {
+        close_handle(&log->segments[i].file);
+        close_handle(&log->segments[i].index.offset_file);
+        close_handle(&log->segments[i].index.time_file);
+    }
+}
+
 enum err plog_open(const struct plog_setup *setup, struct plog **ret_log, struct plog_report *ret_report)
 {
     struct plog_report report = {.missing_from = -1};
@@ -383,6 +400,7 @@ enum err plog_open(const struct plog_setup *setup, struct plog **ret_log, struct
         plog_free(log);
         return err;
     }
+    rest(log);
     *ret_log = log;
     return OK;
 }
