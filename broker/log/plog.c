@@ -335,7 +335,7 @@ static enum err open_existing(struct plog *log, const struct plog_setup *setup, 
     /* What a killed process wrote and named may not be on the disk yet; after a power cut we see what is. */
     log->meta_dirty = log->dir_dirty = !setup->clean && !setup->power_lost;
     for (int32_t i = 0; i < log->segments_count; i++)
-        log->segments[i].dirty = !setup->clean && plog_segment_end(log, i) > log->synced_end;
+        log->segments[i].dirty = !setup->clean && plog_segment_end(log, i) >= log->synced_end;
     if (!setup->keep_segments)
         err = plog_trim(log, log->start);
     if (err == OK)

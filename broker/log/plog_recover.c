@@ -418,6 +418,8 @@ static enum err scan_log(struct plog *log, const struct plog_setup *setup, struc
     struct epoch_cache old = log->epochs;                   /* as the checkpoint has them */
     int64_t point = MAX(setup->recovery_point, log->start); /* below it files may be missing */
     int32_t from = setup->clean ? log->segments_count - 1 : plog_segment_find(log, point);
+    if (!setup->clean && from > 0 && log->segments[from].base_offset >= point)
+        from--; /* its end was synced, but perhaps not that it ends there: room was given back after that */
     size_t size = old.count * sizeof(*old.entries);
     old.entries = malloc(size + 1);
     if (old.entries == NULL)

@@ -167,6 +167,10 @@ static void read_batches(struct held *held, const char *path, const uint8_t *p, 
         p += size;
         len -= size;
     }
+    while (len > 0 && *p == 0) { /* room that was made ahead, perhaps given back without a sync */
+        p++;
+        len--;
+    }
     held->broken = len > 0;
     if (held->broken)
         world_trace(held->node->cluster->world,
