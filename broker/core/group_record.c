@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "broker/core/group_internal.h"
+#include "common/base/mutant.h"
 #include "proto/kafka/gen/group_metadata_record.h"
 #include "proto/kafka/gen/offset_commit_record.h"
 
@@ -245,7 +246,7 @@ static enum err replay_group(struct groups *g, struct reader *key, struct bytes 
         return err == ERR_VERSION ? err : ERR_MALFORMED;
     struct group *group = group_find_or_make(g, k.group);
     drop_members(g, group);
-    group->generation = v.generation;
+    group->generation = MUTANT(FORGET_GENERATION) ? 0 : v.generation;
     group_str_set(g, &group->protocol_type, v.protocol_type.len > 0 ? v.protocol_type : STR_NULL);
     group_str_set(g, &group->protocol, v.protocol);
     group->state_ms = v.current_state_timestamp;

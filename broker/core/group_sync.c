@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SyncGroup, Heartbeat, LeaveGroup, and members that fall silent. */
 #include "broker/core/group_internal.h"
+#include "common/base/mutant.h"
 #include "proto/kafka/gen/heartbeat.h"
 #include "proto/kafka/gen/leave_group.h"
 #include "proto/kafka/gen/sync_group.h"
@@ -16,6 +17,8 @@ static void answer_sync(struct groups *g, const struct group *group, const struc
 
     response->protocol_type = call_str(call, group->protocol_type);
     response->protocol_name = call_str(call, group->protocol);
+    if (MUTANT(DOUBLE_OWNER))
+        member = member_find(group, group->leader);
     response->assignment = call_bytes(call, member->assignment);
     settle(g, call, response->assignment.len >= 0 ? KAFKA_NONE : KAFKA_UNKNOWN_SERVER_ERROR);
 }

@@ -5,6 +5,7 @@
 
 #include "broker/shard/group_coordinator.h"
 #include "common/base/assert.h"
+#include "common/base/mutant.h"
 #include "common/batch/builder.h"
 #include "common/obs/log.h"
 #include "proto/kafka/error.h"
@@ -129,7 +130,7 @@ static int16_t append(struct coordinator *c, struct flight *flight, struct iobuf
     struct partition_append request = {.records = batch->data,
                                        .len = (int32_t)batch->len,
                                        .owner = batch,
-                                       .acks = -1,
+                                       .acks = MUTANT(COMMIT_BEFORE_LOG) ? 0 : -1,
                                        .timeout_ms = NO_TIMEOUT_MS,
                                        .current_leader_epoch = c->leader_epoch};
     struct partition_appended result;
@@ -420,7 +421,7 @@ static struct coordinator *coordinator_new(struct shard *shard, struct partition
                               .type = type,
                               .core = core,
                               .leader_epoch = view->leader_epoch,
-                              .load_next = view->log_start,
+                              .load_next = MUTANT(LOSE_COMMITS) ? view->log_end : view->log_start,
                               .load_end = view->log_end,
                               .load_began_us = env_now_us(shard->env)};
     c->watch.fn = on_more;

@@ -752,3 +752,8 @@ void client_group_leave(struct client_group *g, uint64_t now_us)
     else if (!g->busy[CALL_JOIN] && !g->busy[CALL_SYNC] && !g->busy[CALL_FIND])
         enter(g, GROUP_LEAVING, now_us);
 }
+
+int32_t client_group_coordinator(const struct client_group *g)
+{
+    return g->node;
+}

@@ -79,6 +79,9 @@ void client_group_commit(struct client_group *group, uint64_t now_us);
 /* Commits, and leaves. */
 void client_group_leave(struct client_group *group, uint64_t now_us);
 
+/* The coordinator's node, -1 before it is known. */
+int32_t client_group_coordinator(const struct client_group *group);
+
 /* Offsets of positions that the coordinator has confirmed so far (for tests and the simulator). */
 int64_t client_group_committed(const struct client_group *group, const struct client_topic *topic,
                                int32_t partition);

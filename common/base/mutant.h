@@ -90,6 +90,11 @@
       "AlterPartition is accepted with any epochs, from any replica")                                        \
     X(ADDING_IN_SYNC, "adding-in-sync", MUTANT_LOSS,                                                         \
       "a replica that a reassignment adds counts as in sync at once (KIP-455)")                              \
+    X(DOUBLE_OWNER, "double-owner", "double-owner", "every member of a group gets its leader's assignment")  \
+    X(FORGET_GENERATION, "forget-generation", "double-owner", "a new coordinator counts generations anew")   \
+    X(COMMIT_BEFORE_LOG, "commit-before-log", "lost-commit",                                                 \
+      "an offset commit is answered before it is in the log")                                                \
+    X(LOSE_COMMITS, "lose-commits", "lost-commit", "a new coordinator loads nothing")                        \
     X(FORGET_VOTE, "forget-vote", MUTANT_QUORUM, "the vote is not written down")                             \
     X(SEND_BEFORE_VOTE, "send-before-vote", MUTANT_QUORUM,                                                   \
       "Raft messages leave before term and vote are durable: these go to disk with the next entries")        \

@@ -31,13 +31,23 @@
 #define CLUSTER_OBSERVERS                                                                                    \
     1000000u /* processes of the history from here on look from outside, one for each node */
 
-enum role { ROLE_CONTROLLER, ROLE_BROKER, ROLE_PRODUCER, ROLE_CONSUMER, ROLE_ADMIN, ROLE_READER, ROLE_COUNT };
+enum role {
+    ROLE_CONTROLLER,
+    ROLE_BROKER,
+    ROLE_PRODUCER,
+    ROLE_CONSUMER,
+    ROLE_ADMIN,
+    ROLE_READER,
+    ROLE_MEMBER,
+    ROLE_COUNT
+};
 
 struct cluster_options {
     uint64_t seed; /* named in the history */
     int controllers, brokers, shards;
     int topics, partitions, replicas, min_isr;
     int producers, consumers, admins;
+    int members;          /* of one consumer group */
     bool topics_by_admin; /* with min.insync.replicas as a setting; else the first client's wish makes them */
     int trim_topic;       /* whose records the admin deletes now and then; -1: of none */
     int compact_topic;    /* with cleanup.policy=compact; -1: none */
@@ -158,7 +168,7 @@ static inline uint32_t cluster_topic(int topic)
 }
 
 extern const struct role_ops role_controller, role_broker, role_producer, role_consumer, role_admin,
-    role_reader;
+    role_reader, role_member;
 
 #define CLUSTER_BROKER_BASE 101 /* node id of the first broker */
 

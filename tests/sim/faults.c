@@ -49,6 +49,8 @@ static struct node *any_client(struct faults *faults)
 {
     uint64_t dice = below(faults, 5);
     bool admin = dice == 4 && faults->cluster->options.admins > 0;
+    if (dice == 3 && faults->cluster->options.members > 0)
+        return any_of(faults, ROLE_MEMBER);
     return any_of(faults, admin ? ROLE_ADMIN : dice % 2 == 0 ? ROLE_PRODUCER : ROLE_CONSUMER);
 }
 

@@ -5,6 +5,7 @@
 
 #include "common/base/assert.h"
 
+#define GROUP_ONE_IN 2 /* seeds with a consumer group */
 #define FOCUS_ONE_IN 4
 #define QUIET_ONE_IN 20 /* seeds without any fault: a healthy cluster must be right, too */
 
@@ -140,6 +141,7 @@ struct plan plan_of(uint64_t seed, uint32_t seconds)
     plan_cluster(&plan, &prng);
     plan_world(&plan, &prng);
     plan_faults(&plan, &prng);
+    plan.cluster.members = prng_below(&prng, GROUP_ONE_IN) == 0 ? (int)between(&prng, 2, 3) : 0;
     return plan;
 }
 
@@ -150,10 +152,10 @@ void plan_print(const struct plan *plan, FILE *out)
         out,
         "seed %llu: %d controllers, %d brokers of %d shards, %d topics of %d partitions, %d producers each "
         "%u us, %d consumers, segments of %u, snapshots every %u, "
-        "%d admins%s%s%s%s%s%s%s\n",
+        "%d admins, %d members%s%s%s%s%s%s%s\n",
         (unsigned long long)plan->seed, o->controllers, o->brokers, o->shards, o->topics, o->partitions,
         o->producers, o->send_interval_us, o->consumers, o->segment_bytes, o->snapshot_entries, o->admins,
-        o->topics_by_admin ? ", topics with settings" : "",
+        o->members, o->topics_by_admin ? ", topics with settings" : "",
         o->compact_topic < 0 ? ""
         : o->compact_delete  ? ", t0 compacted and retained"
                              : ", t0 compacted",

@@ -122,7 +122,7 @@ static void phase_read(struct run *run)
 static void phase_end(struct run *run)
 {
     observer_end(&run->observer);
-    static const enum role order[] = {ROLE_READER,   ROLE_ADMIN,  ROLE_CONSUMER,
+    static const enum role order[] = {ROLE_READER,   ROLE_MEMBER, ROLE_ADMIN,     ROLE_CONSUMER,
                                       ROLE_PRODUCER, ROLE_BROKER, ROLE_CONTROLLER};
     for (size_t r = 0; r < ARRAY_LEN(order); r++) {
         struct node *node;

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Members of one consumer group. They share the topics, pretend to read (positions move on), commit, and ask
+ * now and then what the coordinator knows. A committed position is a promise (I13); in one generation a
+ * partition has one owner (I14). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/core/group.h"
+#include "common/base/assert.h"
+#include "tests/sim/client_node.h"
+
+#define GROUP_NAME   "g"
+#define GROUP_NUMBER 1
+#define GROUP_TAG    100
+#define ASK_TAG      (GROUP_TAG + CLIENT_GROUP_TAGS)
+#define ASK_VERSION  9 /* the last that goes by names */
+#define TICK_MEAN_US 400000
+#define ASK_ONE_IN   3
+#define ASK_US       4000000
+#define SESSION_MS   3000
+#define STEP_MAX     100
+
+struct told {
+    uint32_t call; /* of the commit that is not confirmed yet; 0: none */
+    int64_t position;
+};
+
+struct group_member {
+    struct client_node client; /* first */
+    struct client_group *group;
+    struct client_alloc alloc;
+    struct env_timer tick, due;
+    struct told told[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
+    bool mine[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
+    /* The question on its way, and its calls. */
+    bool asking;
+    struct kafka_offset_fetch_request request;
+    struct kafka_offset_fetch_request_group asked;
+    uint32_t calls[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
+};
+
+static void *resize(void *ctx, void *old, size_t old_size, size_t new_size)
+{
+    if (new_size > 0)
+        return realloc(old, new_size);
+    free(old);
+    return NULL;
+}
+
+static void note(struct group_member *m, enum history_type type, enum history_op op, int topic,
+                 int32_t partition, uint32_t call, int64_t offset)
+{
+    struct history_record record = client_node_note(&m->client, type, op, topic, partition);
+
+    record.group = GROUP_NUMBER;
+    record.call = call;
+    record.offset = offset;
+    cluster_record(m->client.node->cluster, record);
+}
+
+static int topic_number(struct group_member *m, const struct client_topic *topic)
+{
+    return client_node_topic(&m->client, topic);
+}
+
+/* -- what the group does -- */
+
+static void on_assigned(struct group_member *m, const struct client_group_event *event)
+{
+    for (int32_t i = 0; i < event->partitions_count; i++) {
+        const struct client_group_partition *one = &event->partitions[i];
+        int topic = topic_number(m, one->topic);
+        if (one->partition >= CLUSTER_PARTITIONS_MAX)
+            continue;
+        struct history_record record =
+            client_node_note(&m->client, HISTORY_OK, HISTORY_ASSIGN, topic, one->partition);
+        record.group = GROUP_NUMBER;
+        record.epoch = event->generation;
+        record.offset = one->committed;
+        cluster_record(m->client.node->cluster, record);
+        m->mine[topic][one->partition] = true;
+        m->told[topic][one->partition] = (struct told){.position = MAX(one->committed, 0)};
+    }
+}
+
+/* What is confirmed is a promise from now on. Commits that were not stay open: who knows. */
+static void look_for_confirmations(struct group_member *m)
+{
+    for (int t = 0; t < CLUSTER_TOPICS_MAX; t++)
+        for (int32_t p = 0; p < CLUSTER_PARTITIONS_MAX; p++) {
+            struct told *told = &m->told[t][p];
+            if (told->call == 0 || client_group_committed(m->group, m->client.topics[t], p) != told->position)
+                continue;
+            note(m, HISTORY_OK, HISTORY_COMMIT, t, p, told->call, told->position);
+            told->call = 0;
+        }
+}
+
+static void go_on(struct group_member *m)
+{
+    uint64_t now_us = client_driver_now_us(m->client.driver);
+    struct client_group_event event;
+
+    if (!m->group)
+        return;
+    look_for_confirmations(m);
+    client_group_turn(m->group, now_us);
+    while (client_group_next(m->group, &event)) {
+        if (event.type == CLIENT_GROUP_ASSIGNED)
+            on_assigned(m, &event);
+        else if (event.type == CLIENT_GROUP_REVOKED)
+            memset(m->mine, 0, sizeof(m->mine));
+        else /* only a broken protocol makes a member give up */
+            cluster_unhealthy(m->client.node->cluster, m->client.node, 1, 0);
+        client_group_turn(m->group, now_us);
+    }
+    uint64_t due_us = client_group_deadline(m->group);
+    if (due_us != CLIENT_NEVER)
+        env_timer_set(m->client.env, &m->due, due_us);
+    client_driver_kick(m->client.driver);
+}
+
+static void on_due(struct env_timer *timer)
+{
+    go_on(CONTAINER_OF(timer, struct group_member, due));
+}
+
+static void join(struct group_member *m)
+{
+    const struct cluster_options *options = &m->client.node->cluster->options;
+    struct client_group_config config;
+
+    for (int t = 0; t < options->topics; t++)
+        if (client_topic_partitions(m->client.topics[t]) == 0)
+            return;
+    client_group_config_init(&config);
+    config.group_id = STR_LIT(GROUP_NAME);
+    config.session_timeout_ms = SESSION_MS;
+    config.rebalance_timeout_ms = 2 * SESSION_MS;
+    config.heartbeat_ms = SESSION_MS / 6;
+    config.commit_ms = 0;
+    config.tag = GROUP_TAG;
+    m->alloc.resize = resize;
+    m->group = client_group_new(client_driver_client(m->client.driver), &m->alloc, &config, m->client.topics,
+                                options->topics);
+    ASSERT(m->group != NULL);
+    go_on(m);
+}
+
+static void on_topic(void *ctx, struct client_topic *topic, struct client_failure failure)
+{
+    struct group_member *m = ctx;
+
+    if (failure.err != OK)
+        return;
+    topic_number(m, topic);
+    if (!m->group)
+        join(m);
+}
+
+/* -- reading and asking -- */
+
+/* One commit of a partition at a time, so that it is known what was confirmed. */
+static void read_on(struct group_member *m)
+{
+    struct prng *prng = &m->client.env->prng;
+
+    for (int t = 0; t < CLUSTER_TOPICS_MAX; t++)
+        for (int32_t p = 0; p < CLUSTER_PARTITIONS_MAX; p++) {
+            struct told *told = &m->told[t][p];
+            if (!m->mine[t][p] || told->call != 0)
+                continue;
+            told->position += 1 + (int64_t)prng_below(prng, STEP_MAX);
+            told->call = m->client.next_op++;
+            note(m, HISTORY_INVOKE, HISTORY_COMMIT, t, p, told->call, told->position);
+            client_group_position(m->group, m->client.topics[t], p, told->position);
+        }
+    client_group_commit(m->group, client_driver_now_us(m->client.driver));
+}
+
+static void each_call(struct group_member *m, enum history_type type)
+{
+    const struct cluster_options *options = &m->client.node->cluster->options;
+
+    for (int t = 0; t < options->topics; t++)
+        for (int32_t p = 0; p < options->partitions; p++) {
+            if (type == HISTORY_INVOKE)
+                m->calls[t][p] = m->client.next_op++;
+            note(m, type, HISTORY_COMMITTED, t, p, m->calls[t][p], -1);
+        }
+}
+
+static void ask(struct group_member *m)
+{
+    struct client_request request = {.api_key = KAFKA_API_OFFSET_FETCH,
+                                     .version_max = ASK_VERSION,
+                                     .message = &m->request,
+                                     .node = client_group_coordinator(m->group),
+                                     .timeout_us = ASK_US,
+                                     .repeatable = true,
+                                     .tag = ASK_TAG};
+
+    if (m->asking || request.node < 0)
+        return;
+    kafka_offset_fetch_request_init(&m->request);
+    kafka_offset_fetch_request_group_init(&m->asked);
+    m->asked.group_id = STR_LIT(GROUP_NAME);
+    m->asked.topics_count = -1;
+    m->request.groups = &m->asked;
+    m->request.groups_count = 1;
+    m->asking = client_call(client_driver_client(m->client.driver), client_driver_now_us(m->client.driver),
+                            &request) == OK;
+    if (m->asking)
+        each_call(m, HISTORY_INVOKE);
+}
+
+static int64_t offset_in(const struct kafka_offset_fetch_response_group *group, const char *topic,
+                         int32_t partition)
+{
+    for (int32_t t = 0; t < group->topics_count; t++)
+        for (int32_t p = 0; p < group->topics[t].partitions_count; p++)
+            if (group->topics[t].partitions[p].partition_index == partition &&
+                str_eq_z(group->topics[t].name, topic))
+                return group->topics[t].partitions[p].committed_offset;
+    return -1;
+}
+
+static void on_answer(struct group_member *m, const struct client_reply *reply)
+{
+    const struct kafka_offset_fetch_response *response = reply->message;
+    const struct cluster_options *options = &m->client.node->cluster->options;
+
+    m->asking = false;
+    if (reply->failure.err != OK || response->groups_count != 1 || response->groups[0].error_code != 0) {
+        each_call(m, HISTORY_FAIL);
+        return;
+    }
+    for (int t = 0; t < options->topics; t++)
+        for (int32_t p = 0; p < options->partitions; p++)
+            note(m, HISTORY_OK, HISTORY_COMMITTED, t, p, m->calls[t][p],
+                 offset_in(&response->groups[0], client_topic_name(m->client.topics[t]), p));
+}
+
+static void on_reply(void *ctx, const struct client_reply *reply)
+{
+    struct group_member *m = ctx;
+
+    if (reply->tag == ASK_TAG)
+        on_answer(m, reply);
+    else if (m->group && client_group_owns(m->group, reply->tag))
+        client_group_reply(m->group, client_driver_now_us(m->client.driver), reply);
+    go_on(m);
+}
+
+static const struct client_driver_handler member_handler = {.topic = on_topic, .reply = on_reply};
+
+static void on_tick(struct env_timer *timer)
+{
+    struct group_member *m = CONTAINER_OF(timer, struct group_member, tick);
+    struct env *env = m->client.env;
+
+    if (m->group) {
+        read_on(m);
+        if (prng_below(&env->prng, ASK_ONE_IN) == 0)
+            ask(m);
+        go_on(m);
+    }
+    env_timer_set(env, timer, env_now_us(env) + 1 + prng_below(&env->prng, 2 * TICK_MEAN_US));
+}
+
+/* -- life -- */
+
+static bool member_begin(struct node *node, struct env *env)
+{
+    struct group_member *m = calloc(1, sizeof(*m));
+
+    node->object = m;
+    env_timer_init(&m->tick, on_tick);
+    env_timer_init(&m->due, on_due);
+    client_node_open(&m->client, node, env, &member_handler, m);
+    env_timer_set(env, &m->tick, env_now_us(env) + TICK_MEAN_US);
+    return true;
+}
+
+/* Without a word: the coordinator finds out. */
+static void member_end(struct node *node)
+{
+    struct group_member *m = node->object;
+
+    env_timer_cancel(m->client.env, &m->tick);
+    env_timer_cancel(m->client.env, &m->due);
+    if (m->group)
+        client_group_free(m->group);
+    m->group = NULL;
+    client_node_close(&m->client);
+}
+
+static void member_let_go(struct node *node)
+{
+    free(node->object);
+    node->object = NULL;
+}
+
+const struct role_ops role_member = {
+    .name = "member", .begin = member_begin, .stop = member_end, .free = member_let_go};
