@@ -29,6 +29,7 @@
     X("bench", "latency", bench_latency, "round trip of one record, beside a bare TCP echo") \
     X("bench", "produce", bench_produce, "produce throughput with prepared batches") \
     X("bench", "consume", bench_consume, "fetch throughput") \
+    X("bench", "commit", bench_commit, "offset commits of many groups") \
     X("bench", "failover", bench_failover, "longest gap between acknowledgments while brokers fail")
 /* clang-format on */
 

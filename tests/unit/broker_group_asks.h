@@ -23,6 +23,11 @@ static struct ask *ask_new(struct world *w, enum group_call_type type, int16_t v
     return ask;
 }
 
+static void ask_name(struct ask *ask, const char *member_id)
+{
+    str_copy(str_from(member_id), ask->member_id, sizeof(ask->member_id));
+}
+
 static struct ask *ask_send(struct world *w, struct ask *ask)
 {
     groups_call(w->g, &ask->call);
@@ -36,7 +41,7 @@ static struct ask *join_as(struct world *w, int16_t version, const char *member_
 {
     struct ask *ask = ask_new(w, GROUP_CALL_JOIN, version);
 
-    snprintf(ask->member_id, sizeof(ask->member_id), "%s", member_id);
+    ask_name(ask, member_id);
     kafka_join_group_request_init(&ask->in.join);
     kafka_join_group_response_init(&ask->out.join);
     ask->in.join.group_id = ask->call.group_id;
@@ -56,7 +61,7 @@ static struct ask *sync_as(struct world *w, const char *member_id, int32_t gener
 {
     struct ask *ask = ask_new(w, GROUP_CALL_SYNC, 3);
 
-    snprintf(ask->member_id, sizeof(ask->member_id), "%s", member_id);
+    ask_name(ask, member_id);
     kafka_sync_group_request_init(&ask->in.sync);
     kafka_sync_group_response_init(&ask->out.sync);
     ask->in.sync.group_id = ask->call.group_id;
@@ -75,7 +80,7 @@ static struct ask *heartbeat_as(struct world *w, const char *member_id, int32_t 
 {
     struct ask *ask = ask_new(w, GROUP_CALL_HEARTBEAT, 3);
 
-    snprintf(ask->member_id, sizeof(ask->member_id), "%s", member_id);
+    ask_name(ask, member_id);
     ask->in.heartbeat.group_id = ask->call.group_id;
     ask->in.heartbeat.generation_id = generation;
     ask->in.heartbeat.member_id = str_from(ask->member_id);
@@ -87,7 +92,7 @@ static struct ask *leave_as(struct world *w, const char *member_id)
 {
     struct ask *ask = ask_new(w, GROUP_CALL_LEAVE, 0);
 
-    snprintf(ask->member_id, sizeof(ask->member_id), "%s", member_id);
+    ask_name(ask, member_id);
     ask->in.leave.group_id = ask->call.group_id;
     ask->in.leave.member_id = str_from(ask->member_id);
     return ask_send(w, ask);
@@ -97,7 +102,7 @@ static struct ask *commit_as(struct world *w, const char *member_id, int32_t gen
 {
     struct ask *ask = ask_new(w, GROUP_CALL_COMMIT, 7);
 
-    snprintf(ask->member_id, sizeof(ask->member_id), "%s", member_id);
+    ask_name(ask, member_id);
     kafka_offset_commit_request_init(&ask->in.commit);
     ask->in.commit.group_id = ask->call.group_id;
     ask->in.commit.generation_id_or_member_epoch = generation;
@@ -125,7 +130,7 @@ static inline int64_t offset_of(struct world *w)
     ask->in.fetch.group_id = ask->call.group_id;
     ask->in.fetch.topics_count = -1;
     ask_send(w, ask);
-    ck_assert(ask->answered && ask->call.error == KAFKA_NONE);
+    ASSERT(ask->answered && ask->call.error == KAFKA_NONE);
     return ask->out.fetch.topics_count == 0 ? -1 : ask->out.fetch.topics[0].partitions[0].committed_offset;
 }
 

@@ -107,7 +107,7 @@ static void world_settle(struct world *w)
     }
     while ((call = groups_take_settled(w->g)) != NULL) {
         struct ask *ask = CONTAINER_OF(call, struct ask, call);
-        ck_assert(call->settled && !ask->answered); /* exactly once */
+        ASSERT(call->settled && !ask->answered); /* exactly once */
         ask->answered = true;
         w->answered++;
     }
@@ -167,7 +167,7 @@ static struct groups *world_load(struct world *w)
     groups_set_time(g, w->now_us, (int64_t)(w->now_us / 1000));
     while (reader_left(&r) > 0) {
         struct bytes key = world_part(&r), value = world_part(&r);
-        ck_assert_int_eq(groups_replay(g, key, value), OK);
+        ASSERT(groups_replay(g, key, value) == OK);
     }
     groups_loaded(g);
     return g;
@@ -179,14 +179,14 @@ static void world_end(struct world *w)
     uint64_t sum = groups_check(w->g);
     struct groups *next = world_load(w);
 
-    ck_assert_uint_eq(groups_check(next), sum);
+    ASSERT(groups_check(next) == sum);
     groups_free(next);
     w->pending_count = 0;
     groups_end(w->g);
     world_settle(w);
-    ck_assert_int_eq(w->answered, w->asks_count);
+    ASSERT(w->answered == w->asks_count);
     groups_free(w->g);
-    ck_assert_int_eq(w->bytes, 0);
+    ASSERT(w->bytes == 0);
     for (int i = 0; i < w->asks_count; i++) {
         arena_free(&w->asks[i]->arena);
         free(w->asks[i]);
