@@ -2,6 +2,7 @@
 /* SyncGroup, Heartbeat, LeaveGroup, and members that fall silent. */
 #include "broker/core/group_internal.h"
 #include "common/base/mutant.h"
+#include "common/base/probe.h"
 #include "proto/kafka/gen/heartbeat.h"
 #include "proto/kafka/gen/leave_group.h"
 #include "proto/kafka/gen/sync_group.h"
@@ -79,6 +80,7 @@ void group_sync_stored(struct groups *g, struct group *group, uint64_t seq, int1
         group_prepare_rebalance(g, group);
         return;
     }
+    PROBE(GROUP_STABLE);
     group_set_state(g, group, GROUP_STABLE);
     group_syncs_settle(g, group, KAFKA_NONE);
 }
@@ -225,6 +227,7 @@ void group_expire_members(struct groups *g, struct group *group)
         struct member *member = CONTAINER_OF(it, struct member, link);
         if (!member_late(g, member))
             continue;
+        PROBE(GROUP_MEMBER_SILENT);
         member_remove(g, group, member);
         left = true;
     }

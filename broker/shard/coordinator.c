@@ -6,6 +6,7 @@
 #include "broker/shard/group_coordinator.h"
 #include "common/base/assert.h"
 #include "common/base/mutant.h"
+#include "common/base/probe.h"
 #include "common/batch/builder.h"
 #include "common/obs/log.h"
 #include "proto/kafka/error.h"
@@ -76,6 +77,7 @@ static void drop_flights(struct coordinator *c)
 {
     while (!list_empty(&c->batches)) {
         struct flight *flight = CONTAINER_OF(c->batches.next, struct flight, link);
+        PROBE(COORDINATOR_WRITE_LOST);
         partition_wait_cancel(&flight->wait);
         list_remove(&flight->link);
         free(flight);
@@ -346,6 +348,8 @@ static enum err replay_piece(struct coordinator *c, const struct partition_piece
 static void load_done(struct coordinator *c)
 {
     c->state = COORDINATOR_READY;
+    if (c->load_records > 0)
+        PROBE(COORDINATOR_RELOADED);
     LOG(c->shard->broker->log, INFO, "coordinator.loaded", F_VIEW("topic", partition_topic(c->p)),
         F_I64("partition", partition_index(c->p)), F_I64("records", (int64_t)c->load_records),
         F_I64("took_us", (int64_t)(env_now_us(c->shard->env) - c->load_began_us)));

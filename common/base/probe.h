@@ -8,6 +8,10 @@
 
 /* X(ID, "name") */
 #define PROBE_TABLE(X)                                                                                       \
+    X(GROUP_STABLE, "group-stable")                                                                          \
+    X(GROUP_MEMBER_SILENT, "group-member-silent")                                                            \
+    X(COORDINATOR_RELOADED, "coordinator-reloaded")                                                          \
+    X(COORDINATOR_WRITE_LOST, "coordinator-write-undecided")                                                 \
     X(DUPLICATE_ANSWERED, "duplicate-answered")                                                              \
     X(SEQUENCE_REFUSED, "sequence-refused")                                                                  \
     X(MIN_ISR_REFUSED, "min-isr-refused")                                                                    \

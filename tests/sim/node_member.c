@@ -28,7 +28,7 @@ struct told {
 struct group_member {
     struct client_node client; /* first */
     struct client_group *group;
-    struct client_alloc alloc;
+    struct core_alloc alloc;
     struct env_timer tick, due;
     struct told told[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
     bool mine[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
