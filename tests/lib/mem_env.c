@@ -736,6 +736,18 @@ static void crash_content(struct mem_world *world, struct node *node, enum mem_c
     free(after.data);
 }
 
+/* The file was renamed and the new name is lost: then the old one is not, a rename is one step. */
+static bool renamed_away(const struct names *after, const struct names *now, int i)
+{
+    const struct node *node = after->list[i]->node;
+    bool lives = false, other = false;
+    for (int k = 0; k < now->count && node != NULL; k++)
+        lives = lives || now->list[k]->node == node;
+    for (int k = 0; k < after->count; k++)
+        other = other || (k != i && after->list[k]->node == node);
+    return lives && !other;
+}
+
 static void crash_names(struct mem_world *world, struct mem_disk *disk, enum mem_crash kind)
 {
     struct names after = {.count = 0};
@@ -750,7 +762,8 @@ static void crash_names(struct mem_world *world, struct mem_disk *disk, enum mem
         names_add(&after, name->path, name->is_dir, name->node);
     }
     for (int i = after.count - 1; i >= 0; i--) {
-        if (names_find(&disk->now, after.list[i]->path) < 0 && !lost(world, kind))
+        if (names_find(&disk->now, after.list[i]->path) < 0 && !renamed_away(&after, &disk->now, i) &&
+            !lost(world, kind))
             names_remove(&after, i);
     }
     names_clear(&disk->now);

@@ -460,6 +460,78 @@ START_TEST(a_failing_disk_loses_nothing)
 }
 END_TEST
 
+/* Two compactions with appends and retention between them; the n-th change of the disk fails, or is the last.
+ * False: there were fewer. */
+static bool torture(uint32_t n, bool die, enum mem_crash kind)
+{
+    static struct model m;
+    int64_t start = 0;
+    model_start(&m, 900 + n % 7, 3000);
+    ck_assert_int_eq(fixture_open(&m.f, false, 0, 0), OK);
+    model_fill(&m, 60, true);
+    int64_t safe = m.end, synced = m.end;
+    if (die)
+        mem_env_die_after(m.f.mem, n);
+    else
+        mem_env_fail_change(m.f.mem, n);
+    uint32_t before = mem_env_changes(m.f.mem);
+    for (int round = 0; round < 2; round++) {
+        m.results = 0;
+        if (plog_failed(m.f.log) || begin(&m, 1 << 20) != OK)
+            break;
+        mem_world_run(m.f.world, mem_world_now_us(m.f.world) + 30000);
+        synced = MAX(synced, plog_synced_end(m.f.log));
+        if (plog_failed(m.f.log) || plog_roll_now(m.f.log) != OK)
+            break;
+        mem_world_run(m.f.world, mem_world_now_us(m.f.world) + 30000);
+        synced = MAX(synced, plog_synced_end(m.f.log));
+    }
+    if (plog_failed(m.f.log) == OK && n % 3 == 0) {
+        ck_assert_int_eq(plog_set_start(m.f.log, safe / 4), OK);
+        start = plog_start(m.f.log); /* the manifest has it before files go */
+        plog_trim(m.f.log, start);
+    }
+    bool reached = mem_env_changes(m.f.mem) - before >= n;
+    int64_t cleaned = plog_cleaned_to(m.f.log);
+    mem_env_crash(m.f.mem, kind);
+    fixture_close(&m.f, false);
+    mem_env_restart(m.f.mem);
+    m.f.setup.power_lost = kind != MEM_KEEP;
+    m.f.setup.cleaned_to = cleaned;
+    enum err err = fixture_open(&m.f, false, synced, start);
+    ck_assert_msg(err == OK, "%s %u kind %d: %s: %s", die ? "death behind" : "failure of", n, kind,
+                  err_text(err), m.f.report.damage);
+    ck_assert_msg(m.f.report.damages == 0, "change %u kind %d: %s", n, kind, m.f.report.damage);
+    ck_assert_int_eq(plog_end(m.f.log), safe);
+    if (start == 0) {
+        check_rule(&m, m.end, false, false);
+        check_lookups(&m);
+    }
+    ck_assert_int_eq(count_names(&m, ".log.swap") + count_names(&m, ".log.cleaned"), 0);
+    model_stop(&m);
+    return reached;
+}
+
+static void torture_all(bool die, enum mem_crash kind)
+{
+    uint32_t n = 1;
+    while (torture(n, die, kind))
+        n++;
+    ck_assert_uint_gt(n, 40);
+}
+
+START_TEST(every_change_of_the_disk_fails_in_turn)
+{
+    torture_all(false, (enum mem_crash)_i);
+}
+END_TEST
+
+START_TEST(every_change_of_the_disk_is_the_last_in_turn)
+{
+    torture_all(true, (enum mem_crash)_i);
+}
+END_TEST
+
 START_TEST(the_rate_is_kept)
 {
     struct model m;
@@ -547,6 +619,9 @@ static void add(TCase *tcase)
     tcase_add_loop_test(tcase, a_cut_stops_it_at_any_moment, 0, 60);
     tcase_add_loop_test(tcase, a_crash_at_any_moment_loses_nothing, 0, 60);
     tcase_add_loop_test(tcase, a_failing_disk_loses_nothing, 0, 40);
+    tcase_set_timeout(tcase, 60);
+    tcase_add_loop_test(tcase, every_change_of_the_disk_fails_in_turn, MEM_KEEP, MEM_MIX + 1);
+    tcase_add_loop_test(tcase, every_change_of_the_disk_is_the_last_in_turn, MEM_KEEP, MEM_MIX + 1);
     tcase_add_test(tcase, the_rate_is_kept);
     tcase_add_test(tcase, aborted_transactions_are_found);
 }
