@@ -175,6 +175,23 @@ enum err plog_damage_measure(struct plog *log, struct plog_walk *walk, int64_t e
     return OK;
 }
 
+enum err plog_damage_step(struct plog *log, struct plog_segment *seg, struct plog_walk *walk,
+                          int64_t expected)
+{
+    struct plog_damage damage;
+    int64_t seg_end = plog_segment_end(log, plog_segment_find(log, seg->base_offset));
+    if (expected >= seg_end) { /* nothing is missing: room, or something too much */
+        walk->position = walk->limit;
+        return OK;
+    }
+    enum err err = plog_damage_measure(log, walk, expected, seg_end, true, &damage);
+    if (err == OK)
+        err = plog_damage_add(log, &damage);
+    walk->position = damage.position + damage.size;
+    walk->used = walk->have = 0;
+    return err;
+}
+
 /* Steps over good batches in line; stops on the first that is not, standing on it. *expected: what belongs
  * there; -1: whatever comes first. */
 static enum err walk_to_bad(struct plog *log, struct plog_walk *walk, int64_t *expected)

@@ -410,7 +410,7 @@ enum err plog_fetch(struct plog *log, const struct plog_fetch *request, struct p
             return OK;
         enum err err = fetch_segment(&f);
         if (err != ERR_NOT_FOUND)
-            return err;
+            return err == ERR_TRUNCATED ? ERR_CORRUPT : err;
         if (!log->config.may_have_gaps)
             return OK;
     }

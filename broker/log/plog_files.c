@@ -208,12 +208,16 @@ static enum err replay_segment(struct plog *log, struct plog_segment *seg, int64
         err = plog_walk_begin(&walk, log, seg, position, false);
     if (err)
         return err;
-    while ((err = plog_walk_next(&walk, &batch, NULL)) == OK) {
-        if (batch.last_offset < from)
+    int64_t expected = position > 0 ? from : seg->base_offset;
+    while (err == OK) {
+        err = plog_walk_next(&walk, &batch, NULL);
+        if (err == ERR_CORRUPT || err == ERR_TRUNCATED) { /* nobody looked there before */
+            err = plog_damage_step(log, seg, &walk, expected);
             continue;
-        err = plog_replay_producer(log, &batch);
-        if (err)
-            break;
+        }
+        if (err == OK && batch.last_offset >= from)
+            err = plog_replay_producer(log, &batch);
+        expected = batch.last_offset + 1;
     }
     plog_walk_end(&walk);
     return err == ERR_NOT_FOUND ? OK : err;

@@ -234,6 +234,9 @@ uint32_t plog_damage_hop(const struct plog *log, int64_t segment, uint32_t posit
 uint32_t plog_damage_pass(const struct plog *log, const struct plog_segment *seg, int64_t offset,
                           uint32_t position);
 bool plog_damage_in(const struct plog *log, const struct plog_segment *seg);
+/* The same; they become a range (if any offset is missing), and the walk goes on behind them. */
+enum err plog_damage_step(struct plog *log, struct plog_segment *seg, struct plog_walk *walk,
+                          int64_t expected);
 /* walk stands on bad bytes where `expected` should begin; where does the good part of the segment go on? */
 enum err plog_damage_measure(struct plog *log, struct plog_walk *walk, int64_t expected, int64_t seg_end,
                              bool recovering, struct plog_damage *ret_damage);

@@ -464,14 +464,20 @@ enum err plog_rebuild_index(struct plog *log, struct plog_segment *seg)
     seg->index.in_memory = true;
     seg->since_index = 0;
     seg->max_timestamp = -1;
+    int64_t expected = seg->base_offset;
     enum err err = plog_walk_begin(&walk, log, seg, 0, false);
     while (err == OK) {
-        uint32_t position = walk.position;
+        uint32_t position = plog_damage_hop(log, seg->base_offset, walk.position);
         err = plog_walk_next(&walk, &batch, NULL);
+        if (err == ERR_CORRUPT || err == ERR_TRUNCATED) {
+            err = plog_damage_step(log, seg, &walk, expected);
+            continue;
+        }
         if (err == OK)
             err = plog_index_reserve(seg, 1);
         if (err == OK)
             plog_index_batch(log, seg, &batch, position);
+        expected = batch.last_offset + 1;
     }
     plog_walk_end(&walk);
     if (err == ERR_NOT_FOUND)

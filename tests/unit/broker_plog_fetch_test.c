@@ -327,20 +327,20 @@ END_TEST
 
 START_TEST(a_batch_that_does_not_fit_is_not_stepped_over_for_one_of_the_next_segment)
 {
-    struct plog_fixture f;
+    struct plog_fixture log;
     struct plog_piece piece;
-    fixture_start(&f, 700, 5);
-    f.setup.config.may_have_gaps = true;
-    ck_assert_int_eq(fixture_open(&f, false, 0, 0), OK);
-    ck_assert_int_eq(fixture_append(&f, 1, 400), OK); /* a large one ends the first segment */
-    ck_assert_int_eq(fixture_append(&f, 1, 300), OK); /* the next begin others */
-    ck_assert_int_eq(fixture_append(&f, 1, 10), OK);
-    ck_assert_int_eq(plog_read(f.log, 0, plog_end(f.log), 390, false, &piece), OK);
+    fixture_start(&log, 700, 5);
+    log.setup.config.may_have_gaps = true;
+    ck_assert_int_eq(fixture_open(&log, false, 0, 0), OK);
+    ck_assert_int_eq(fixture_append(&log, 1, 400), OK); /* a large one ends the first segment */
+    ck_assert_int_eq(fixture_append(&log, 1, 300), OK); /* the next begin others */
+    ck_assert_int_eq(fixture_append(&log, 1, 10), OK);
+    ck_assert_int_eq(plog_read(log.log, 0, plog_end(log.log), 390, false, &piece), OK);
     ck_assert_int_eq(piece.len, 0);
-    ck_assert_int_eq(plog_read(f.log, 0, plog_end(f.log), 390, true, &piece), OK);
+    ck_assert_int_eq(plog_read(log.log, 0, plog_end(log.log), 390, true, &piece), OK);
     ck_assert_int_eq(batch_base_offset(piece.p), 0);
     iobuf_unref(piece.owner);
-    fixture_stop(&f);
+    fixture_stop(&log);
 }
 END_TEST
 
