@@ -93,6 +93,7 @@ struct node {
     bool started;
     uint64_t sync_errors_seen; /* before the machine booted: after a further one the page cache shows what is
                                   not on disk */
+    uint32_t disks;            /* that were replaced */
     int send_partition, send_count; /* of a producer: what a script wants from it */
     uint64_t pending;               /* of a producer: records without an answer */
     uint32_t parts_left;            /* of a reader: partitions not read to their end */

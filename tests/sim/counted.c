@@ -223,9 +223,10 @@ void counted_died(struct counted *counted, struct node *node)
                 record_held(counted, node, t, p, counted->ends[broker][t][p]);
 }
 
-void counted_lost(struct counted *counted, const struct node *node)
+void counted_lost(struct counted *counted, struct node *node)
 {
     int broker = node->id - BROKER_BASE;
+    node->disks++;
     for (int t = 0; t < CLUSTER_TOPICS_MAX; t++) {
         for (int p = 0; p < CLUSTER_PARTITIONS_MAX; p++) {
             counted->lost[broker][t][p] = counted->ends[broker][t][p] >= 0;

@@ -31,7 +31,7 @@ void counted_look(struct counted *counted);
 void counted_died(struct counted *counted, struct node *node);
 
 /* The broker's disk is gone: it owes nothing until a leader has had it out of its in-sync set. */
-void counted_lost(struct counted *counted, const struct node *node);
+void counted_lost(struct counted *counted, struct node *node);
 bool counted_any_lost(const struct counted *counted); /* such a broker is still in some in-sync set */
 
 #endif

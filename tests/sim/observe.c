@@ -13,8 +13,9 @@
 #include "tests/sim/nodes.h"
 #include "tests/sim/world/sim_heap.h"
 
-#define LOOK_US        20000
-#define BROKERS_ONE_IN 5 /* looks at controllers for each at brokers */
+#define LOOK_US             20000
+#define OBSERVERS_OF_A_DISK 1000u
+#define BROKERS_ONE_IN      5 /* looks at controllers for each at brokers */
 
 /* "t<number>" -> number; -1 for other topics. */
 static int topic_number(struct str name)
@@ -180,6 +181,7 @@ static void note_sample(struct broker_look *at, int topic, int partition, int32_
     if (*known == value)
         return;
     *known = value;
+    record.process += OBSERVERS_OF_A_DISK * at->node->disks; /* an empty disk remembers nothing */
     record.what = (uint8_t)what;
     record.call = ++at->observer->calls;
     record.type = HISTORY_INVOKE;

@@ -9,9 +9,6 @@
 #define FOCUS_ONE_IN 4
 #define QUIET_ONE_IN 20 /* seeds without any fault: a healthy cluster must be right, too */
 
-/* For --faults only, until the broker promises to survive them (docs/known-gaps.md: 5). */
-static const enum fault_kind on_request[] = {FAULT_BIT_FLIP};
-
 static const char *const names[FAULT_COUNT] = {
 #define X(id, name) name,
     FAULT_TABLE(X)
@@ -126,8 +123,6 @@ static void plan_faults(struct plan *plan, struct prng *prng)
     plan->weights[prng_below(prng, FAULT_COUNT)] += 5;
     if (prng_below(prng, FOCUS_ONE_IN) == 0)
         plan_focus(plan, prng);
-    for (size_t i = 0; i < ARRAY_LEN(on_request); i++)
-        plan->weights[on_request[i]] = 0;
     plan->weights[FAULT_KILL_BROKER] += 1; /* never only pinpricks */
     plan->weights[FAULT_POWER_ALL] = MIN(plan->weights[FAULT_POWER_ALL], 1u);
 }

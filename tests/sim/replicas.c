@@ -94,6 +94,7 @@ static bool dump_file(void *ctx, const char *path, uint64_t size)
 static bool has_damage(struct dump *dump)
 {
     dump->only_look = true;
+    dump->damaged = false;
     disk_walk(dump->node->process, dump->dir, dump_file, dump);
     dump->only_look = false;
     return dump->damaged;
@@ -137,6 +138,7 @@ void replicas_dump(struct cluster *cluster, int topic, int partition, uint64_t b
         dump.node = cluster_node(cluster, ROLE_BROKER, i);
         if (dump.node == cluster->rotten && has_damage(&dump))
             continue; /* nobody has read there since the bit flipped, so nobody knows */
+        dump.damaged = false;
         note(&dump, HISTORY_LOG_START, cluster->starts[topic][partition], -1, 0);
         note(&dump, HISTORY_HIGH_WATERMARK, dump.end, -1, 0);
         disk_walk(dump.node->process, dump.dir, dump_file, &dump);
