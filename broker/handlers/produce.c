@@ -191,7 +191,9 @@ static void part_place(struct produce_op *op, struct produce_part *part,
     int16_t error =
         partition_place_find(rq->shard, by_id, topic->name, topic->topic_id, part->in->index, &place);
 
-    if (error == KAFKA_NONE && part->in->records.len <= 0)
+    if (place.topic && topic_is_internal(place.topic->name))
+        error = KAFKA_INVALID_TOPIC_EXCEPTION; /* coordinators write there, nobody else */
+    else if (error == KAFKA_NONE && part->in->records.len <= 0)
         error = KAFKA_INVALID_RECORD;
     else if (error != KAFKA_NONE && place.state)
         hint_leader(rq, part->out, place.state->leader, place.state->leader_epoch);
