@@ -487,38 +487,3 @@ enum err plog_close_clean(struct plog *log)
     log->synced_end = log->end;
     return OK;
 }
-
-/* -- deletion -- */
-
-static bool unlink_entry(void *ctx, const char *name, bool is_dir)
-{
-    struct plog *log = ctx;
-    char path[PLOG_PATH_MAX];
-    if (!is_dir && strlen(name) < PLOG_NAME_MAX + 8) {
-        plog_path_name(log, name, path);
-        env_unlink(log->env, path);
-    }
-    return true;
-}
-
-void plog_delete(struct plog *log)
-{
-    plog_compact_leave(log);
-    size_t size = strlen(log->dir) + 32;
-    char *gone = malloc(size);
-    uint32_t random;
-    env_random(log->env, &random, sizeof(random));
-    for (int32_t i = 0; i < log->segments_count; i++)
-        plog_segment_close(&log->segments[i]);
-    log->segments_count = 0;
-    if (gone && snprintf(gone, size, "%s.%08" PRIx32 "-delete", log->dir, random) > 0 &&
-        env_rename(log->env, log->dir, gone) == OK) {
-        free(log->dir);
-        log->dir = gone;
-        gone = NULL;
-        env_dir_list(log->env, log->dir, unlink_entry, log);
-        env_rmdir(log->env, log->dir);
-    }
-    free(gone);
-    plog_close(log);
-}
