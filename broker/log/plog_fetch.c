@@ -52,12 +52,24 @@ bool plog_batch_good(struct plog *log, const uint8_t *p, size_t size, int64_t ex
 
 /* -- what waits for the disk -- */
 
+/* What comes from the disk once more is checked once more. */
+static void unmark(struct plog_segment *seg, uint32_t from, uint32_t to)
+{
+    plog_ranges_remove(&seg->verified, from, to);
+    if (to <= seg->verified_from)
+        return;
+    plog_ranges_add(&seg->verified, seg->verified_from, from);
+    seg->verified_from = to;
+}
+
 /* ERR_AGAIN: the caller reads that range first, without the loop. */
 static enum err warm(const struct fetch *f, struct env_file *file, uint64_t offset, uint32_t len)
 {
     len = MIN(len, COLD_BYTES_MAX);
     if (f->ask->may_wait || env_file_cached(file, offset, len))
         return OK;
+    if (file == f->seg->file)
+        unmark(f->seg, (uint32_t)offset, (uint32_t)offset + len);
     *f->ret = (struct plog_piece){.file = env_file_ref(file), .file_offset = offset, .len = (int32_t)len};
     return ERR_AGAIN;
 }

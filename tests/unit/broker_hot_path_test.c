@@ -168,7 +168,7 @@ static const struct steady cases[] = {
 };
 
 /* A tail cache that is full when the warm rounds are over. */
-static const char *const sets[] = {"log.tail.cache.bytes=64KiB", NULL};
+static const char *const sets[] = {"log.tail.cache.bytes=64KiB", "log.retention.ms=-1", NULL};
 
 static uint64_t tables_growth(const struct steady *steady)
 {

@@ -202,6 +202,36 @@ START_TEST(cold_ranges_are_named_and_not_waited_for)
 }
 END_TEST
 
+START_TEST(what_left_the_page_cache_is_checked_again)
+{
+    struct plog_piece piece;
+    start();
+    fill(BATCHES);
+    struct plog_fetch ask = ask_at(0, 200000);
+    ask.may_wait = false;
+    ck_assert_int_eq(plog_fetch(f.log, &ask, &piece), OK);
+    ck_assert_ptr_nonnull(piece.file); /* appended by this very process */
+    release(&piece);
+    flip(50000);
+    mem_env_set_cold(f.mem, true);
+    ck_assert_int_eq(plog_fetch(f.log, &ask, &piece), ERR_AGAIN);
+    release(&piece);
+    ask.may_wait = true;
+    ck_assert_int_eq(plog_fetch(f.log, &ask, &piece), OK);
+    check_piece(&ask, &piece);
+    ck_assert_int_lt(piece.len, 50001);
+    ask.offset = piece.next_offset;
+    release(&piece);
+    ask.may_wait = false; /* behind it, headers are looked at first */
+    while (plog_fetch(f.log, &ask, &piece) == ERR_AGAIN) {
+        release(&piece);
+        ask.may_wait = true;
+    }
+    ck_assert_int_le(piece.len, 0);
+    fixture_stop(&f);
+}
+END_TEST
+
 /* -- the tail cache -- */
 
 static void start_cached(void)
@@ -352,6 +382,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_former_lifes_bytes_are_checked_before_they_leave_unread);
     tcase_add_loop_test(tcase, damage_never_leaves, 0, 4);
     tcase_add_test(tcase, cold_ranges_are_named_and_not_waited_for);
+    tcase_add_test(tcase, what_left_the_page_cache_is_checked_again);
     tcase_add_test(tcase, the_tail_is_served_without_the_file);
     tcase_add_test(tcase, the_cache_keeps_to_its_budget_and_gives_way_to_others);
     tcase_add_test(tcase, a_cut_log_forgets_its_tail);

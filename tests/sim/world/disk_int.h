@@ -30,8 +30,9 @@ struct names {
 };
 
 enum page_flag {
-    PAGE_DIRTY = 1, /* is in inode->dirty: the next sync covers it */
-    PAGE_LOST = 2,  /* a failed sync left it marked clean: no later sync covers it */
+    PAGE_DIRTY = 1,  /* is in inode->dirty: the next sync covers it */
+    PAGE_ROTTEN = 4, /* a bit flipped: the page comes from the disk, it is not in the cache */
+    PAGE_LOST = 2,   /* a failed sync left it marked clean: no later sync covers it */
 };
 
 struct inode {

@@ -110,6 +110,10 @@ bool sim_file_revoked(struct env_file *file)
 /* Bad luck: the kernel has dropped the pages. */
 static bool file_cached(struct env_file *file, uint64_t offset, size_t len)
 {
+    const struct inode *inode = file_of(file)->inode;
+    for (uint64_t i = offset / PAGE_BYTES; i * PAGE_BYTES < offset + len && i < inode->slot_count; i++)
+        if (inode->flags[i] & PAGE_ROTTEN)
+            return false;
     return !world_unlucky(file_of(file)->process->world, 4);
 }
 

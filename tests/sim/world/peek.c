@@ -102,6 +102,7 @@ bool disk_flip_bit(struct process *process, const char *path_part, const char *o
     uint32_t index = (uint32_t)(flip.chosen / PAGE_BYTES);
     if (index >= inode->slot_count || inode->v[index].page == NULL)
         return false; /* a hole: nothing is stored there */
+    inode->flags[index] |= PAGE_ROTTEN;
     uint8_t mask = (uint8_t)(1u << world_below(world, 8));
     slot_flip(&inode->v[index], flip.chosen % PAGE_BYTES, mask);
     if (inode->d[index].page != NULL)
