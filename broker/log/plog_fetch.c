@@ -398,6 +398,19 @@ static bool from_tail(struct plog *log, const struct plog_fetch *ask, struct plo
     return true;
 }
 
+/* Reading rebuilt an index and met damage where the reader is: what lies behind it is not the answer. */
+static bool found_damaged(struct plog *log, const struct plog_fetch *ask, struct plog_piece *piece)
+{
+    if (plog_damage_at(log, ask->offset, false) == NULL)
+        return false;
+    if (piece->owner)
+        iobuf_unref(piece->owner);
+    if (piece->file)
+        env_file_close(piece->file);
+    *piece = (struct plog_piece){0};
+    return true;
+}
+
 enum err plog_fetch(struct plog *log, const struct plog_fetch *request, struct plog_piece *ret_piece)
 {
     struct plog_fetch ask = *request;
@@ -422,7 +435,7 @@ enum err plog_fetch(struct plog *log, const struct plog_fetch *request, struct p
             return OK;
         enum err err = fetch_segment(&f);
         if (err != ERR_NOT_FOUND)
-            return err == ERR_TRUNCATED ? ERR_CORRUPT : err;
+            return found_damaged(log, &ask, ret_piece) || err == ERR_TRUNCATED ? ERR_CORRUPT : err;
         if (!log->config.may_have_gaps)
             return OK;
     }
