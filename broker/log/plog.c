@@ -239,6 +239,12 @@ static bool list_segment(void *ctx, const char *name, bool is_dir)
 {
     struct plog *log = ctx;
     int64_t offset;
+    char path[PLOG_PATH_MAX];
+    if (!is_dir && log_file_name_parse(name, PLOG_MEND_SUFFIX, &offset)) { /* a rewrite that did not end */
+        plog_path_name(log, name, path);
+        env_unlink(log->env, path);
+        return true;
+    }
     if (is_dir || !log_file_name_parse(name, ".log", &offset))
         return true;
     if (log->segments_count == log->segments_cap) {

@@ -9,6 +9,7 @@
 struct plog_segment;
 
 #define PLOG_MEND_SUFFIX ".log.mend" /* a segment being rewritten; removed when met at opening */
+/* Adds a range; one that covers known ones, or a part of them, becomes one with them. ERR_NOMEM. */
 enum err plog_damage_add(struct plog *log, const struct plog_damage *damage);
 /* Forgets ranges outside [start, end). */
 void plog_damage_keep(struct plog *log, int64_t start, int64_t end);
@@ -17,8 +18,10 @@ uint32_t plog_damage_hop(const struct plog *log, int64_t segment, uint32_t posit
 /* position, or behind the bad bytes in front of offset when that is further on. */
 uint32_t plog_damage_pass(const struct plog *log, const struct plog_segment *seg, int64_t offset,
                           uint32_t position);
+/* Whether the segment holds a damaged range. */
 bool plog_damage_in(const struct plog *log, const struct plog_segment *seg);
-/* The same; they become a range (if any offset is missing), and the walk goes on behind them. */
+/* The walk stands on bad bytes where `expected` should begin: they become a range (if any offset is missing),
+ * and the walk goes on behind them. */
 enum err plog_damage_step(struct plog *log, struct plog_segment *seg, struct plog_walk *walk,
                           int64_t expected);
 /* walk stands on bad bytes where `expected` should begin; where does the good part of the segment go on? */
