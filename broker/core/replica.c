@@ -17,7 +17,7 @@ STATIC_ASSERT(REPLICA_MEMBERS_MAX <= 64, "isr and pending are 64-bit sets");
 
 int16_t replica_check_epoch(const struct replica *core, int32_t current_leader_epoch)
 {
-    if (current_leader_epoch < 0 || current_leader_epoch == core->leader_epoch || MUTANT(STALE_LEADER_SERVES))
+    if (current_leader_epoch < 0 || current_leader_epoch == core->leader_epoch)
         return KAFKA_NONE;
     return current_leader_epoch < core->leader_epoch ? KAFKA_FENCED_LEADER_EPOCH : KAFKA_UNKNOWN_LEADER_EPOCH;
 }

@@ -75,8 +75,6 @@
       "producer state stays as it was when the log is cut")                                                  \
     X(PRODUCER_IDS_TWICE, "producer-ids-twice", MUTANT_LOSS,                                                 \
       "every broker gets the same block of producer ids")                                                    \
-    X(STALE_LEADER_SERVES, "stale-leader-serves", MUTANT_LOSS,                                               \
-      "a leader or follower never compares leader epochs: not after a pause either")                         \
     X(DELETE_UNKNOWN_DIRECTORY, "delete-unknown-directory", "health",                                        \
       "a directory that the metadata does not know is removed instead of set aside")                         \
     X(ELECT_OUTSIDE_ISR, "elect-outside-isr", MUTANT_LOSS,                                                   \

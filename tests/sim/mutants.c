@@ -22,7 +22,6 @@ static const struct {
     const char *scenario;
 } scripted[] = {
     {MUTANT_UNKNOWN_EPOCH_ACCEPTED, SIM_SCENARIOS_DIR "/kip-279-fast-double-failover.txt"},
-    {MUTANT_LOSS_IGNORED, SIM_SCENARIOS_DIR "/last-replica-standing.txt"},
     {MUTANT_DELETE_UNKNOWN_DIRECTORY, SIM_SCENARIOS_DIR "/unknown-directory.txt"},
     {MUTANT_SEND_BEFORE_VOTE, SIM_SCENARIOS_DIR "/vote-before-sync.txt"},
 };
