@@ -616,9 +616,9 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_small_map_takes_several_rounds);
     tcase_add_test(tcase, tombstones_go_after_their_time);
     tcase_add_test(tcase, only_closed_committed_old_segments_count);
-    tcase_add_loop_test(tcase, a_cut_stops_it_at_any_moment, 0, 60);
-    tcase_add_loop_test(tcase, a_crash_at_any_moment_loses_nothing, 0, 60);
-    tcase_add_loop_test(tcase, a_failing_disk_loses_nothing, 0, 40);
+    tcase_add_loop_test(tcase, a_cut_stops_it_at_any_moment, 0, 36);
+    tcase_add_loop_test(tcase, a_crash_at_any_moment_loses_nothing, 0, 20);
+    tcase_add_loop_test(tcase, a_failing_disk_loses_nothing, 0, 12);
     tcase_set_timeout(tcase, 60);
     tcase_add_loop_test(tcase, every_change_of_the_disk_fails_in_turn, MEM_KEEP, MEM_MIX + 1);
     tcase_add_loop_test(tcase, every_change_of_the_disk_is_the_last_in_turn, MEM_KEEP, MEM_MIX + 1);
