@@ -163,9 +163,11 @@ static void flip(const uint8_t *data, size_t size)
 
 /* -- what must hold -- */
 
+/* Where offsets may be missing, a flipped base offset may make the log seem very long. */
 static void read_all(void)
 {
-    for (int64_t offset = plog_start(fuzz.log); offset < plog_end(fuzz.log);) {
+    int left = 8 * OFFSETS;
+    for (int64_t offset = plog_start(fuzz.log); offset < plog_end(fuzz.log) && left > 0; left--) {
         struct plog_piece piece;
         enum err err = plog_read(fuzz.log, offset, plog_end(fuzz.log), 300, true, &piece);
         ASSERT(err == OK || err == ERR_CORRUPT);
