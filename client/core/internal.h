@@ -29,6 +29,7 @@ struct client_out {
     struct list batches; /* of struct client_batch, in the order of their records */
     uint32_t in_flight;
     bool reset; /* sequence numbers have a gap: start over with a new epoch once nothing is in flight */
+    bool known; /* a batch under this identity is acknowledged: every leader knows it from now on */
     int64_t producer_id; /* of next_sequence; -1: none yet */
     int16_t producer_epoch;
     int32_t next_sequence;

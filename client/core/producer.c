@@ -317,6 +317,7 @@ static void number_batch(struct client *client, struct client_batch *batch)
         out->producer_id = client->producer_id;
         out->producer_epoch = client->producer_epoch;
         out->next_sequence = 0;
+        out->known = false;
     }
     batch->sequence = out->next_sequence;
     out->next_sequence = batch_sequence_add(out->next_sequence, batch->count);
@@ -379,6 +380,7 @@ void client_out_reset(struct client *client, struct client_partition *partition)
     out->producer_id = client->producer_id;
     out->producer_epoch = client->producer_epoch;
     out->next_sequence = 0;
+    out->known = false;
     list_for_each (it, &out->batches) {
         struct client_batch *batch = CONTAINER_OF(it, struct client_batch, link);
         if (!batch->data)

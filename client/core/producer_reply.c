@@ -47,6 +47,7 @@ static bool is_first(const struct client_batch *batch)
 static void succeed(struct client *client, struct client_batch *batch, int64_t base_offset)
 {
     batch->partition->out.failures = 0;
+    batch->partition->out.known = true;
     client_batch_settle(client, batch, client_failure_of(OK, 0), base_offset);
 }
 
@@ -61,10 +62,9 @@ static void out_of_sequence(struct client *client, struct client_batch *batch, i
         client_refresh(client);
         return;
     }
-    batch->attempts++;
-    batch->last = client_failure_of(OK, kafka_error);
     if (is_first(batch))
         batch->partition->out.reset = true;
+    client_batch_retry(client, batch, client_failure_of(OK, kafka_error), false);
 }
 
 void client_produce_answer(struct client *client, struct client_batch *batch, int16_t kafka_error,
@@ -76,8 +76,8 @@ void client_produce_answer(struct client *client, struct client_batch *batch, in
     case VERDICT_WRITTEN: succeed(client, batch, -1); return;
     case VERDICT_SEQUENCE: out_of_sequence(client, batch, kafka_error); return;
     case VERDICT_RENUMBER:
-        batch->attempts++;
         batch->partition->out.reset = true;
+        client_batch_retry(client, batch, failure, false);
         return;
     case VERDICT_AGAIN:
     case VERDICT_DOUBT:

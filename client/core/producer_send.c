@@ -26,13 +26,21 @@ static bool is_due(struct client *client, const struct client_batch *batch)
     return pressed || due_us <= client->now_us;
 }
 
+/* Whether the partition's leader may not know our identity yet. It takes any number as the first one then
+ * (as Kafka's does), so that a second batch on its way could be written although the first one was refused.
+ */
+static bool is_stranger(const struct client *client, const struct client_out *out)
+{
+    return client->config.producer.idempotent && (!out->known || out->producer_id != client->producer_id);
+}
+
 /* The batch of the partition that may be sent now. While the first one is being repeated, those behind it
- * wait: they would be refused for the gap before them. */
+ * wait: they would be refused for the gap before them. So does one that was refused for that gap. */
 static struct client_batch *next_batch(struct client *client, struct client_partition *partition)
 {
     struct client_out *out = &partition->out;
     const struct client_batch *head = CONTAINER_OF(out->batches.next, struct client_batch, link);
-    if (out->reset || out->in_flight >= PARTITION_IN_FLIGHT_MAX)
+    if (out->reset || out->in_flight >= (is_stranger(client, out) ? 1 : PARTITION_IN_FLIGHT_MAX))
         return NULL;
     if (out->retry_at_us > client->now_us) {
         client_wake(client, out->retry_at_us);
@@ -42,7 +50,7 @@ static struct client_batch *next_batch(struct client *client, struct client_part
         struct client_batch *batch = CONTAINER_OF(it, struct client_batch, link);
         if (batch->sent)
             continue;
-        if (batch != head && head->attempts > 0)
+        if (batch != head && (head->attempts > 0 || batch->attempts > 0))
             return NULL;
         return is_due(client, batch) ? batch : NULL;
     }

@@ -131,8 +131,9 @@ static int16_t check_sequence(struct crig_partition *p, const uint8_t *batch, in
     int32_t first = batch_base_sequence(batch), last = batch_last_sequence(batch);
     if (batch_producer_id(batch) < 0)
         return KAFKA_NONE;
-    bool fresh =
-        p->producer_id != batch_producer_id(batch) || batch_producer_epoch(batch) > p->producer_epoch;
+    if (p->producer_id != batch_producer_id(batch))
+        return KAFKA_NONE; /* who is not known may begin with any number */
+    bool fresh = batch_producer_epoch(batch) > p->producer_epoch;
     if (!fresh && batch_producer_epoch(batch) < p->producer_epoch)
         return KAFKA_INVALID_PRODUCER_EPOCH;
     for (int32_t i = 0; !fresh && i < p->window_count; i++) {

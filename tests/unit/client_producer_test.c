@@ -304,6 +304,34 @@ START_TEST(forgotten_sequence_starts_over_with_a_new_epoch)
 }
 END_TEST
 
+/* Found by simulation: thousands of OUT_OF_ORDER answers while the batch before hung at a leader of the past.
+ */
+START_TEST(batch_behind_one_that_hangs_elsewhere_is_not_sent_again_and_again)
+{
+    struct client_config config = small_batches();
+    struct crig *rig = crig_new(&config, 1);
+    struct client_topic *topic = crig_topic(rig);
+    produce_range(rig, topic, 0, 0, 1);
+    ck_assert(crig_until(rig, SECOND, crig_settled));
+    rig->silent[1] = true;
+    produce_range(rig, topic, 0, 1, 2);
+    crig_run(rig, 20000);
+    crig_lead(rig, 0, 3);
+    crig_run(rig, 5 * SECOND);
+    ck_assert_int_eq(client_topic_leader(topic, 0), 3);
+    int32_t before = rig->requests[KAFKA_API_PRODUCE];
+    produce_range(rig, topic, 0, 2, 5);
+    crig_run(rig, 3 * SECOND);
+    ck_assert_int_gt(rig->requests[KAFKA_API_PRODUCE], before);
+    ck_assert_int_le(rig->requests[KAFKA_API_PRODUCE], before + 8);
+    crig_break(rig, 1);
+    ck_assert(crig_until(rig, 10 * SECOND, crig_settled));
+    ck_assert_int_eq(rig->delivered_count, 5);
+    crig_check_log(rig, 5, true);
+    crig_free(rig);
+}
+END_TEST
+
 /* -- levels of acknowledgment, limits -- */
 
 START_TEST(acks_0_is_reported_when_it_is_sent)
@@ -537,6 +565,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, refused_batch_fails_alone);
     tcase_add_test(tcase, batch_that_was_written_all_the_same_is_not_doubled);
     tcase_add_test(tcase, delivery_timeout_tells_what_is_certain);
+    tcase_add_test(tcase, batch_behind_one_that_hangs_elsewhere_is_not_sent_again_and_again);
     tcase_add_test(tcase, forgotten_sequence_starts_over_with_a_new_epoch);
     tcase_add_test(tcase, acks_0_is_reported_when_it_is_sent);
     tcase_add_test(tcase, full_client_says_when_there_is_room);
