@@ -23,6 +23,8 @@
 #define REWRITE_BYTES  (1u << 20) /* the file is rewritten when it is larger than this ... */
 #define REWRITE_FACTOR 4          /* ... and than so many times what its entries need */
 #define FLUSH_FRAMES   64
+#define HEAL_FIRST_US  (50 * 1000) /* a failed file is replaced after this, then after twice as long, ... */
+#define HEAL_MAX_US    (5 * 1000 * 1000)
 
 /* Bits of an entry's last byte before cleaned_to. */
 #define ENTRY_CLEAN    1
@@ -55,7 +57,10 @@ struct manifest {
     enum rewrite { REWRITE_NONE, REWRITE_SYNCING, REWRITE_RENAMED } rewrite;
     struct env_io rewrite_io, sync_io;
     bool rewrite_busy, syncing; /* the request is under way */
-    enum err failed;
+    enum err failed;            /* the file is not to be believed; a new one will take its place */
+    struct env_timer heal;      /* when that is tried */
+    uint64_t heal_wait_us;
+    bool heal_due;
 
     pthread_mutex_t lock; /* of all below; shards update their entries, the owner writes them */
     struct node *nodes;
@@ -64,6 +69,7 @@ struct manifest {
     uint64_t wanted_syncs;  /* puts that asked for one */
     uint64_t written_syncs; /* of them in the page cache; owner only */
     uint64_t running_syncs; /* of them covered by the sync under way; owner only */
+    uint64_t rewrite_syncs; /* of them in the rewritten file; owner only */
     uint64_t synced;        /* of them durable */
     bool posted;            /* msg is on its way to the owner */
     bool closing;
@@ -144,13 +150,29 @@ static struct segframe frame_of(const struct node *node, uint8_t data[ENTRY_SIZE
 
 /* -- rewriting -- */
 
-/* Only the owner writes `failed`, so that it may read it without the lock. */
+/* Only the owner writes `failed`, so that it may read it without the lock. The failed file is neither written
+ * nor believed again: what is in memory goes into a new one, and so on until one is durable. */
 static void fail(struct manifest *m, enum err err)
 {
     pthread_mutex_lock(&m->lock);
     if (m->failed == OK)
         m->failed = err;
     pthread_mutex_unlock(&m->lock);
+    if (m->closing || env_timer_armed(&m->heal))
+        return;
+    env_timer_set(m->env, &m->heal, env_now_us(m->env) + m->heal_wait_us);
+    m->heal_wait_us = MIN(m->heal_wait_us * 2, HEAL_MAX_US);
+}
+
+/* A new file that holds all entries is durable. */
+static void healed(struct manifest *m)
+{
+    pthread_mutex_lock(&m->lock);
+    m->failed = OK;
+    pthread_mutex_unlock(&m->lock);
+    env_timer_cancel(m->env, &m->heal);
+    m->heal_due = false;
+    m->heal_wait_us = HEAL_FIRST_US;
 }
 
 /* A run that began in doubt (see manifest_trust) does not name its boot: were it to die now, the next one
@@ -185,6 +207,14 @@ static enum err write_all(struct manifest *m, struct segfile *file)
 }
 
 static void flush(struct manifest *m);
+static void note_synced(struct manifest *m, uint64_t count);
+
+static void heal(struct env_timer *timer)
+{
+    struct manifest *m = CONTAINER_OF(timer, struct manifest, heal);
+    m->heal_due = m->failed != OK;
+    flush(m);
+}
 
 static void take_over(struct manifest *m)
 {
@@ -209,8 +239,12 @@ static void dir_synced(struct env_io *io, enum err err)
 {
     struct manifest *m = CONTAINER_OF(io, struct manifest, rewrite_io);
     m->rewrite_busy = false;
-    if (err)
+    if (err) {
         fail(m, err);
+    } else {
+        healed(m);
+        note_synced(m, m->rewrite_syncs);
+    }
     if (m->rewrite == REWRITE_RENAMED)
         take_over(m);
     flush(m);
@@ -238,9 +272,11 @@ static void rewrite_when_due(struct manifest *m)
 {
     pthread_mutex_lock(&m->lock);
     uint64_t needed = HASH_COUNT(m->nodes) * segfile_frame_size(ENTRY_SIZE);
-    bool due = m->rewrite == REWRITE_NONE && m->failed == OK && !m->closing && m->file.size > REWRITE_BYTES &&
-               m->file.size > REWRITE_FACTOR * needed;
+    bool grown = m->failed == OK && m->file.size > REWRITE_BYTES && m->file.size > REWRITE_FACTOR * needed;
+    bool due = m->rewrite == REWRITE_NONE && !m->closing && (grown || m->heal_due);
     enum err err = due ? write_all(m, &m->next) : OK;
+    m->rewrite_syncs = m->wanted_syncs;
+    m->heal_due = m->heal_due && !due;
     pthread_mutex_unlock(&m->lock);
     if (err)
         fail(m, err);
@@ -313,6 +349,7 @@ static void sync_when_wanted(struct manifest *m)
 static void free_manifest(struct manifest *m)
 {
     struct node *node, *next;
+    env_timer_cancel(m->env, &m->heal);
     HASH_ITER(hh, m->nodes, node, next)
     drop(m, node);
     segfile_close(&m->file);
@@ -579,6 +616,8 @@ enum err manifest_open(struct env *owner, const char *data_dir, struct manifest 
         return ERR_NOMEM;
     m->env = owner;
     m->msg.fn = on_msg;
+    m->heal_wait_us = HEAL_FIRST_US;
+    env_timer_init(&m->heal, heal);
     pthread_mutex_init(&m->lock, NULL);
     env_boot_id(owner, m->boot_id);
     enum err err = log_path(m->path, data_dir, MANIFEST_NAME);
@@ -599,10 +638,10 @@ enum err manifest_open(struct env *owner, const char *data_dir, struct manifest 
 void manifest_trust(struct manifest *m)
 {
     m->trust_due = false;
-    if (!m->doubted || m->failed != OK)
+    if (!m->doubted)
         return;
-    if (m->rewrite != REWRITE_NONE) {
-        m->trust_due = true; /* the file that is being written says "doubted" */
+    if (m->rewrite != REWRITE_NONE || m->failed != OK) {
+        m->trust_due = true; /* the file that is being written, or will be, says "doubted" */
         return;
     }
     m->doubted = m->points_lost = false;
@@ -635,11 +674,21 @@ static void settle_rewrite(struct manifest *m)
     }
 }
 
+/* The last chance to leave what is in memory behind. */
+static void heal_now(struct manifest *m)
+{
+    segfile_close(&m->file);
+    if (start_file(m) == OK)
+        healed(m);
+}
+
 enum err manifest_close(struct manifest *m, bool clean)
 {
     settle_rewrite(m);
     while (flush_some(m)) {
     }
+    if (m->failed != OK)
+        heal_now(m);
     enum err err = clean && !m->doubted && m->failed == OK ? write_clean_stop(m) : OK;
     if (err)
         fail(m, err);

@@ -78,7 +78,8 @@ void manifest_remove(struct manifest *manifest, struct uuid topic_id, int32_t in
 /* Entries now. */
 uint32_t manifest_count(struct manifest *manifest);
 
-/* The first failed write or sync, OK: none. After it nothing more is written. */
+/* Why the file is not to be believed, OK: it is. After a failed write or sync it is not written again; what
+ * is in memory goes to a new file (with back-off), and OK comes back once that is durable. */
 enum err manifest_failed(struct manifest *manifest);
 
 #endif

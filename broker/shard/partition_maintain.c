@@ -126,13 +126,13 @@ void partition_maintain_init(struct partition *p)
 
 /* -- files below the log start -- */
 
-/* They go after file.delete.delay.ms, and only once the manifest has synced the log start; when it has
- * failed they stay. */
+/* They go after file.delete.delay.ms, and only once the manifest has synced the log start; while it
+ * fails they stay. */
 static void trim_due(struct env_timer *timer)
 {
     struct partition *p = CONTAINER_OF(timer, struct partition, trim);
     struct manifest *manifest = p->host->manifest;
-    if (p->core.failed || (manifest && manifest_failed(manifest)))
+    if (p->core.failed)
         return;
     if (manifest && !manifest_reached(manifest, p->trim_mark)) {
         env_timer_set(p->host->env, timer, env_now_us(p->host->env) + PARTITION_TRIM_RETRY_US);

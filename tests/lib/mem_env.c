@@ -824,6 +824,7 @@ uint32_t mem_env_changes(const struct mem_env *m)
 void mem_env_fail_sync_after(struct mem_env *m, uint32_t n)
 {
     m->fail_sync = n;
+    m->sync_broken = m->sync_broken && n > 0;
 }
 
 void mem_env_set_cold(struct mem_env *m, bool cold)
@@ -834,6 +835,7 @@ void mem_env_set_cold(struct mem_env *m, bool cold)
 void mem_env_fail_write_after(struct mem_env *m, uint32_t n)
 {
     m->fail_write = n;
+    m->write_broken = m->write_broken && n > 0;
 }
 
 uint8_t *mem_env_bytes(struct mem_env *m, const char *path, uint64_t *ret_size)

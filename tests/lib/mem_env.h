@@ -41,7 +41,8 @@ enum mem_crash {
 void mem_env_crash(struct mem_env *m, enum mem_crash kind);
 void mem_env_restart(struct mem_env *m);
 
-/* The n-th sync or write from now fails with ERR_IO (0: none), and all later ones too. */
+/* The n-th sync or write from now fails with ERR_IO, and all later ones too; 0: none does, the disk is
+ * whole again. */
 void mem_env_fail_sync_after(struct mem_env *m, uint32_t n);
 void mem_env_fail_write_after(struct mem_env *m, uint32_t n);
 

@@ -27,9 +27,23 @@ static int topic_of(const struct partition *partition)
     return ours ? topic.p[1] - '0' : -1;
 }
 
+/* The newest metadata that some controller has applied, NULL: none runs. */
+static const struct image *newest_image(const struct counted *counted)
+{
+    const struct image *newest = NULL;
+    for (int i = 0; i < counted->cluster->options.controllers; i++) {
+        const struct controller *c = node_controller(cluster_node(counted->cluster, ROLE_CONTROLLER, i));
+        const struct image *image = c != NULL ? controller_image(c) : NULL;
+        if (image != NULL && (newest == NULL || image_index(image) > image_index(newest)))
+            newest = image;
+    }
+    return newest;
+}
+
 /* The leaders met on the way; what the others hold is known at the end of it. */
 struct look {
     struct counted *counted;
+    const struct image *image; /* the newest, or NULL */
     int broker;
     struct partition *leaders[LEADERS_MAX];
     int leader_count;
@@ -41,23 +55,39 @@ static void note_replica(void *ctx, struct partition *partition)
     int topic = topic_of(partition);
     if (topic < 0)
         return;
-    if (!partition->core.failed)
+    if (!partition->core.failed && !partition->back.doubt) /* in doubt: it says itself what it lost */
         look->counted->open[look->broker][topic][partition->index] = partition->core.log_end;
     if (partition->core.role == REPLICA_LEADER && look->leader_count < LEADERS_MAX)
         look->leaders[look->leader_count++] = partition;
 }
 
+/* False: the controllers took it out of the ISR (moved away, perhaps added again with an empty log), and the
+ * leader has not heard of that yet: it waits for a replica that owes nothing. */
+static bool still_in_sync(const struct image *image, int topic, int32_t index, int32_t broker_id)
+{
+    char name[] = {'t', (char)('0' + topic), 0};
+    const struct image_topic *found = image != NULL ? image_topic_by_name(image, str_from(name)) : NULL;
+    if (found == NULL || index >= found->partitions_count)
+        return true; /* nobody says otherwise */
+    const struct image_partition *p = image_partition(image, found, index);
+    for (int32_t i = 0; i < p->isr_count; i++)
+        if (p->isr[i] == broker_id)
+            return true;
+    return false;
+}
+
 /* Those that do hold it are not written down: they are all, all the time. */
-static void note_member(struct counted *counted, int32_t broker_id, int topic, const struct partition *leader,
+static void note_member(struct look *look, int32_t broker_id, int topic, const struct partition *leader,
                         bool in_sync)
 {
+    struct counted *counted = look->counted;
     int broker = broker_id - BROKER_BASE;
     int64_t end = leader->core.high_watermark;
     if (broker < 0 || broker >= CLUSTER_BROKERS_MAX)
         return;
     bool *lost = &counted->lost[broker][topic][leader->index];
     *lost = *lost && in_sync;
-    if (*lost || !in_sync)
+    if (*lost || !in_sync || !still_in_sync(look->image, topic, leader->index, broker_id))
         return;
     int64_t *known = &counted->ends[broker][topic][leader->index];
     int64_t held = counted->open[broker][topic][leader->index];
@@ -72,32 +102,19 @@ static void note_member(struct counted *counted, int32_t broker_id, int topic, c
     cluster_record(counted->cluster, record);
 }
 
-static void look_at_leader(struct counted *counted, const struct partition *partition)
+static void look_at_leader(struct look *look, const struct partition *partition)
 {
     const struct replica *core = &partition->core;
     int topic = topic_of(partition);
-    int32_t *newest = &counted->epochs[topic][partition->index];
+    int32_t *newest = &look->counted->epochs[topic][partition->index];
     if (core->leader_epoch < *newest)
         return; /* deposed, and does not know it yet: nothing that it counts on counts */
     *newest = core->leader_epoch;
     for (int32_t i = 0; i < core->members_count; i++)
-        note_member(counted, core->members[i].broker_id, topic, partition, core->isr & replica_bit(i));
+        note_member(look, core->members[i].broker_id, topic, partition, core->isr & replica_bit(i));
 }
 
 /* -- replicas that were moved away: their data is deleted, they owe nothing -- */
-
-/* The newest metadata that some controller has applied, NULL: none runs. */
-static const struct image *newest_image(const struct counted *counted)
-{
-    const struct image *newest = NULL;
-    for (int i = 0; i < counted->cluster->options.controllers; i++) {
-        const struct controller *c = node_controller(cluster_node(counted->cluster, ROLE_CONTROLLER, i));
-        const struct image *image = c != NULL ? controller_image(c) : NULL;
-        if (image != NULL && (newest == NULL || image_index(image) > image_index(newest)))
-            newest = image;
-    }
-    return newest;
-}
 
 static void forget_moved(struct counted *counted, int topic, const struct image_partition *p)
 {
@@ -115,9 +132,8 @@ static void forget_moved(struct counted *counted, int topic, const struct image_
     }
 }
 
-static void look_for_moves(struct counted *counted)
+static void look_for_moves(struct counted *counted, const struct image *image)
 {
-    const struct image *image = newest_image(counted);
     for (int t = 0; image != NULL && t < CLUSTER_TOPICS_MAX; t++) {
         char name[] = {'t', (char)('0' + t), 0};
         const struct image_topic *topic = image_topic_by_name(image, str_from(name));
@@ -128,7 +144,7 @@ static void look_for_moves(struct counted *counted)
 
 void counted_look(struct counted *counted)
 {
-    struct look look = {.counted = counted};
+    struct look look = {.counted = counted, .image = newest_image(counted)};
     memset(counted->open, 0xff, sizeof(counted->open)); /* -1 */
     for (int i = 0; i < counted->cluster->options.brokers; i++) {
         const struct broker *broker = node_broker(cluster_node(counted->cluster, ROLE_BROKER, i));
@@ -137,8 +153,8 @@ void counted_look(struct counted *counted)
             broker_each_replica(broker, note_replica, &look);
     }
     for (int i = 0; i < look.leader_count; i++)
-        look_at_leader(counted, look.leaders[i]);
-    look_for_moves(counted);
+        look_at_leader(&look, look.leaders[i]);
+    look_for_moves(counted, look.image);
 }
 
 static void on_tick(struct world_event *event)

@@ -356,7 +356,77 @@ START_TEST(a_damaged_journal_is_set_aside_and_never_fatal)
 }
 END_TEST
 
-START_TEST(a_failed_write_is_final)
+/* From when a write failed until the new file is there. */
+static void wait_healed(struct fixture *f)
+{
+    for (int i = 0; i < 100 && manifest_failed(f->m) != OK; i++)
+        run(f);
+    ck_assert_int_eq(manifest_failed(f->m), OK);
+}
+
+static void cut_power(struct fixture *f)
+{
+    mem_env_crash(f->mem, MEM_DROP);
+    manifest_close(f->m, false);
+    mem_env_restart(f->mem);
+    open_it(f);
+    ck_assert(!f->report.damaged && !f->report.created);
+}
+
+START_TEST(after_a_failed_write_all_goes_into_a_new_file)
+{
+    struct fixture f;
+    start(&f);
+    open_it(&f);
+    put(&f, 1, 10, false);
+    put(&f, 2, 12, false);
+    run(&f);
+    mem_env_fail_write_after(f.mem, 1);
+    put(&f, 1, 20, false);
+    mem_world_run(f.world, mem_world_now_us(f.world) + 1000);
+    ck_assert_int_eq(manifest_failed(f.m), ERR_IO);
+    ck_assert_int_eq(get(&f, 1), 20);
+    put(&f, 3, 30, false); /* while there is no file to write to */
+    manifest_remove(f.m, topic(0), 2);
+    uint64_t mark = manifest_mark(f.m);
+    for (int i = 0; i < 5; i++)
+        run(&f); /* it is tried in vain */
+    ck_assert(!manifest_reached(f.m, mark));
+    ck_assert_int_eq(manifest_failed(f.m), ERR_IO);
+    mem_env_fail_write_after(f.mem, 0);
+    wait_healed(&f);
+    ck_assert(manifest_reached(f.m, mark));
+    put(&f, 4, 40, false);
+    run(&f);
+    cut_power(&f);
+    ck_assert_int_eq(get(&f, 1), 20);
+    ck_assert_int_eq(get(&f, 2), -1);
+    ck_assert_int_eq(get(&f, 3), 30);
+    ck_assert_int_eq(get(&f, 4), 40);
+    stop(&f);
+}
+END_TEST
+
+START_TEST(after_a_failed_sync_all_goes_into_a_new_file)
+{
+    struct fixture f;
+    start(&f);
+    open_it(&f);
+    put(&f, 1, 10, false);
+    run(&f);
+    mem_env_fail_sync_after(f.mem, 1);
+    put(&f, 1, 20, false);
+    mem_world_run(f.world, mem_world_now_us(f.world) + 5000);
+    ck_assert_int_eq(manifest_failed(f.m), ERR_IO);
+    mem_env_fail_sync_after(f.mem, 0);
+    wait_healed(&f);
+    cut_power(&f);
+    ck_assert_int_eq(get(&f, 1), 20);
+    stop(&f);
+}
+END_TEST
+
+START_TEST(a_stop_after_a_failed_write_is_clean_in_a_new_file)
 {
     struct fixture f;
     start(&f);
@@ -364,12 +434,15 @@ START_TEST(a_failed_write_is_final)
     put(&f, 1, 10, false);
     run(&f);
     mem_env_fail_write_after(f.mem, 1);
-    put(&f, 1, 20, false);
-    run(&f);
+    put(&f, 1, 20, true);
+    mem_world_run(f.world, mem_world_now_us(f.world) + 1000);
     ck_assert_int_eq(manifest_failed(f.m), ERR_IO);
-    ck_assert_int_eq(get(&f, 1), 20); /* in memory it goes on */
-    ck_assert_int_eq(manifest_close(f.m, true), ERR_IO);
-    f.m = NULL;
+    mem_env_fail_write_after(f.mem, 0);
+    ck_assert_int_eq(manifest_close(f.m, true), OK);
+    run(&f);
+    open_it(&f);
+    ck_assert(f.report.clean_stop);
+    ck_assert_int_eq(get(&f, 1), 20);
     stop(&f);
 }
 END_TEST
@@ -386,7 +459,9 @@ static void add(TCase *tcase)
     tcase_add_loop_test(tcase, a_death_at_any_moment_leaves_a_good_journal, 0, 21);
     tcase_add_test(tcase, every_cut_of_the_file_gives_a_prefix_of_its_history);
     tcase_add_test(tcase, a_damaged_journal_is_set_aside_and_never_fatal);
-    tcase_add_test(tcase, a_failed_write_is_final);
+    tcase_add_test(tcase, after_a_failed_write_all_goes_into_a_new_file);
+    tcase_add_test(tcase, after_a_failed_sync_all_goes_into_a_new_file);
+    tcase_add_test(tcase, a_stop_after_a_failed_write_is_clean_in_a_new_file);
 }
 
 SLUICE_TEST_MAIN("broker_manifest", add)
