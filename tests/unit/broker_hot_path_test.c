@@ -72,6 +72,7 @@ static void make_produce(struct writer *w, int16_t acks, int32_t partitions)
     struct kafka_produce_request_topic topic;
     struct kafka_produce_request request;
 
+    ck_assert_int_le(partitions, (int)ARRAY_LEN(parts));
     kafka_produce_request_init(&request);
     kafka_produce_request_topic_init(&topic);
     for (int32_t i = 0; i < partitions; i++) {
