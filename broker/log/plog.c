@@ -325,6 +325,12 @@ static enum err rewrite_unsynced(struct plog *log, int64_t recovery_point)
     return err;
 }
 
+/* Such a log promises nothing, and a clean end does not wait for the disk. */
+static bool is_empty(struct plog *log)
+{
+    return log->segments_count == 1 && plog_active(log)->size == 0;
+}
+
 static enum err open_existing(struct plog *log, const struct plog_setup *setup, struct plog_report *report)
 {
     log->start = MAX(setup->log_start, log->segments[0].base_offset);
@@ -338,8 +344,9 @@ static enum err open_existing(struct plog *log, const struct plog_setup *setup, 
     if (epoch_cache_truncate_start(&log->epochs, log->start))
         log->epochs_dirty = true;
     log->synced_end = setup->clean ? log->end : MIN(MAX(setup->recovery_point, log->start), log->end);
-    /* What a killed process wrote and named may not be on the disk yet; after a power cut we see what is. */
-    log->meta_dirty = log->dir_dirty = !setup->clean && !setup->power_lost;
+    /* What a killed process wrote and named may not be on the disk yet, nor what names an empty log, however
+     * it was closed; after a power cut we see what is. */
+    log->meta_dirty = log->dir_dirty = (!setup->clean || is_empty(log)) && !setup->power_lost;
     for (int32_t i = 0; i < log->segments_count; i++)
         log->segments[i].dirty = !setup->clean && plog_segment_end(log, i) >= log->synced_end;
     if (!setup->keep_segments)
@@ -471,12 +478,11 @@ static enum err sync_all(struct plog *log)
     return err || !log->dir_dirty ? err : env_dir_sync_wait(log->env, log->dir);
 }
 
-/* An empty log promises nothing; of the others, indexes and snapshot are written, but only checked when they
+/* An empty log is left as it is; of the others, indexes and snapshot are written, but only checked when they
  * are read again. */
 enum err plog_close_clean(struct plog *log)
 {
-    const struct plog_segment *active = plog_active(log);
-    bool empty = log->segments_count == 1 && active->size == 0 && !active->dirty;
+    bool empty = is_empty(log) && !plog_active(log)->dirty;
     enum err err = log->failed;
     if (err == OK)
         err = plog_compact_stop(log);

@@ -16,7 +16,7 @@ static struct plog *the_log;
 static struct plog_report report;
 static int64_t synced;
 static enum err open_err;
-static bool power_lost;
+static bool power_lost, clean;
 
 static void on_synced(void *ctx, int64_t synced_end, enum err err)
 {
@@ -34,6 +34,7 @@ static void open_log(void *arg, struct env *env)
                                 .topic_id = {{1, 2, 3}},
                                 .config = {.segment_bytes = 1 << 20, .producer_expiry_us = 1000000},
                                 .recovery_point = synced,
+                                .clean = clean,
                                 .power_lost = power_lost,
                                 .synced = on_synced};
     open_err = plog_open(&setup, &the_log, &report);
@@ -66,7 +67,7 @@ static struct world *start(uint64_t seed, struct process **ret_host)
     struct world *world = world_new(&options);
     *ret_host = world_process_new(world, "host");
     synced = 0;
-    power_lost = false;
+    power_lost = clean = false;
     process_start(*ret_host, open_log, NULL);
     world_run(world, 10000);
     return world;
@@ -88,6 +89,30 @@ START_TEST(log_of_a_life_that_died_before_its_first_sync_is_kept)
         struct process *host;
         struct world *world = start(seed, &host);
         restart(world, host, DEATH_KILL);
+        process_call(host, append_and_sync, NULL);
+        world_run(world, 100000);
+        ck_assert_int_eq(synced, 1);
+        restart(world, host, DEATH_POWER);
+        world_free(world);
+    }
+}
+END_TEST
+
+static void stop(void *arg)
+{
+    ASSERT(plog_close_clean(the_log) == OK);
+}
+
+/* Found by simulation: a leader set acknowledged commits aside and led on. */
+START_TEST(log_that_was_empty_at_a_clean_stop_is_kept)
+{
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        struct process *host;
+        struct world *world = start(seed, &host);
+        process_call(host, stop, NULL);
+        clean = true;
+        restart(world, host, DEATH_KILL);
+        clean = false;
         process_call(host, append_and_sync, NULL);
         world_run(world, 100000);
         ck_assert_int_eq(synced, 1);
@@ -122,6 +147,7 @@ END_TEST
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, log_of_a_life_that_died_before_its_first_sync_is_kept);
+    tcase_add_test(tcase, log_that_was_empty_at_a_clean_stop_is_kept);
     tcase_add_test(tcase, failed_sync_at_a_stop_costs_nothing_that_was_durable);
 }
 
