@@ -46,13 +46,39 @@ static bool look_at(void *ctx, const char *name, bool is_dir)
     return left->err == OK;
 }
 
-/* Where the new segment ends. It was synced before it got its name, so all of it must be good. */
-static enum err end_of(struct plog *log, int64_t base, int64_t *ret_end)
+/* The walk met bad bytes: on to the next good batch. ERR_NOT_FOUND: there is none. */
+static enum err step_over(struct plog_walk *walk, int64_t expected)
+{
+    bool found;
+    uint32_t position;
+    enum err err = plog_walk_search(walk, expected - 1, INT64_MAX, &found, &position);
+    return err == OK && !found ? ERR_NOT_FOUND : err;
+}
+
+/* Where the new segment ends. All of it was synced before it got its name: bad bytes are damage like that of
+ * any segment (a range of the open log, mended from a peer), not a reason to refuse the log. When they are
+ * its last ones old segments may stay behind it; what they hold, it held, too. */
+static enum err walk_to_end(struct plog_walk *walk, int64_t *ret_end, bool *ret_bad)
+{
+    struct batch_header batch;
+    enum err err = OK;
+    while (err == OK) {
+        err = plog_walk_next(walk, &batch, NULL);
+        if (err == OK)
+            *ret_end = batch.last_offset + 1;
+        if (err != ERR_CORRUPT && err != ERR_TRUNCATED)
+            continue;
+        *ret_bad = true;
+        err = step_over(walk, *ret_end);
+    }
+    return err == ERR_NOT_FOUND ? OK : err;
+}
+
+static enum err end_of(struct plog *log, int64_t base, int64_t *ret_end, bool *ret_bad)
 {
     char path[PLOG_PATH_MAX];
     struct plog_segment seg = {.base_offset = base, .swapping = true};
     struct plog_walk walk = {0};
-    struct batch_header batch;
     uint64_t size = 0;
     plog_path(log, base, ".log.swap", path);
     enum err err = env_file_open(log->env, path, ENV_OPEN_READ, &seg.file);
@@ -63,11 +89,11 @@ static enum err end_of(struct plog *log, int64_t base, int64_t *ret_end)
     *ret_end = base;
     if (err == OK)
         err = plog_walk_begin(&walk, log, &seg, 0, true);
-    while (err == OK && (err = plog_walk_next(&walk, &batch, NULL)) == OK)
-        *ret_end = batch.last_offset + 1;
+    if (err == OK)
+        err = walk_to_end(&walk, ret_end, ret_bad);
     plog_walk_end(&walk);
     env_file_close(seg.file);
-    return err == ERR_NOT_FOUND ? OK : err == ERR_TRUNCATED ? ERR_CORRUPT : err;
+    return err;
 }
 
 struct replaced {
@@ -117,10 +143,11 @@ enum err plog_compact_recover(struct plog *log, struct plog_report *report)
     err = err ? err : left.err;
     for (int32_t i = 0; i < left.swaps_count && err == OK; i++) {
         int64_t end = left.swaps[i];
-        err = end_of(log, left.swaps[i], &end);
-        if (err == ERR_CORRUPT)
+        bool bad = false;
+        err = end_of(log, left.swaps[i], &end, &bad);
+        if (bad)
             snprintf(report->damage, PLOG_DAMAGE_TEXT_MAX,
-                     "%020" PRId64 ".log.swap: bad batch at offset %" PRId64, left.swaps[i], end);
+                     "%020" PRId64 ".log.swap: bad batches before offset %" PRId64, left.swaps[i], end);
         if (err == OK)
             err = finish(log, left.swaps[i], end);
         if (err == OK)

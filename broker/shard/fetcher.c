@@ -12,6 +12,7 @@
 
 #define RECONNECT_FIRST_US 20000
 #define RECONNECT_MAX_US   500000
+#define ANSWER_US          10000000           /* beyond what a fetch may wait for data */
 #define REPLY_SLACK_BYTES  (8u * 1024 * 1024) /* headers, and one batch above the limits (KIP-74) */
 #define LINK_ARENA_BYTES   (64u * 1024 * 1024)
 
@@ -49,6 +50,7 @@ static void link_free(struct leader_link *link)
 
     ASSERT(list_empty(&link->follows) && !link->conn);
     env_timer_cancel(env, &link->reconnect);
+    env_timer_cancel(env, &link->answer);
     env_timer_cancel(env, &link->retry);
     env_task_cancel(&link->send);
     list_remove(&link->link);
@@ -119,6 +121,7 @@ static void forget_wire(struct leader_link *link)
     link->reading = false;
     link->hurried = false;
     link->inflight_count = 0;
+    link_await_answer(link);
     frame_in_reset(&link->in);
     account(link);
     list_for_each (it, &link->follows) {
@@ -210,6 +213,28 @@ static void on_retry(struct env_timer *timer)
     link_send_soon(CONTAINER_OF(timer, struct leader_link, retry));
 }
 
+/* A leader that lost its power, or a network that drops packets, says nothing; and a follower that has said
+ * all it may say hears of no failed transmission either. */
+static void on_answer_late(struct env_timer *timer)
+{
+    struct leader_link *link = CONTAINER_OF(timer, struct leader_link, answer);
+
+    LOG(link->fetchers->shard->broker->log, WARN, "replica.leader_silent", F_I64("leader", link->broker_id),
+        F_I64("fetches", link->inflight_count));
+    env_conn_close(link->conn);
+}
+
+void link_await_answer(struct leader_link *link)
+{
+    struct env *env = link->fetchers->shard->env;
+    uint64_t wait_us = (uint64_t)link->fetchers->shard->broker->config->replica_fetch_wait_max_ms * 1000;
+
+    if (link->inflight_count > 0)
+        env_timer_set(env, &link->answer, env_now_us(env) + wait_us + ANSWER_US);
+    else
+        env_timer_cancel(env, &link->answer);
+}
+
 static void on_send(struct env_task *task)
 {
     struct leader_link *link = CONTAINER_OF(task, struct leader_link, send);
@@ -237,6 +262,7 @@ static struct leader_link *link_new(struct replica_fetchers *fetchers, int32_t b
                   (uint32_t)config->replica_fetch_response_max_bytes + REPLY_SLACK_BYTES);
     arena_init(&link->arena, link->scratch, sizeof(link->scratch), LINK_ARENA_BYTES);
     env_timer_init(&link->reconnect, on_reconnect);
+    env_timer_init(&link->answer, on_answer_late);
     env_timer_init(&link->retry, on_retry);
     env_task_init(&link->send, on_send);
     list_push_back(&fetchers->links, &link->link);

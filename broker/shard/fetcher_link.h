@@ -56,8 +56,9 @@ struct leader_link {
     int32_t next_correlation;
     uint32_t failures; /* in a row, for the back-off */
     struct env_timer reconnect;
-    struct env_timer retry; /* the earliest follow->retry_at_us */
-    struct env_task send;   /* once a turn */
+    struct env_timer answer; /* armed while fetches are on the wire: one must be answered before it is due */
+    struct env_timer retry;  /* the earliest follow->retry_at_us */
+    struct env_task send;    /* once a turn */
 };
 
 struct replica_fetchers {
@@ -70,6 +71,9 @@ struct replica_fetchers {
 
 /* Starts connecting to the leader's replication listener, if the image knows it; else tries again later. */
 void link_connect(struct leader_link *link);
+
+/* An answer is due: anew after each one, never when nothing is on the wire. */
+void link_await_answer(struct leader_link *link);
 
 /* Asks for a look at what is to be sent, at the end of the turn. */
 void link_send_soon(struct leader_link *link);

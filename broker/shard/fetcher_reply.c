@@ -109,6 +109,7 @@ bool link_reply(struct leader_link *link, const uint8_t *p, uint32_t len, struct
         return false;
     link->inflight_first = (link->inflight_first + 1) % LINK_INFLIGHT_MAX;
     link->inflight_count--;
+    link_await_answer(link);
     if (reply.error_code == KAFKA_NONE)
         take_reply(link, &reply, sent.report, owner);
     else

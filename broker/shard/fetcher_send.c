@@ -143,6 +143,8 @@ static void draft_send(struct draft *draft)
     link->inflight[slot] =
         (struct inflight){.correlation_id = header.correlation_id, .report = draft->report};
     link->reading |= !draft->report;
+    if (link->inflight_count == 1)
+        link_await_answer(link);
 }
 
 void link_send(struct leader_link *link)

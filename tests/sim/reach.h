@@ -23,6 +23,7 @@
     X(SNAPSHOT_LOADED, "snapshot-loaded", "snapshot.loaded")                                                 \
     X(BROKER_SNAPSHOT_LOADED, "broker-snapshot-loaded", "metadata.snapshot_loaded")                          \
     X(LEADER_LOST, "replica-leader-lost", "replica.leader_lost")                                             \
+    X(LEADER_SILENT, "replica-leader-silent", "replica.leader_silent")                                       \
     X(CONTROLLER_RESIGNED, "controller-resigned", "controller.resigned")                                     \
     X(LOG_FAILED, "log-failed", "partition.failed")                                                          \
     X(UNKNOWN_DIRECTORY, "unknown-directory-set-aside", "data_dir.quarantined")                              \

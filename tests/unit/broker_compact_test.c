@@ -3,6 +3,7 @@
 #include "broker/core/producer_entry.h"
 #include "broker/log/offset_map.h"
 #include "broker/log/plog_compact.h"
+#include "broker/log/plog_damage.h"
 #include "broker/log/plog_txnindex.h"
 #include "common/base/prng.h"
 #include "tests/unit/broker_plog_fixture.h"
@@ -433,6 +434,84 @@ START_TEST(a_crash_at_any_moment_loses_nothing)
 }
 END_TEST
 
+/* Damage shows, reads say so, and what is not damaged is there. */
+static void check_damaged(struct model *m, int64_t cleaned_to)
+{
+    static struct found found;
+    const struct plog_damage *list;
+    struct plog_piece piece;
+    int64_t offset = 0;
+    memset(&found, 0, sizeof(found));
+    while (offset < m->end) {
+        enum err err = plog_read(m->f.log, offset, m->end, 1, true, &piece);
+        if (err == ERR_CORRUPT) {
+            struct plog_damage damage;
+            if (!plog_damage_at(m->f.log, offset, false))
+                ck_assert_int_eq(plog_damage_search(m->f.log, offset, &damage), OK);
+            offset = plog_damage_at(m->f.log, offset, false)->end;
+            found.next = offset;
+            continue;
+        }
+        ck_assert_int_eq(err, OK);
+        ck_assert_int_gt(piece.len, 0);
+        look_at_batch(m, piece.p, &found);
+        offset = found.next;
+        iobuf_unref(piece.owner);
+    }
+    ck_assert_int_eq(plog_damages(m->f.log, &list), 1);
+    ck_assert_int_lt(list[0].offset, cleaned_to);
+    for (int64_t i = cleaned_to; i < m->end; i++)
+        ck_assert(found.record[i]);
+}
+
+/* The largest compacted segment. */
+static int64_t largest(struct model *m, int64_t cleaned_to)
+{
+    char path[128];
+    uint64_t size, most = 0;
+    int64_t base = 0;
+    for (int64_t i = 0; i < cleaned_to; i++) {
+        if (!mem_env_bytes(m->f.mem, fixture_path(i, ".log", path), &size) || size <= most)
+            continue;
+        base = i;
+        most = size;
+    }
+    return base;
+}
+
+/* Flips a bit in the n-th batch, or in the last. Where a checksum covers it. */
+static void flip_in_batch(struct model *m, const char *path, int n)
+{
+    uint64_t size, at = 0;
+    uint8_t *bytes = mem_env_bytes(m->f.mem, path, &size);
+    for (; n > 0 && at + batch_size(bytes + at) < size; n--)
+        at += batch_size(bytes + at);
+    bytes[at + 30] ^= 1;
+}
+
+/* A segment that had only its last renaming before it. _i: where. */
+START_TEST(a_damaged_swap_is_damage_and_no_reason_to_refuse)
+{
+    struct model m;
+    char log[128], swap[128];
+    model_start(&m, 70 + (uint64_t)_i, 3000);
+    ck_assert_int_eq(fixture_open(&m.f, false, 0, 0), OK);
+    model_fill(&m, 150, false);
+    compact(&m, 1 << 20);
+    int64_t cleaned = plog_cleaned_to(m.f.log), base = largest(&m, cleaned);
+    fixture_close(&m.f, true);
+    fixture_path(base, ".log.swap", swap);
+    ck_assert_int_eq(env_rename(m.f.env, fixture_path(base, ".log", log), swap), OK);
+    flip_in_batch(&m, swap, _i < 5 ? _i : OFFSETS_MAX);
+    m.f.setup.cleaned_to = cleaned;
+    ck_assert_msg(fixture_open(&m.f, false, m.end, 0) == OK, "%s", m.f.report.damage);
+    ck_assert_int_eq(plog_end(m.f.log), m.end);
+    ck_assert_int_eq(count_names(&m, ".log.swap"), 0);
+    check_damaged(&m, cleaned);
+    model_stop(&m);
+}
+END_TEST
+
 /* Failures of the disk end it, or the log, but never its records. */
 START_TEST(a_failing_disk_loses_nothing)
 {
@@ -617,6 +696,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, tombstones_go_after_their_time);
     tcase_add_test(tcase, only_closed_committed_old_segments_count);
     tcase_add_loop_test(tcase, a_cut_stops_it_at_any_moment, 0, 36);
+    tcase_add_loop_test(tcase, a_damaged_swap_is_damage_and_no_reason_to_refuse, 0, 6);
     tcase_add_loop_test(tcase, a_crash_at_any_moment_loses_nothing, 0, 20);
     tcase_add_loop_test(tcase, a_failing_disk_loses_nothing, 0, 12);
     tcase_set_timeout(tcase, 60);

@@ -87,6 +87,25 @@ static void finish(void)
     free(cluster);
 }
 
+/* The network swallows what leader and follower say while both speak with the controllers. A follower that
+ * has said all it may say hears of no failed transmission, so it must not wait for its answer for ever. */
+START_TEST(silent_leader_is_asked_over_a_new_connection)
+{
+    setup(1, 2);
+    run(3 * SECOND);
+    struct node *a = cluster_node(cluster, ROLE_BROKER, 0), *b = cluster_node(cluster, ROLE_BROKER, 1);
+    world_cut(world, a->process, b->process, true);
+    world_cut(world, b->process, a->process, true);
+    run(8 * SECOND);
+    ck_assert_uint_eq(cluster->reached[REACH_LEADER_SILENT], 0);
+    run(4 * SECOND);
+    ck_assert_uint_gt(cluster->reached[REACH_LEADER_SILENT], 0);
+    world_heal(world);
+    run(2 * SECOND);
+    finish();
+}
+END_TEST
+
 START_TEST(healthy_cluster_loses_nothing)
 {
     setup(3, 3);
@@ -116,6 +135,7 @@ END_TEST
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, healthy_cluster_loses_nothing);
+    tcase_add_test(tcase, silent_leader_is_asked_over_a_new_connection);
     tcase_add_test(tcase, broker_follows_metadata_again_after_a_controller_could_not_read);
 }
 
