@@ -57,6 +57,8 @@ static void note_replica(void *ctx, struct partition *partition)
         return;
     if (!partition->core.failed && !partition->back.doubt) /* in doubt: it says itself what it lost */
         look->counted->open[look->broker][topic][partition->index] = partition->core.log_end;
+    int64_t *start = &look->counted->starts[look->broker][topic][partition->index];
+    *start = MAX(*start, partition->core.log_start);
     if (partition->core.role == REPLICA_LEADER && look->leader_count < LEADERS_MAX)
         look->leaders[look->leader_count++] = partition;
 }
@@ -168,8 +170,9 @@ static void on_tick(struct world_event *event)
 
 struct held {
     struct node *node;
-    int64_t end; /* -1: nothing read yet */
-    bool broken; /* a batch is missing or bad: nothing behind it counts */
+    int64_t start; /* of the log: removals of files below it reach the disk in any order */
+    int64_t end;   /* -1: nothing read yet */
+    bool broken;   /* a batch is missing or bad: nothing behind it counts */
 };
 
 static void read_batches(struct held *held, const char *path, const uint8_t *p, size_t len)
@@ -177,7 +180,9 @@ static void read_batches(struct held *held, const char *path, const uint8_t *p, 
     size_t size;
     while (len >= BATCH_HEADER_BYTES && batch_peek(p, len, &size) == OK && size <= len &&
            batch_verify(p, size) == OK) {
-        if (held->end >= 0 && batch_base_offset(p) != held->end)
+        int64_t base = batch_base_offset(p);
+        bool deleted = held->end < held->start && base <= held->start;
+        if (held->end >= 0 && base != held->end && !deleted)
             break;
         held->end = batch_next_offset(p);
         p += size;
@@ -218,6 +223,7 @@ static void record_held(struct counted *counted, struct node *node, int topic, i
 {
     char dir[64];
     struct held held = {.node = node, .end = -1};
+    held.start = counted->starts[node->id - BROKER_BASE][topic][partition];
     snprintf(dir, sizeof(dir), "/data/t%d-%d", topic, partition);
     disk_walk(node->process, dir, read_file, &held);
     struct history_record record = cluster_note(HISTORY_METADATA, node->id, topic, partition);

@@ -15,6 +15,8 @@ struct counted {
      * in-sync set (-1: there was none); it never goes back, for what is committed is never cut. open: where
      * the replica's log ends at this look; -1: it is not open. */
     int64_t ends[CLUSTER_BROKERS_MAX][CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
+    /* The highest log start that the replica had: below it anything may be missing. */
+    int64_t starts[CLUSTER_BROKERS_MAX][CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
     int32_t epochs[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];                 /* of the newest leader */
     bool lost[CLUSTER_BROKERS_MAX][CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; /* see counted_lost() */
     int64_t open[CLUSTER_BROKERS_MAX][CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];

@@ -6,7 +6,8 @@
 #include <string.h>
 
 #include "broker/broker.h"
-#include "broker/shard/partition.h"
+#include "broker/log/manifest.h"
+#include "broker/shard/partition_internal.h"
 #include "common/base/assert.h"
 #include "proto/cluster/image.h"
 #include "proto/cluster/topic_config.h"
@@ -209,6 +210,14 @@ static void note_retention(struct cluster *cluster, int topic, int partition,
     cluster_record(cluster, record);
 }
 
+/* As in Kafka a new log start may be forgotten with the process until it is written down: on a full disk that
+ * takes until there is room. */
+static bool starts_are_durable(const struct partition *partition)
+{
+    struct manifest *manifest = partition->host->manifest;
+    return manifest == NULL || manifest_reached(manifest, manifest_mark(manifest));
+}
+
 static void look_at_replica(void *ctx, struct partition *partition)
 {
     struct broker_look *at = ctx;
@@ -224,7 +233,9 @@ static void look_at_replica(void *ctx, struct partition *partition)
         note_leader(at->observer->cluster, topic, index, view.leader_epoch, at->node->id, false);
     }
     note_retention(at->observer->cluster, topic, index, &view);
-    note_sample(at, topic, index, view.leader_epoch, HISTORY_LOG_START, view.log_start, &known->log_start);
+    if (starts_are_durable(partition))
+        note_sample(at, topic, index, view.leader_epoch, HISTORY_LOG_START, view.log_start,
+                    &known->log_start);
     note_sample(at, topic, index, view.leader_epoch, HISTORY_HIGH_WATERMARK, view.high_watermark,
                 &known->high_watermark);
     note_sample(at, topic, index, view.leader_epoch, HISTORY_LAST_STABLE, view.last_stable_offset,
