@@ -242,7 +242,8 @@ static int32_t place_of(const struct plog *log, int64_t base_offset)
     return i;
 }
 
-/* Whether the group's sources are what was read: repair may have put bytes into one of them. */
+/* Whether the group's sources are what was read: repair may have put bytes into one of them, or a reader met
+ * damage there, whose range stands for bytes of the old file until a peer has mended them. */
 static bool sources_same(const struct plog_compaction *job)
 {
     const struct plog *log = job->log;
@@ -250,7 +251,8 @@ static bool sources_same(const struct plog_compaction *job)
     for (int32_t i = job->group_from; i < job->group_to; i++, place++) {
         const struct compact_source *source = &job->sources[i];
         if (place + 1 >= log->segments_count || log->segments[place].base_offset != source->base_offset ||
-            log->segments[place].size != source->size || plog_segment_end(log, place) != source->end_offset)
+            plog_damage_in(log, &log->segments[place]) || log->segments[place].size != source->size ||
+            plog_segment_end(log, place) != source->end_offset)
             return false;
     }
     return true;

@@ -512,6 +512,52 @@ START_TEST(a_damaged_swap_is_damage_and_no_reason_to_refuse)
 }
 END_TEST
 
+/* Where the second segment begins. */
+static int64_t second_segment(struct model *m)
+{
+    char path[128];
+    uint64_t size;
+    int64_t base = 1;
+    while (!mem_env_bytes(m->f.mem, fixture_path(base, ".log", path), &size))
+        base++;
+    return base;
+}
+
+/* A reader meets damage in a segment while it is compacted: its range stands for the old file's bytes, so the
+ * file must stay until they are mended. _i: when. */
+START_TEST(damage_met_meanwhile_stops_it)
+{
+    struct model m;
+    static uint8_t good[4096];
+    struct plog_damage damage;
+    char path[128];
+    uint64_t size;
+    model_start(&m, 130 + (uint64_t)_i, 3000);
+    ck_assert_int_eq(fixture_open(&m.f, false, 0, 0), OK);
+    model_fill(&m, 120, true);
+    int64_t base = second_segment(&m);
+    m.results = 0;
+    ck_assert_int_eq(begin(&m, 1 << 20), OK);
+    mem_world_run(m.f.world, mem_world_now_us(m.f.world) + (uint64_t)_i * 100);
+    uint8_t *bytes = mem_env_bytes(m.f.mem, fixture_path(base, ".log", path), &size);
+    if (bytes && m.results == 0) {
+        ck_assert_uint_le(batch_size(bytes), sizeof(good));
+        memcpy(good, bytes, batch_size(bytes));
+        flip_in_batch(&m, path, 0);
+        enum err err = plog_damage_search(m.f.log, base, &damage);
+        mem_world_run_until(m.f.world, 60000000, has_result, &m);
+        ck_assert_int_eq(m.results, 1);
+        ck_assert(err == OK || m.result.err == OK);
+        if (err == OK)
+            ck_assert_int_eq(
+                plog_replace_range(m.f.log, damage.offset, damage.end, good, (uint32_t)batch_size(good)), OK);
+    }
+    ck_assert(mem_world_run_until(m.f.world, 60000000, has_result, &m));
+    check_rule(&m, m.end, false, false);
+    model_stop(&m);
+}
+END_TEST
+
 /* Failures of the disk end it, or the log, but never its records. */
 START_TEST(a_failing_disk_loses_nothing)
 {
@@ -697,6 +743,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, only_closed_committed_old_segments_count);
     tcase_add_loop_test(tcase, a_cut_stops_it_at_any_moment, 0, 36);
     tcase_add_loop_test(tcase, a_damaged_swap_is_damage_and_no_reason_to_refuse, 0, 6);
+    tcase_add_loop_test(tcase, damage_met_meanwhile_stops_it, 0, 40);
     tcase_add_loop_test(tcase, a_crash_at_any_moment_loses_nothing, 0, 20);
     tcase_add_loop_test(tcase, a_failing_disk_loses_nothing, 0, 12);
     tcase_set_timeout(tcase, 60);
