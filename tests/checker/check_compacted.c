@@ -27,15 +27,25 @@ static bool is_promised(const struct value *value)
            (check_done(value->invoke, HISTORY_OK) || value->read);
 }
 
+/* What the final reads returned counts where they found it: a writer that may repeat itself leaves several
+ * places. */
+static void index_final(struct checker *c, struct map *map, const struct key *key)
+{
+    for (uint32_t i = 0; i < key->slot_count && !c->no_memory; i++) {
+        const struct slot *slot = key->order[i];
+        bool counts = slot->read_final && slot->value && slot->value->key == key && is_compacted(slot->value);
+        struct newest *newest = counts ? newest_of(c, map, slot->value) : NULL;
+        if (newest)
+            newest->final_offset = MAX(newest->final_offset, slot->offset + 1);
+    }
+}
+
 void check_compacted(struct checker *c)
 {
     struct map map;
     map_init(&map);
-    for (struct value *value = c->value_list; value && !c->no_memory; value = value->next) {
-        struct newest *newest = is_compacted(value) && value->read_final ? newest_of(c, &map, value) : NULL;
-        if (newest)
-            newest->final_offset = MAX(newest->final_offset, value->place->rec.offset + 1);
-    }
+    for (const struct key *key = c->key_list; key; key = key->next)
+        index_final(c, &map, key);
     for (struct value *value = c->value_list; value && !c->no_memory; value = value->next) {
         if (!is_compacted(value) || value->read_final || !value->key->final || !is_promised(value))
             continue;

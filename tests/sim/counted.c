@@ -112,6 +112,8 @@ static void look_at_leader(struct look *look, const struct partition *partition)
     if (core->leader_epoch < *newest)
         return; /* deposed, and does not know it yet: nothing that it counts on counts */
     *newest = core->leader_epoch;
+    int64_t *start = &look->counted->starts[topic][partition->index];
+    *start = MAX(*start, core->log_start);
     for (int32_t i = 0; i < core->members_count; i++)
         note_member(look, core->members[i].broker_id, topic, partition, core->isr & replica_bit(i));
 }
@@ -219,6 +221,13 @@ static bool read_file(void *ctx, const char *path, uint64_t size)
     return !held->broken;
 }
 
+/* A follower that ends below the leader's log start drops all it has and starts over there: what was deleted
+ * is owed by nobody. */
+static bool owes(const struct counted *counted, int broker, int topic, int partition)
+{
+    return counted->ends[broker][topic][partition] > counted->starts[topic][partition];
+}
+
 static void record_held(struct counted *counted, struct node *node, int topic, int partition, int64_t end)
 {
     char dir[64];
@@ -241,7 +250,7 @@ void counted_died(struct counted *counted, struct node *node)
     counted_look(counted); /* the other brokers */
     for (int t = 0; t < counted->cluster->options.topics; t++)
         for (int p = 0; p < counted->cluster->options.partitions; p++)
-            if (counted->ends[broker][t][p] > 0 && t != counted->cluster->options.compact_topic)
+            if (owes(counted, broker, t, p) && t != counted->cluster->options.compact_topic)
                 record_held(counted, node, t, p, counted->ends[broker][t][p]);
 }
 

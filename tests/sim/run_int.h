@@ -15,7 +15,8 @@ void run_judge(struct cluster *cluster, FILE *trace, const char *why, struct run
 /* Where the batches of a log file end: room may be made behind them. */
 uint64_t replicas_data_end(struct process *process, const char *path);
 
-/* Whether a bit of this file may flip: not in what lies outside of every checksum. */
+/* Whether a bit of this file may flip: not in what lies outside of every checksum, nor in a log's newest
+ * batch. */
 bool replicas_may_flip(struct process *process, const char *path, uint64_t offset);
 
 #endif
