@@ -112,7 +112,7 @@ static void look_at_leader(struct look *look, const struct partition *partition)
     if (core->leader_epoch < *newest)
         return; /* deposed, and does not know it yet: nothing that it counts on counts */
     *newest = core->leader_epoch;
-    int64_t *start = &look->counted->starts[topic][partition->index];
+    int64_t *start = &look->counted->leader_starts[topic][partition->index];
     *start = MAX(*start, core->log_start);
     for (int32_t i = 0; i < core->members_count; i++)
         note_member(look, core->members[i].broker_id, topic, partition, core->isr & replica_bit(i));
@@ -225,7 +225,7 @@ static bool read_file(void *ctx, const char *path, uint64_t size)
  * is owed by nobody. */
 static bool owes(const struct counted *counted, int broker, int topic, int partition)
 {
-    return counted->ends[broker][topic][partition] > counted->starts[topic][partition];
+    return counted->ends[broker][topic][partition] > counted->leader_starts[topic][partition];
 }
 
 static void record_held(struct counted *counted, struct node *node, int topic, int partition, int64_t end)

@@ -15,14 +15,11 @@ struct counted {
      * in-sync set (-1: there was none); it never goes back, for what is committed is never cut. open: where
      * the replica's log ends at this look; -1: it is not open. */
     int64_t ends[CLUSTER_BROKERS_MAX][CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
-<<<<<<< HEAD
     /* The highest log start that the replica had: below it anything may be missing. */
     int64_t starts[CLUSTER_BROKERS_MAX][CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
-    int32_t epochs[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];                 /* of the newest leader */
-=======
     int32_t epochs[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; /* of the newest leader */
-    int64_t starts[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; /* where the newest leader's log begins */
->>>>>>> 18d09a1 (Judge compacted topics by where final reads found a record; owe nothing below the leader's log start; flip no bits in a log's newest batch)
+    /* Where the newest leader's log begins. */
+    int64_t leader_starts[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
     bool lost[CLUSTER_BROKERS_MAX][CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; /* see counted_lost() */
     int64_t open[CLUSTER_BROKERS_MAX][CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
 };
