@@ -88,7 +88,9 @@ enum err plog_walk_next(struct plog_walk *walk, struct batch_header *ret_batch, 
     *ret_batch = batch_header_of(walk->buf + walk->used);
     if (ret_bytes)
         *ret_bytes = walk->buf + walk->used;
-    if (ret_batch->base_offset < walk->base_offset || ret_batch->last_offset < ret_batch->base_offset)
+    if (ret_batch->base_offset < walk->base_offset || ret_batch->last_offset < ret_batch->base_offset ||
+        ret_batch->last_offset - walk->base_offset >
+            INT32_MAX) /* indexes hold 31 bits: segments end before */
         return ERR_CORRUPT;
     skip(walk, (uint32_t)size);
     return OK;

@@ -68,12 +68,19 @@ static bool explained(const struct member_key *m, const struct checker_event *la
     return false;
 }
 
+/* Whether the commit is news to the coordinator that was asked: one that was deposed meanwhile, and does not
+ * know it, answers from its memory (as Kafka's does); it cannot commit, so what is read twice is all. */
+static bool is_news(const struct commit *acked, const struct checker_event *asked)
+{
+    return asked->rec.epoch >= 0 && acked->event->rec.epoch > asked->rec.epoch;
+}
+
 /* A group's offset was fetched: not below the last commit that was acknowledged before, unless a later one
  * says so. */
 static void on_committed(struct groups *g, const struct member_key *m, const struct checker_event *e)
 {
     const struct commit *last = m->acked;
-    while (last && last->event->rec.time_us >= e->invoke->rec.time_us)
+    while (last && (last->event->rec.time_us >= e->invoke->rec.time_us || is_news(last, e->invoke)))
         last = last->before;
     if (last && last->event->invoke->rec.offset > e->rec.offset && !explained(m, last->event, e))
         check_report(g->c, &CHECK_FOUND(LOST_COMMIT, e, last->event->invoke, last->event, e->invoke, e));

@@ -35,8 +35,8 @@
  *   pipe
  * - SAMPLE: what = LATEST, HIGH_WATERMARK, LAST_STABLE or LOG_START; OK: key, offset, epoch of the answering
  *   leader
- * - COMMIT: group, key, offset; txn when committed in a transaction. COMMITTED: group, key; OK: offset (-1:
- *   none)
+ * - COMMIT: group, key, offset; txn when committed in a transaction; OK: epoch of the coordinator, if known.
+ *   COMMITTED: group, key, epoch as before; OK: offset (-1: none)
  * - TXN_BEGIN, TXN_COMMIT, TXN_ABORT: txn, an id that is never used again
  * - ADMIN: what = SET, GET, CREATE or DELETE of the register named by key; arg = value (0: absent)
  * - ASSIGN: key (or none: all keys of the process), offset it starts at (-1 unknown), group and epoch =

@@ -5,6 +5,7 @@
 
 #include "broker/broker.h"
 #include "broker/config.h"
+#include "broker/shard/partition.h"
 #include "common/base/assert.h"
 #include "common/config/config.h"
 #include "common/obs/metrics.h"
@@ -109,6 +110,31 @@ struct broker *node_broker(const struct node *node)
 {
     const struct broker_object *object = node->object;
     return node->started && object != NULL ? object->broker : NULL;
+}
+
+struct epoch_look {
+    int32_t partition, epoch;
+};
+
+static void look_for_epoch(void *ctx, struct partition *partition)
+{
+    struct epoch_look *look = ctx;
+    struct partition_view view;
+
+    if (!str_eq_z(partition_topic(partition), "__consumer_offsets") ||
+        partition_index(partition) != look->partition)
+        return;
+    partition_get(partition, &view);
+    look->epoch = view.is_leader ? view.leader_epoch : -1;
+}
+
+int32_t node_offsets_epoch(const struct node *node, int32_t partition)
+{
+    struct epoch_look look = {.partition = partition, .epoch = -1};
+
+    if (node_broker(node) != NULL)
+        broker_each_replica(node_broker(node), look_for_epoch, &look);
+    return look.epoch;
 }
 
 const struct role_ops role_broker = {

@@ -8,9 +8,11 @@
 #include "client/core/group.h"
 #include "common/base/assert.h"
 #include "tests/sim/client_node.h"
+#include "tests/sim/nodes.h"
 
 #define GROUP_NAME   "g"
 #define GROUP_NUMBER 1
+#define GROUP_PLACE  1 /* partition of its coordinator: hash of "g" modulo 2 (node_broker.c) */
 #define GROUP_TAG    100
 #define ASK_TAG      (GROUP_TAG + CLIENT_GROUP_TAGS)
 #define ASK_VERSION  9 /* the last that goes by names */
@@ -48,14 +50,27 @@ static void *resize(void *ctx, void *old, size_t old_size, size_t new_size)
 }
 
 static void note(struct group_member *m, enum history_type type, enum history_op op, int topic,
-                 int32_t partition, uint32_t call, int64_t offset)
+                 int32_t partition, uint32_t call, int64_t offset, int32_t epoch)
 {
     struct history_record record = client_node_note(&m->client, type, op, topic, partition);
 
     record.group = GROUP_NUMBER;
     record.call = call;
     record.offset = offset;
+    record.epoch = epoch;
     cluster_record(m->client.node->cluster, record);
+}
+
+/* As the coordinator that the member knows sees itself. */
+static int32_t coordinator_epoch(struct group_member *m)
+{
+    struct cluster *cluster = m->client.node->cluster;
+    int32_t id = client_group_coordinator(m->group);
+
+    for (int i = 0; i < cluster->options.brokers; i++)
+        if (cluster_node(cluster, ROLE_BROKER, i)->id == id)
+            return node_offsets_epoch(cluster_node(cluster, ROLE_BROKER, i), GROUP_PLACE);
+    return -1;
 }
 
 static int topic_number(struct group_member *m, const struct client_topic *topic)
@@ -91,7 +106,7 @@ static void look_for_confirmations(struct group_member *m)
             struct told *told = &m->told[t][p];
             if (told->call == 0 || client_group_committed(m->group, m->client.topics[t], p) != told->position)
                 continue;
-            note(m, HISTORY_OK, HISTORY_COMMIT, t, p, told->call, told->position);
+            note(m, HISTORY_OK, HISTORY_COMMIT, t, p, told->call, told->position, coordinator_epoch(m));
             told->call = 0;
         }
 }
@@ -172,7 +187,7 @@ static void read_on(struct group_member *m)
                 continue;
             told->position += 1 + (int64_t)prng_below(prng, STEP_MAX);
             told->call = m->client.next_op++;
-            note(m, HISTORY_INVOKE, HISTORY_COMMIT, t, p, told->call, told->position);
+            note(m, HISTORY_INVOKE, HISTORY_COMMIT, t, p, told->call, told->position, -1);
             client_group_position(m->group, m->client.topics[t], p, told->position);
         }
     client_group_commit(m->group, client_driver_now_us(m->client.driver));
@@ -181,12 +196,13 @@ static void read_on(struct group_member *m)
 static void each_call(struct group_member *m, enum history_type type)
 {
     const struct cluster_options *options = &m->client.node->cluster->options;
+    int32_t epoch = type == HISTORY_INVOKE ? coordinator_epoch(m) : -1;
 
     for (int t = 0; t < options->topics; t++)
         for (int32_t p = 0; p < options->partitions; p++) {
             if (type == HISTORY_INVOKE)
                 m->calls[t][p] = m->client.next_op++;
-            note(m, type, HISTORY_COMMITTED, t, p, m->calls[t][p], -1);
+            note(m, type, HISTORY_COMMITTED, t, p, m->calls[t][p], -1, epoch);
         }
 }
 
@@ -238,7 +254,7 @@ static void on_answer(struct group_member *m, const struct client_reply *reply)
     for (int t = 0; t < options->topics; t++)
         for (int32_t p = 0; p < options->partitions; p++)
             note(m, HISTORY_OK, HISTORY_COMMITTED, t, p, m->calls[t][p],
-                 offset_in(&response->groups[0], client_topic_name(m->client.topics[t]), p));
+                 offset_in(&response->groups[0], client_topic_name(m->client.topics[t]), p), -1);
 }
 
 static void on_reply(void *ctx, const struct client_reply *reply)

@@ -424,6 +424,22 @@ START_TEST(damage_below_the_recovery_point_is_found_when_it_is_read)
 }
 END_TEST
 
+/* No checksum covers the base offset; where offsets may be missing only its range tells. */
+START_TEST(an_offset_too_far_from_its_segments_is_damage)
+{
+    struct sample s;
+    sample_start(&s, 1 << 20);
+    back(&s);
+    log_bytes(&s)[s.position[5]] ^= 0x40;
+    s.f.setup.config.may_have_gaps = true;
+    ck_assert_int_eq(fixture_open(&s.f, false, 0, 0), OK);
+    ck_assert_int_eq(plog_end(s.f.log), s.end[BATCHES]);
+    ck_assert_ptr_nonnull(plog_damage_at(s.f.log, s.end[5], false));
+    all_but_the_damage_is_readable(&s);
+    sample_stop(&s);
+}
+END_TEST
+
 /* Derived files: bytes of every one of them after a reopen are what they were. */
 static void same_files(struct sample *s, const struct plog_fixture *was)
 {
@@ -755,6 +771,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_segment_that_is_gone_is_fetched_again_and_bytes_of_another_length_fit);
     tcase_add_test(tcase, damage_below_the_recovery_point_is_found_when_it_is_read);
     tcase_add_test(tcase, lost_or_spoilt_indexes_are_rebuilt_as_they_were);
+    tcase_add_test(tcase, an_offset_too_far_from_its_segments_is_damage);
     tcase_add_test(tcase, a_closed_segments_index_that_lies_is_rebuilt_when_it_is_used);
     tcase_add_test(tcase, a_closed_segments_times_are_those_of_its_batches_whatever_its_index_says);
     tcase_add_test(tcase, epochs_and_producers_come_back_without_their_files);
