@@ -111,9 +111,9 @@ static unsigned cgroup_walk(const char *mount, const char *group, unsigned (*dir
     char dir[PATH_BYTES];
     unsigned least = ~0u;
     size_t mount_len = strlen(mount);
-    if (mount_len + strlen(group) >= sizeof(dir))
+    int len = snprintf(dir, sizeof(dir), "%s%s", mount, group);
+    if (len < 0 || (size_t)len >= sizeof(dir))
         return least;
-    snprintf(dir, sizeof(dir), "%s%s", mount, group);
     for (;;) {
         unsigned cpus = dir_cpus(dir);
         least = MIN(least, cpus);
