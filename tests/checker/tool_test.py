@@ -2,11 +2,13 @@
 """The tool as people call it, and the Python writer against it. Arguments: sluice-check, the folder of this file."""
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
 
 TOOL, HERE = sys.argv[1:]
+COMMAND = [*shlex.split(os.environ.get('MESON_EXE_WRAPPER', '')), TOOL]  # of a cross build: through the emulator
 sys.path.insert(0, HERE)
 import history  # noqa: E402
 
@@ -16,7 +18,7 @@ GOOD = os.path.join(HERE, 'data', 'lost-write.good.txt')
 
 def check(*arguments):
     """(exit status, standard output, standard error) of the tool."""
-    done = subprocess.run([TOOL, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    done = subprocess.run([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
     return done.returncode, done.stdout, done.stderr
 
 
