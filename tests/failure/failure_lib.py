@@ -194,13 +194,27 @@ def replicas_equal(cluster, topic, brokers=3):
                for partition in range(PARTITIONS))
 
 
+def asked(admin, new):
+    """Whether the topic was made, by this request or by one before whose time ran out (its outcome is open then)."""
+    from confluent_kafka import KafkaError, KafkaException
+    try:
+        admin.create_topics([new])[new.topic].result(30)
+    except KafkaException as refused:
+        code = refused.args[0].code()
+        if code == KafkaError.REQUEST_TIMED_OUT:
+            return False
+        if code != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise
+    return True
+
+
 def make_topic(cluster, topic, **config):
     """A topic of PARTITIONS partitions on all three brokers, with leaders."""
     from confluent_kafka.admin import AdminClient, NewTopic
     new = NewTopic(topic, num_partitions=PARTITIONS, replication_factor=3,
                    config={'min.insync.replicas': '2', **{key.replace('_', '.'): value for key, value in config.items()}})
     admin = AdminClient({'bootstrap.servers': cluster.bootstrap})
-    admin.create_topics([new])[topic].result(30)
+    wait_for(f'topic {topic}', lambda: asked(admin, new), 30)
     wait_for(f'leaders of {topic}', lambda: whole(cluster, topic), 30)
 
 
