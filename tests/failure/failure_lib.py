@@ -39,6 +39,13 @@ def settings(client):
                      ('retry.backoff.ms', 'reconnect.backoff.max.ms', 'topic.metadata.refresh.fast.interval.ms'))
 
 
+def in_bounds(what, took_s, wanted_s):
+    """Real time on a machine that may be busy with something else: the figure tells how fast it was, and what is far beyond the
+    wanted time is no slow machine but somebody who waits for nothing. The tables of kill_table.test judge by the time itself."""
+    room_s = max(10.0, 5 * wanted_s)
+    assert took_s < room_s, f'{what} took {took_s:.2f} s, wanted {wanted_s:.1f} s'
+
+
 class Gaps:
     """The longest time without an acknowledgment, over all partitions together and within any one of them."""
 
