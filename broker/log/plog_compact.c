@@ -64,7 +64,8 @@ enum err plog_dirt(struct plog *log, int64_t bound, int64_t min_lag_ms, struct p
     struct plog_dirt dirt = {.first_dirty = MAX(log->cleaned_to, log->start),
                              .end = log->start,
                              .oldest_ms = INT64_MAX,
-                             .lag_due_ms = INT64_MAX};
+                             .lag_due_ms = INT64_MAX,
+                             .waits = MUTANT(COMPACT_PAST_HIGH_WATERMARK)};
     bool old = true;
     if (log->failed)
         return log->failed;

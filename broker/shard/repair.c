@@ -8,6 +8,7 @@
 #include "common/base/arena.h"
 #include "common/base/assert.h"
 #include "common/base/frame_in.h"
+#include "common/base/mutant.h"
 #include "common/base/wire.h"
 #include "common/obs/log.h"
 #include "proto/kafka/api.h"
@@ -152,7 +153,7 @@ static void encode_request(struct repairer *r, struct writer *w)
     kafka_fetch_request_topic_init(&topic);
     kafka_fetch_request_partition_init(&part);
     part.partition = r->active->index;
-    part.current_leader_epoch = r->asked.leader_epoch;
+    part.current_leader_epoch = MUTANT(REFETCH_UNCHECKED) ? -1 : r->asked.leader_epoch;
     part.fetch_offset = r->asked.offset;
     part.partition_max_bytes = PIECE_BYTES;
     topic.topic_id = r->active->topic_id;

@@ -65,7 +65,7 @@
     X(SKIP_CRC, "skip-crc", MUTANT_LOSS, "recovery believes the headers of batches and skips checksums")     \
     X(SERVE_DAMAGED, "serve-damaged", MUTANT_LOSS, "what is read is served whatever its checksum says")      \
     X(REFETCH_UNCHECKED, "refetch-unchecked", MUTANT_LOSS,                                                   \
-      "what any replica answers takes the place of a damaged range")                                         \
+      "what any replica of any epoch answers takes the place of a damaged range")                            \
     X(DUPLICATES_APPENDED, "duplicates-appended", MUTANT_TWICE, "a duplicate batch is appended again")       \
     X(FORGET_DUPLICATES, "forget-duplicates", MUTANT_TWICE, "a new leader starts without producer state")    \
     X(SEQUENCE_GAPS, "sequence-gaps", MUTANT_TWICE, "a batch out of its producer's order is appended")       \
@@ -88,6 +88,10 @@
       "AlterPartition is accepted with any epochs, from any replica")                                        \
     X(ADDING_IN_SYNC, "adding-in-sync", MUTANT_LOSS,                                                         \
       "a replica that a reassignment adds counts as in sync at once (KIP-455)")                              \
+    X(APPLY_STALE_METADATA, "apply-stale-metadata", MUTANT_LOSS,                                             \
+      "a restarted broker acts on metadata of its former life, older than its registration")                 \
+    X(BELIEVE_OWN_SHRINK, "believe-own-shrink", MUTANT_LOSS,                                                 \
+      "a leader that may be one of the past (it slept) counts on its smaller ISR unconfirmed")               \
     X(DOUBLE_OWNER, "double-owner", "double-owner", "every member of a group gets its leader's assignment")  \
     X(FORGET_GENERATION, "forget-generation", "double-owner", "a new coordinator counts generations anew")   \
     X(COMMIT_BEFORE_LOG, "commit-before-log", "lost-commit",                                                 \

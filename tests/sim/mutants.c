@@ -24,6 +24,13 @@ static const struct {
     {MUTANT_UNKNOWN_EPOCH_ACCEPTED, SIM_SCENARIOS_DIR "/kip-279-fast-double-failover.txt"},
     {MUTANT_DELETE_UNKNOWN_DIRECTORY, SIM_SCENARIOS_DIR "/unknown-directory.txt"},
     {MUTANT_SEND_BEFORE_VOTE, SIM_SCENARIOS_DIR "/vote-before-sync.txt"},
+    {MUTANT_FORGET_VOTE, SIM_SCENARIOS_DIR "/vote-before-sync.txt"},
+    {MUTANT_COMPACT_PAST_HIGH_WATERMARK, SIM_SCENARIOS_DIR "/compaction-keeps-to-the-committed.txt"},
+    {MUTANT_LOSE_LAST_PRODUCER_BATCH, SIM_SCENARIOS_DIR "/late-retry-after-compaction.txt"},
+    {MUTANT_STALE_DUPLICATES, SIM_SCENARIOS_DIR "/late-retry-after-truncation.txt"},
+    {MUTANT_REFETCH_UNCHECKED, SIM_SCENARIOS_DIR "/damage-beside-a-deposed-leader.txt"},
+    {MUTANT_ALTER_ANY_EPOCH, SIM_SCENARIOS_DIR "/late-proposal.txt"},
+    {MUTANT_BELIEVE_OWN_SHRINK, SIM_SCENARIOS_DIR "/paused-leader-alone.txt"},
 };
 
 static const char *scenario_of(enum mutant mutant)

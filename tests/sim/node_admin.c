@@ -10,6 +10,7 @@
 #include "proto/kafka/error.h"
 #include "proto/kafka/messages.h"
 #include "tests/sim/client_node.h"
+#include "tests/sim/nodes.h"
 
 #define CALL_TIMEOUT_US   15000000u
 #define SERVER_TIMEOUT_MS 10000
@@ -240,15 +241,19 @@ static void call_trim(struct admin *admin)
     send_to(admin, KAFKA_API_DELETE_RECORDS, leader, false);
 }
 
-static void call_elect(struct admin *admin, int topic)
+static void send_elect(struct admin *admin)
 {
-    if (pick_partition(admin, topic) < 0)
-        return;
     admin->elected = (struct kafka_elect_leaders_request_topic_partition){
         .topic = admin->name_str, .partitions = &admin->partition, .partitions_count = 1};
     admin->message.elect = (struct kafka_elect_leaders_request){
         .topic_partitions = &admin->elected, .topic_partitions_count = 1, .timeout_ms = SERVER_TIMEOUT_MS};
     send_to(admin, KAFKA_API_ELECT_LEADERS, CLIENT_ANY_NODE, true);
+}
+
+static void call_elect(struct admin *admin, int topic)
+{
+    if (pick_partition(admin, topic) >= 0)
+        send_elect(admin);
 }
 
 /* As many replicas as before, on any brokers and in any order; or an end to a move under way. */
@@ -373,6 +378,25 @@ static void make_topics(struct admin *admin)
     admin->invoke.op = HISTORY_OP_NONE;
     name_topic(admin, 't', admin->topics_made);
     call_create(admin, options_of(admin)->partitions);
+}
+
+static void elect_asked(void *arg)
+{
+    struct node *node = arg;
+    struct admin *admin = node->object;
+    if (admin == NULL || admin->busy)
+        return;
+    name_topic(admin, 't', 0);
+    admin->invoke.op = HISTORY_OP_NONE;
+    admin->call = ADMIN_CALL_ELECT;
+    admin->partition = node->send_partition;
+    send_elect(admin);
+}
+
+void admin_elect(struct node *node, int partition)
+{
+    node->send_partition = partition;
+    process_call(node->process, elect_asked, node);
 }
 
 static void on_tick(struct env_timer *timer)

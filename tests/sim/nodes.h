@@ -20,6 +20,9 @@ int32_t node_offsets_epoch(const struct node *node, int32_t partition);
 /* A scripted producer writes so many records to a partition of the first topic. */
 void producer_send(struct node *node, int partition, int count);
 
+/* An admin of a script asks for the preferred leader of a partition of the first topic. */
+void admin_elect(struct node *node, int partition);
+
 /* One setting, as --set would give it. */
 void node_set(struct node *node, struct config *settings, const char *name, const char *value);
 void node_set_number(struct node *node, struct config *settings, const char *name, uint64_t value);

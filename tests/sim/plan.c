@@ -127,6 +127,15 @@ static void plan_faults(struct plan *plan, struct prng *prng)
     plan->weights[FAULT_POWER_ALL] = MIN(plan->weights[FAULT_POWER_ALL], 1u);
 }
 
+/* From a generator of its own, too. A short lag lets in-sync sets shrink while their leader lives. */
+static void plan_lag(struct cluster_options *o, uint64_t seed)
+{
+    static const uint64_t lags_ms[] = {0, 0, 0, 700, 2000};
+    struct prng prng;
+    prng_seed(&prng, seed ^ 0x6c6167);
+    o->lag_ms = (uint32_t)one_of(&prng, lags_ms, ARRAY_LEN(lags_ms));
+}
+
 struct plan plan_of(uint64_t seed, uint32_t seconds)
 {
     struct plan plan = {.seed = seed, .run_us = (uint64_t)seconds * 1000000};
@@ -134,6 +143,7 @@ struct plan plan_of(uint64_t seed, uint32_t seconds)
     prng_seed(&prng, seed);
     plan.cluster.seed = seed;
     plan_cluster(&plan, &prng);
+    plan_lag(&plan.cluster, seed);
     plan_world(&plan, &prng);
     plan_faults(&plan, &prng);
     plan.cluster.members = prng_below(&prng, GROUP_ONE_IN) == 0 ? (int)between(&prng, 2, 3) : 0;

@@ -163,6 +163,37 @@ uint64_t replicas_data_end(struct process *process, const char *path)
     }
 }
 
+struct rot {
+    struct process *process;
+    int64_t offset;
+    bool done;
+};
+
+static bool rot_file(void *ctx, const char *path, uint64_t size)
+{
+    struct rot *rot = ctx;
+    uint8_t header[BATCH_HEADER_BYTES];
+    size_t len = strlen(path);
+    uint64_t end = len > 4 && strcmp(path + len - 4, ".log") == 0 ? replicas_data_end(rot->process, path) : 0;
+    for (uint64_t at = 0; at < MIN(end, size) && !rot->done; at += batch_size(header)) {
+        size_t got = 0;
+        if (disk_peek(rot->process, path, at, header, sizeof(header), &got) != OK || got < sizeof(header))
+            break;
+        if (batch_base_offset(header) <= rot->offset && rot->offset < batch_next_offset(header))
+            rot->done = disk_flip_at(rot->process, path, at + batch_size(header) - 1, 1);
+    }
+    return !rot->done;
+}
+
+bool replicas_rot(struct process *process, int topic, int partition, int64_t offset)
+{
+    char dir[64];
+    struct rot rot = {.process = process, .offset = offset};
+    snprintf(dir, sizeof(dir), "/data/t%d-%d", topic, partition);
+    disk_walk(process, dir, rot_file, &rot);
+    return rot.done;
+}
+
 void replicas_dump(struct cluster *cluster, int topic, int partition, uint64_t brokers)
 {
     struct dump dump = {

@@ -19,4 +19,7 @@ uint64_t replicas_data_end(struct process *process, const char *path);
  * batch. */
 bool replicas_may_flip(struct process *process, const char *path, uint64_t offset);
 
+/* Flips a bit of the batch of t<topic>-<partition> that holds the offset. False: there is none. */
+bool replicas_rot(struct process *process, int topic, int partition, int64_t offset);
+
 #endif

@@ -98,18 +98,22 @@ bool disk_flip_bit(struct process *process, const char *path_part, const char *o
     disk_walk(process, "/", flip_find, &flip);
     if (may != NULL && !may(process, flip.path, flip.chosen))
         return false;
-    struct inode *inode = path_find(process->disk, flip.path);
-    uint32_t index = (uint32_t)(flip.chosen / PAGE_BYTES);
-    if (index >= inode->slot_count || inode->v[index].page == NULL)
+    return disk_flip_at(process, flip.path, flip.chosen, (uint8_t)(1u << world_below(world, 8)));
+}
+
+bool disk_flip_at(struct process *process, const char *path, uint64_t offset, uint8_t mask)
+{
+    struct inode *inode = path_find(process->disk, path);
+    uint32_t index = (uint32_t)(offset / PAGE_BYTES);
+    if (inode == NULL || inode->is_dir || index >= inode->slot_count || inode->v[index].page == NULL)
         return false; /* a hole: nothing is stored there */
     inode->flags[index] |= PAGE_ROTTEN;
-    uint8_t mask = (uint8_t)(1u << world_below(world, 8));
-    slot_flip(&inode->v[index], flip.chosen % PAGE_BYTES, mask);
+    slot_flip(&inode->v[index], offset % PAGE_BYTES, mask);
     if (inode->d[index].page != NULL)
-        slot_flip(&inode->d[index], flip.chosen % PAGE_BYTES, mask);
-    world->bites.bits_flipped++;
-    world_trace(world, "%s: bit flipped in %s at %llu", process->name, flip.path,
-                (unsigned long long)flip.chosen);
+        slot_flip(&inode->d[index], offset % PAGE_BYTES, mask);
+    process->world->bites.bits_flipped++;
+    world_trace(process->world, "%s: bit flipped in %s at %llu", process->name, path,
+                (unsigned long long)offset);
     return true;
 }
 

@@ -57,6 +57,9 @@ void disk_walk(struct process *process, const char *dir,
 /* Renames a directory or file, for good. The process must be dead. False when there is no such thing. */
 bool disk_rename(struct process *process, const char *from, const char *to);
 
+/* Flips the bits of mask in one byte, at rest and in the cache. False: nothing is stored there. */
+bool disk_flip_at(struct process *process, const char *path, uint64_t offset, uint8_t mask);
+
 /* Cuts a file short, at rest and in the cache (damage). False when it is missing or shorter. */
 bool disk_chop(struct process *process, const char *path, uint64_t size);
 
