@@ -228,6 +228,11 @@ static bool owes(const struct counted *counted, int broker, int topic, int parti
     return counted->ends[broker][topic][partition] > counted->leader_starts[topic][partition];
 }
 
+int64_t counted_start(const struct counted *counted, int broker, int topic, int partition)
+{
+    return MIN(counted->starts[broker][topic][partition], counted->leader_starts[topic][partition]);
+}
+
 static void record_held(struct counted *counted, struct node *node, int topic, int partition, int64_t end)
 {
     char dir[64];

@@ -18,7 +18,7 @@ struct counted {
     /* The highest log start that the replica had: below it anything may be missing. */
     int64_t starts[CLUSTER_BROKERS_MAX][CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
     int32_t epochs[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; /* of the newest leader */
-    /* Where the newest leader's log begins. */
+    /* The highest log start that a leader had. */
     int64_t leader_starts[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
     bool lost[CLUSTER_BROKERS_MAX][CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; /* see counted_lost() */
     int64_t open[CLUSTER_BROKERS_MAX][CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
@@ -36,6 +36,11 @@ void counted_died(struct counted *counted, struct node *node);
 
 /* The broker's disk is gone: it owes nothing until a leader has had it out of its in-sync set. */
 void counted_lost(struct counted *counted, struct node *node);
+
+/* Where the replica's log may begin: where a leader's began once, if the replica has heard of it. A leader that
+ * came later may begin before that (DeleteRecords and retention reach the others with their next fetch). */
+int64_t counted_start(const struct counted *counted, int broker, int topic, int partition);
+
 bool counted_any_lost(const struct counted *counted); /* such a broker is still in some in-sync set */
 
 #endif

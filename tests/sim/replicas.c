@@ -9,6 +9,7 @@
 #include "common/base/crc32c.h"
 #include "common/batch/batch.h"
 #include "common/batch/record.h"
+#include "tests/sim/counted.h"
 #include "tests/sim/run_int.h"
 
 #define BATCH_MAGIC_AT 16
@@ -206,7 +207,8 @@ void replicas_dump(struct cluster *cluster, int topic, int partition, uint64_t b
         if (dump.node == cluster->rotten && has_damage(&dump))
             continue; /* nobody has read there since the bit flipped, so nobody knows */
         dump.damaged = false;
-        note(&dump, HISTORY_LOG_START, cluster->starts[topic][partition], -1, 0);
+        int64_t start = counted_start(cluster->counted, i, topic, partition);
+        note(&dump, HISTORY_LOG_START, MAX(start, cluster->starts[topic][partition]), -1, 0);
         note(&dump, HISTORY_HIGH_WATERMARK, dump.end, -1, 0);
         disk_walk(dump.node->process, dump.dir, dump_file, &dump);
     }
