@@ -77,8 +77,12 @@ void replica_emit(struct replica_effects *fx, struct replica_effect effect)
 
 static struct replica_member new_member(const struct replica *core, int32_t broker_id)
 {
-    return (struct replica_member){
-        .broker_id = broker_id, .broker_epoch = -1, .position = -1, .durable = -1, .mark_end = core->log_end};
+    return (struct replica_member){.broker_id = broker_id,
+                                   .broker_epoch = -1,
+                                   .position = -1,
+                                   .durable = -1,
+                                   .log_start = -1,
+                                   .mark_end = core->log_end};
 }
 
 /* Makes the member list that of the event; what is known of members that stay is kept when keep is set (same
@@ -274,6 +278,22 @@ static int16_t step_fetched(struct replica *core, const struct replica_event *ev
     replica_advance(core, event->now_us, fx);
     replica_expand(core, place, event->now_us, fx);
     return KAFKA_NONE;
+}
+
+void replica_note_start(struct replica *core, int32_t broker_id, int64_t log_start)
+{
+    int32_t place = core->role == REPLICA_LEADER ? find_member(core, broker_id) : -1;
+    if (place >= 0 && place != core->self)
+        core->members[place].log_start = log_start;
+}
+
+int64_t replica_low_watermark(const struct replica *core)
+{
+    int64_t low = core->log_start;
+    for (int32_t i = 0; i < core->members_count; i++)
+        if (i != core->self && core->isr & replica_bit(i))
+            low = MIN(low, core->members[i].log_start);
+    return low;
 }
 
 /* Errors after which only a newer state of the partition helps, as in Kafka's Partition: wait for it. */

@@ -31,6 +31,7 @@ struct replica_member {
     int64_t broker_epoch;  /* -1: not heard of in this leader epoch */
     int64_t position;      /* its next fetch offset, so its log end; -1: not heard of */
     int64_t durable;       /* its synced end; -1: not told */
+    int64_t log_start;     /* where its log begins; -1: not told */
     int64_t mark_end;      /* when its end passes this ... */
     uint64_t mark_us;      /* ... it was caught up at that time */
     uint64_t caught_up_us; /* last time at which its end was our log end */
@@ -153,6 +154,12 @@ int16_t replica_check_epoch(const struct replica *core, int32_t current_leader_e
  * the committed ISR. */
 int32_t replica_maximal_isr_count(const struct replica *core);
 int32_t replica_isr_count(const struct replica *core);
+
+/* Leader: a follower's fetch said where its log begins. A stranger's word is ignored. */
+void replica_note_start(struct replica *core, int32_t broker_id, int64_t log_start);
+
+/* Leader: the lowest log start of the in-sync replicas (Kafka: low watermark); -1 when one has not told. */
+int64_t replica_low_watermark(const struct replica *core);
 
 /* min.insync.replicas, at most the number of replicas (KIP-966). */
 int32_t replica_min_isr(const struct replica *core);

@@ -3,6 +3,7 @@
 #include "broker/handlers/handler.h"
 #include "broker/handlers/partwise.h"
 #include "common/base/assert.h"
+#include "proto/kafka/error.h"
 #include "proto/kafka/messages.h"
 
 static int32_t trim_begin(const void *in, void *out)
@@ -29,6 +30,16 @@ static void trim_run(const void *request, const void *in, void *out, struct part
     answer->error_code = partition_delete_records(p, asked->offset, &answer->low_watermark);
 }
 
+/* Like Kafka: the answer waits until no in-sync replica has the deleted records any more. */
+static bool trim_wait(const void *request, void *out, struct partition *p, struct partition_wait *wait)
+{
+    const struct kafka_delete_records_request *asked = request;
+    const struct kafka_delete_records_response_partition *answer = out;
+
+    return answer->error_code == KAFKA_NONE &&
+           partition_await_start(p, answer->low_watermark, asked->timeout_ms, wait);
+}
+
 static void trim_finish(struct request *rq, void *response)
 {
     request_respond(rq, delete_records, response);
@@ -40,6 +51,7 @@ static const struct partwise_api api = {
     .begin = trim_begin,
     .fail = trim_fail,
     .run = trim_run,
+    .wait = trim_wait,
     .finish = trim_finish,
 };
 

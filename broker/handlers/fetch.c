@@ -237,6 +237,7 @@ static void part_init(struct fetch_op *op, struct fetch_part *part,
 {
     list_init(&part->watch.link);
     part->durable_offset = in->durable_offset;
+    part->log_start = in->log_start_offset;
     part->read = (struct partition_read){
         .fetch_offset = in->fetch_offset,
         .max_bytes = in->partition_max_bytes,

@@ -21,9 +21,12 @@ static void part_missing(struct fetch_part *part)
 
 static int16_t part_tell_position(struct fetch_sub *sub, struct fetch_part *part, struct partition *p)
 {
-    return partition_follower_fetched(p, sub->replica_id, sub->replica_epoch, part->read.fetch_offset,
-                                      part->durable_offset, part->read.current_leader_epoch,
-                                      part->read.last_fetched_epoch);
+    int16_t error = partition_follower_fetched(
+        p, sub->replica_id, sub->replica_epoch, part->read.fetch_offset, part->durable_offset,
+        part->read.current_leader_epoch, part->read.last_fetched_epoch);
+    if (error == KAFKA_NONE)
+        partition_follower_start(p, sub->replica_id, part->log_start);
+    return error;
 }
 
 /* may_wait: what is cold was read a moment ago. */

@@ -21,7 +21,7 @@ struct fetch_part {
     struct uuid topic_id;
     struct partition_read read;
     struct partition_read_result result;
-    int64_t durable_offset; /* of a follower */
+    int64_t durable_offset, log_start; /* of a follower */
     struct kafka_fetch_response_partition *out;
 };
 

@@ -8,6 +8,7 @@ struct partwise_part {
     struct scatter_part scatter;
     const void *in;
     void *out;
+    struct partition_wait wait;
 };
 
 static void finish(struct scatter *scatter)
@@ -17,16 +18,28 @@ static void finish(struct scatter *scatter)
     op->api->finish(scatter->rq, op->response);
 }
 
+static void waited(struct partition_wait *wait, int16_t error)
+{
+    struct partwise_part *part = CONTAINER_OF(wait, struct partwise_part, wait);
+    const struct partwise *op = CONTAINER_OF(part->scatter.scatter, struct partwise, scatter);
+
+    if (error != KAFKA_NONE)
+        op->api->fail(part->out, error);
+    scatter_part_done(&part->scatter);
+}
+
 static bool run(struct shard *owner, struct scatter_part *scatter_part, struct partition *p)
 {
     struct partwise_part *part = CONTAINER_OF(scatter_part, struct partwise_part, scatter);
     const struct partwise *op = CONTAINER_OF(scatter_part->scatter, struct partwise, scatter);
 
-    if (p)
-        op->api->run(op->request, part->in, part->out, p);
-    else
+    if (!p) {
         op->api->fail(part->out, KAFKA_NOT_LEADER_OR_FOLLOWER);
-    return false;
+        return false;
+    }
+    op->api->run(op->request, part->in, part->out, p);
+    part->wait.done = waited;
+    return op->api->wait && op->api->wait(op->request, part->out, p, &part->wait);
 }
 
 struct partwise *partwise_begin(struct request *rq, const struct partwise_api *api, const void *request,

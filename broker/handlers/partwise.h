@@ -15,6 +15,8 @@ struct partwise_api {
     void (*fail)(void *out, int16_t error);
     /* On the owner: answers into out. request is the decoded one. */
     void (*run)(const void *request, const void *in, void *out, struct partition *p);
+    /* After run(): whether wait->done will follow; its error is the outcome. NULL: nothing waits. */
+    bool (*wait)(const void *request, void *out, struct partition *p, struct partition_wait *wait);
     /* At home: encodes the response. */
     void (*finish)(struct request *rq, void *response);
 };

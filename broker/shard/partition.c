@@ -269,6 +269,7 @@ static struct partition *new_partition(const struct partition_host *host, const 
              index);
     list_init(&p->waits_synced);
     list_init(&p->waits_high);
+    list_init(&p->waits_start);
     list_init(&p->watches[READER_CONSUMER]);
     list_init(&p->watches[READER_FOLLOWER]);
     env_task_init(&p->settle, settle);

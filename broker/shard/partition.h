@@ -99,10 +99,11 @@ void partition_get(const struct partition *p, struct partition_view *ret_view);
 
 /* -- produce -- */
 
-/* One appended batch that waits for its promise. Caller's memory until done or partition_wait_cancel(). */
+/* One appended batch that waits for its promise, or one deletion. Caller's memory until done or
+ * partition_wait_cancel(). */
 struct partition_wait {
     struct list link;       /* private */
-    int64_t need_offset;    /* private: last offset + 1 */
+    int64_t need_offset;    /* private: last offset + 1, or the log start */
     struct env_timer timer; /* private: the request's time-out */
     struct partition *partition;
     /* error: KAFKA_NONE, NOT_LEADER_OR_FOLLOWER, NOT_ENOUGH_REPLICAS_AFTER_APPEND, REQUEST_TIMED_OUT,
@@ -169,6 +170,15 @@ int16_t partition_list_offset(struct partition *p, int64_t timestamp, bool read_
 
 /* DeleteRecords: moves the log start (-1: to the high watermark). */
 int16_t partition_delete_records(struct partition *p, int64_t before_offset, int64_t *ret_low_watermark);
+
+/* Whether wait->done follows: when the log of every in-sync replica begins at log_start or later, so that no
+ * change of the leader brings the deleted records back; or with an error, as after partition_append. False:
+ * it is so already. */
+bool partition_await_start(struct partition *p, int64_t log_start, int32_t timeout_ms,
+                           struct partition_wait *wait);
+
+/* The fetch of a follower said where its log begins. */
+void partition_follower_start(struct partition *p, int32_t broker_id, int64_t log_start);
 
 /* -- following -- */
 

@@ -60,6 +60,13 @@ int16_t partition_follower_fetched(struct partition *p, int32_t broker_id, int64
     return partition_step(p, &event);
 }
 
+void partition_follower_start(struct partition *p, int32_t broker_id, int64_t log_start)
+{
+    replica_note_start(&p->core, broker_id, log_start);
+    if (!list_empty(&p->waits_start))
+        partition_settle_soon(p);
+}
+
 /* -- follower -- */
 
 bool partition_fetch_state(const struct partition *p, struct partition_fetch_state *ret_state)

@@ -50,6 +50,7 @@ struct partition {
     struct replica core;
     struct list waits_synced; /* acks=1 until our own sync; by need_offset, as appended */
     struct list waits_high;   /* acks=all until the high watermark; the same */
+    struct list waits_start;  /* deletions until all in-sync replicas begin there; the same */
     struct list watches[READER_COUNT];
     bool wake[READER_COUNT]; /* watches of this kind are due */
     bool want_sync;

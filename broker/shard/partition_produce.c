@@ -38,6 +38,8 @@ static struct partition_wait *first_of(struct list *waits)
 void partition_waits_fail(struct partition *p, int16_t error)
 {
     struct partition_wait *wait;
+    while ((wait = first_of(&p->waits_start)) != NULL)
+        finish(wait, error);
     while ((wait = first_of(&p->waits_synced)) != NULL || (wait = first_of(&p->waits_high)) != NULL) {
         PROBE(WAIT_DEPOSED);
         finish(wait, MUTANT(ACK_WHEN_DEPOSED) ? KAFKA_NONE : error);
@@ -47,6 +49,8 @@ void partition_waits_fail(struct partition *p, int16_t error)
 void partition_waits_settle(struct partition *p)
 {
     struct partition_wait *wait;
+    while ((wait = first_of(&p->waits_start)) != NULL && wait->need_offset <= replica_low_watermark(&p->core))
+        finish(wait, KAFKA_NONE);
     while ((wait = first_of(&p->waits_synced)) != NULL && wait->need_offset <= p->core.synced_end)
         finish(wait, KAFKA_NONE);
     while ((wait = first_of(&p->waits_high)) != NULL && wait->need_offset <= p->core.high_watermark) {
@@ -67,6 +71,16 @@ static void add_wait(struct partition *p, struct list *waits, struct partition_w
     list_add_between(&wait->link, at, at->next);
     env_timer_init(&wait->timer, timed_out);
     env_timer_set(env, &wait->timer, env_now_us(env) + (uint64_t)MAX(timeout_ms, 0) * 1000);
+}
+
+bool partition_await_start(struct partition *p, int64_t log_start, int32_t timeout_ms,
+                           struct partition_wait *wait)
+{
+    wait->partition = NULL;
+    if (log_start <= replica_low_watermark(&p->core))
+        return false;
+    add_wait(p, &p->waits_start, wait, log_start, timeout_ms);
+    return true;
 }
 
 /* Is the promise of acks for need_offset kept already? Else wait is queued. */

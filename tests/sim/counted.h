@@ -37,8 +37,9 @@ void counted_died(struct counted *counted, struct node *node);
 /* The broker's disk is gone: it owes nothing until a leader has had it out of its in-sync set. */
 void counted_lost(struct counted *counted, struct node *node);
 
-/* Where the replica's log may begin: where a leader's began once, if the replica has heard of it. A leader that
- * came later may begin before that (DeleteRecords and retention reach the others with their next fetch). */
+/* Where the replica's log may begin: where a leader's began once, if the replica has heard of it. A leader
+ * that came later may begin before that (DeleteRecords and retention reach the others with their next fetch).
+ */
 int64_t counted_start(const struct counted *counted, int broker, int topic, int partition);
 
 bool counted_any_lost(const struct counted *counted); /* such a broker is still in some in-sync set */

@@ -233,7 +233,7 @@ static void look_at_replica(void *ctx, struct partition *partition)
         note_leader(at->observer->cluster, topic, index, view.leader_epoch, at->node->id, false);
     }
     note_retention(at->observer->cluster, topic, index, &view);
-    if (starts_are_durable(partition))
+    if (starts_are_durable(partition) && replica_low_watermark(&partition->core) >= view.log_start)
         note_sample(at, topic, index, view.leader_epoch, HISTORY_LOG_START, view.log_start,
                     &known->log_start);
     note_sample(at, topic, index, view.leader_epoch, HISTORY_HIGH_WATERMARK, view.high_watermark,

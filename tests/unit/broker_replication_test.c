@@ -63,6 +63,7 @@ static int32_t fetch(struct cluster *c, int32_t to)
     int16_t error = partition_follower_fetched(l->p, to, 100 + to, state.fetch_offset, state.durable_offset,
                                                state.leader_epoch, state.last_fetched_epoch);
     ck_assert_int_eq(error, KAFKA_NONE);
+    partition_follower_start(l->p, to, state.log_start);
     struct partition_read request = {.fetch_offset = state.fetch_offset,
                                      .max_bytes = 3000,
                                      .at_least_one = true,
@@ -353,6 +354,53 @@ START_TEST(stale_and_future_epochs_are_refused)
 }
 END_TEST
 
+START_TEST(a_deletion_is_answered_when_the_followers_begin_there)
+{
+    struct cluster c;
+    struct waiter w, deletion = {.wait.done = waiter_done, .error = -1};
+    int64_t low;
+    setup(&c, 3, 2);
+    produce(broker(&c, 1), 4, -1, &w);
+    for (int32_t to = 2; to <= 3; to++)
+        fetch_rounds(&c, to, 8);
+    fetch_rounds(&c, 2, 1);
+    struct partition *leader = broker(&c, 1)->p;
+    ck_assert_int_eq(partition_delete_records(leader, 3, &low), KAFKA_NONE);
+    ck_assert(partition_await_start(leader, low, 10000, &deletion.wait));
+    fetch_rounds(&c, 2, 2); /* hears of it, and tells that it has */
+    ck_assert_int_eq(deletion.answers, 0);
+    fetch_rounds(&c, 3, 1); /* only hears of it */
+    ck_assert_int_eq(deletion.answers, 0);
+    fetch_rounds(&c, 3, 1);
+    ck_assert_int_eq(deletion.answers, 1);
+    ck_assert_int_eq(deletion.error, KAFKA_NONE);
+    ck_assert(!partition_await_start(leader, low, 10000, &deletion.wait));
+    teardown(&c);
+}
+END_TEST
+
+START_TEST(a_deletion_that_followers_do_not_hear_of_ends_with_its_time)
+{
+    struct cluster c;
+    struct waiter w, deletion = {.wait.done = waiter_done, .error = -1};
+    int64_t low;
+    setup(&c, 2, 1);
+    produce(broker(&c, 1), 4, -1, &w);
+    fetch_rounds(&c, 2, 8);
+    ck_assert_int_eq(partition_delete_records(broker(&c, 1)->p, 3, &low), KAFKA_NONE);
+    ck_assert(partition_await_start(broker(&c, 1)->p, low, 100, &deletion.wait));
+    run_ms(&c, 200);
+    ck_assert_int_eq(deletion.answers, 1);
+    ck_assert_int_eq(deletion.error, KAFKA_REQUEST_TIMED_OUT);
+    ck_assert(partition_await_start(broker(&c, 1)->p, low, 10000, &deletion.wait));
+    lead(&c, 2, 1, 2);
+    run_ms(&c, 10);
+    ck_assert_int_eq(deletion.answers, 2);
+    ck_assert_int_eq(deletion.error, KAFKA_NOT_LEADER_OR_FOLLOWER);
+    teardown(&c);
+}
+END_TEST
+
 START_TEST(a_follower_too_far_behind_starts_again_at_the_leaders_log_start)
 {
     struct cluster c;
@@ -457,6 +505,8 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, waits_end_when_leadership_moves);
     tcase_add_test(tcase, a_wait_times_out_and_the_data_stays);
     tcase_add_test(tcase, stale_and_future_epochs_are_refused);
+    tcase_add_test(tcase, a_deletion_is_answered_when_the_followers_begin_there);
+    tcase_add_test(tcase, a_deletion_that_followers_do_not_hear_of_ends_with_its_time);
     tcase_add_test(tcase, a_follower_too_far_behind_starts_again_at_the_leaders_log_start);
     tcase_add_test(tcase, a_watch_fires_once_at_the_change_it_waits_for);
     tcase_add_test(tcase, a_cut_reply_is_taken_as_far_as_it_is_whole_and_a_flipped_bit_is_refused);
