@@ -85,8 +85,12 @@ static const struct setting settings[] = {
                  "Memory for the newest records of led partitions, so that readers at the tail need no read; "
                  "part of memory.budget.bytes."),
     SETTING_INT("log.flush.interval.messages", C, log_flush_interval_messages, "1", 1, INT64_MAX, 0,
-                "1: acknowledged means on disk. More: acknowledgments follow the append, as in Kafka "
-                "(flush.messages)."),
+                "1: acknowledged means on disk. More: acknowledgments follow the append, as in Kafka, and a "
+                "sync begins when so many records wait for one (flush.messages)."),
+    SETTING_DURATION_MS("log.flush.interval.ms", C, log_flush_interval_ms, "9223372036854775807", 0,
+                        INT64_MAX, 0,
+                        "Longest time that a record waits for a sync to begin, where acknowledgments do not "
+                        "wait for it (flush.ms)."),
     SETTING_DURATION_MS("log.retention.ms", C, log_retention_ms, "604800000", -1, INT64_MAX / 1000, 0,
                         "Age at which records may go, -1: never (retention.ms)."),
     SETTING_SIZE("log.retention.bytes", C, log_retention_bytes, "-1", -1, INT64_MAX, 0,

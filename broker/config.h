@@ -45,7 +45,7 @@ struct broker_config {
     int64_t log_tail_cache_bytes;
     int64_t log_scrub_period_ms;
     int64_t log_scrub_bytes_per_second;
-    int64_t log_flush_interval_messages;
+    int64_t log_flush_interval_messages, log_flush_interval_ms;
     int64_t log_retention_ms, log_retention_bytes;
     /* Groups and their offsets. */
     int32_t offsets_topic_num_partitions;

@@ -96,6 +96,8 @@ void topic_settings_resolve(const struct image *image, const struct broker_confi
     struct str time_type =
         setting_text(image, config->node_id, topic, "message.timestamp.type", "log.message.timestamp.type");
 
+    int64_t flush_messages = setting_i64(image, config->node_id, topic, "flush.messages",
+                                         "log.flush.interval.messages", config->log_flush_interval_messages);
     bool compacts = cleanup.len > 0 && list_has(cleanup, STR_LIT("compact"));
     *ret = (struct partition_config){
         .min_insync_replicas = (int32_t)setting_i64(image, config->node_id, topic, "min.insync.replicas",
@@ -108,10 +110,11 @@ void topic_settings_resolve(const struct image *image, const struct broker_confi
                                     config->log_retention_ms),
         .retention_bytes = setting_i64(image, config->node_id, topic, "retention.bytes",
                                        "log.retention.bytes", config->log_retention_bytes),
-        .sync_before_ack =
-            topic_is_internal(topic) ||
-            setting_i64(image, config->node_id, topic, "flush.messages", "log.flush.interval.messages",
-                        config->log_flush_interval_messages) == 1,
+        .sync_before_ack = topic_is_internal(topic) || flush_messages == 1,
+        .flush_messages = flush_messages,
+        .flush_ms = MAX(setting_i64(image, config->node_id, topic, "flush.ms", "log.flush.interval.ms",
+                                    config->log_flush_interval_ms),
+                        1), /* 0: at once, which is a timer, too */
         .log_append_time = str_eq_z(time_type, "LogAppendTime"),
         .compacted = compacts,
         .deletes = cleanup.len < 0 || list_has(cleanup, STR_LIT("delete")),

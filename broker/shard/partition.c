@@ -170,6 +170,7 @@ static void start_sync(struct partition *p)
     p->want_sync = false;
     if (p->core.failed)
         return;
+    partition_flush_asked(p);
     plog_sync(p->log);
     if (plog_failed(p->log) == OK)
         note_synced(p); /* there may have been nothing to do */
@@ -275,6 +276,7 @@ static struct partition *new_partition(const struct partition_host *host, const 
     env_task_init(&p->settle, settle);
     env_timer_init(&p->deadline, deadline_passed);
     env_timer_init(&p->persist, persist_due);
+    partition_flush_init(p);
     partition_trim_init(p);
     partition_maintain_init(p);
     list_init(&p->cleaning.link);
@@ -398,6 +400,7 @@ static void free_partition(struct partition *p)
 {
     env_timer_cancel(p->host->env, &p->deadline);
     env_timer_cancel(p->host->env, &p->persist);
+    env_timer_cancel(p->host->env, &p->flush);
     env_timer_cancel(p->host->env, &p->trim);
     env_timer_cancel(p->host->env, &p->maintain);
     env_timer_cancel(p->host->env, &p->back.timer);
@@ -482,7 +485,12 @@ static void apply_config(struct partition *p, const struct partition_config *con
 {
     struct replica_event event = {.type = EV_CONFIG};
     bool same = same_limits(&p->config, config);
+    bool same_flush = p->config.flush_messages == config->flush_messages &&
+                      p->config.flush_ms == config->flush_ms &&
+                      p->config.sync_before_ack == config->sync_before_ack;
     p->config = *config;
+    if (!same_flush)
+        partition_flush_config(p);
     partition_expect_gaps(p, config->compacted);
     event.config.min_isr = MAX(config->min_insync_replicas, 1);
     event.config.sync_before_ack = config->sync_before_ack;

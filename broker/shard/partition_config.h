@@ -18,6 +18,8 @@ struct partition_config {
     int64_t file_delete_delay_ms;
     int64_t min_compaction_lag_ms, max_compaction_lag_ms, delete_retention_ms;
     double min_cleanable_dirty_ratio;
+    /* Unless sync_before_ack: records that may wait for a sync, and for how long; 0: no limit. */
+    int64_t flush_messages, flush_ms;
     bool deletes;         /* cleanup.policy has delete */
     bool sync_before_ack; /* flush.messages == 1 */
     bool log_append_time;

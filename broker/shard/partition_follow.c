@@ -163,7 +163,7 @@ static enum err append_usable(struct partition *p, const uint8_t *records, int32
     }
     struct replica_event event = {.type = EV_APPENDED, .offset = plog_end(p->log)};
     partition_step(p, &event);
-    p->want_sync = p->want_sync || p->config.sync_before_ack;
+    partition_flush_appended(p, batch_base_offset(records));
     partition_settle_soon(p);
     return start > p->core.log_start ? partition_move_start(p, MIN(start, p->core.log_end)) : OK;
 }

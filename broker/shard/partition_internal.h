@@ -60,9 +60,11 @@ struct partition {
     struct env_task settle;    /* end of the turn: start a sync, answer waits, wake watches */
     struct env_timer deadline; /* of the core; may fire early, never late */
     struct env_timer persist;
-    struct env_timer trim;     /* removes files below the log start, once that is durable */
-    int64_t trim_start;        /* the log start it was set for, */
-    uint64_t trim_mark;        /* and what the manifest must have synced before */
+    struct env_timer flush; /* partition_flush.c: the oldest record that waits for a sync has waited enough */
+    int64_t flush_asked;    /* no sync was asked for what lies behind it */
+    struct env_timer trim;  /* removes files below the log start, once that is durable */
+    int64_t trim_start;     /* the log start it was set for, */
+    uint64_t trim_mark;     /* and what the manifest must have synced before */
     struct env_timer maintain; /* partition_maintain.c */
     uint64_t looked_us;        /* last time it ran */
     uint32_t seen_rolls;       /* of the log, then */
@@ -102,6 +104,13 @@ bool partition_diverges(struct partition *p, int64_t fetch_offset, int32_t last_
 
 /* Moves log start of log and core (<= log end). A failure takes the partition offline. */
 enum err partition_move_start(struct partition *p, int64_t offset);
+
+/* partition_flush.c. Records were appended behind `from`: asks for a sync when flush.messages or flush.ms say
+ * so; a sync of everything was asked for; new settings. */
+void partition_flush_init(struct partition *p);
+void partition_flush_appended(struct partition *p, int64_t from);
+void partition_flush_asked(struct partition *p);
+void partition_flush_config(struct partition *p);
 
 /* partition_maintain.c: looks after retention and the like as soon as it may, at some time within the check
  * interval, or if the new high watermark gives a reason. */

@@ -185,7 +185,7 @@ static int16_t write_batch(struct partition *p, uint8_t *batch, uint32_t len, st
     ret->base_offset = batch_base_offset(batch);
     partition_step(p, &event);
     p->wake[READER_FOLLOWER] = true;
-    p->want_sync = p->want_sync || p->config.sync_before_ack;
+    partition_flush_appended(p, batch_base_offset(batch));
     partition_settle_soon(p);
     return KAFKA_NONE;
 }
