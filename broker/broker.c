@@ -24,6 +24,9 @@
 #define DRAIN_MAX_US  300000
 #define HANDOVER_US   1000000
 
+#define FILES_KEPT      64 /* descriptors that neither logs nor connections take */
+#define CONNECTIONS_MIN 16
+
 struct broker;
 
 /* A shard, and the step of the broker's life that is being done on it. */
@@ -529,6 +532,24 @@ static unsigned shards_wanted(const struct broker *broker)
     return MIN(wanted ? wanted : env_cpu_count(broker->env), (unsigned)BROKER_SHARDS_MAX);
 }
 
+/* Logs and connections share the process's descriptors; some are left for everything else, so that neither
+ * takes what a log needs to end a segment or to sync a directory. */
+static void share_descriptors(struct broker *broker)
+{
+    struct broker_shared *shared = &broker->shared;
+    uint32_t files_max = env_files_max(broker->env), wanted = (uint32_t)shared->config->log_open_files;
+    uint32_t connections = (uint32_t)shared->config->max_connections;
+
+    shared->log_files_max = wanted ? wanted : files_max / 2;
+    uint32_t taken = MIN(shared->log_files_max, files_max / 4 * 3) + FILES_KEPT;
+    uint32_t left = files_max > taken ? files_max - taken : 0;
+    shared->connections_max = MIN(connections, MAX(left, (uint32_t)CONNECTIONS_MIN));
+    if (shared->connections_max < connections && shared->log)
+        LOG(shared->log, INFO, "limits.descriptors", F_I64("limit", files_max),
+            F_I64("logs", shared->log_files_max), F_I64("connections", shared->connections_max),
+            F_STR("fix", "raise the limit of open files for more connections (max.connections)"));
+}
+
 static enum err fill_shared(struct broker *broker, char *message)
 {
     struct broker_shared *shared = &broker->shared;
@@ -543,6 +564,7 @@ static enum err fill_shared(struct broker *broker, char *message)
     shared->manifest = broker->dir->manifest;
     shared->power_lost = data_dir_power_lost(broker->dir);
     disk_guard_init(&shared->guard, broker->dir->path, shared->config->log_dir_free_min_bytes);
+    share_descriptors(broker);
     budget_init(&shared->budget, (uint64_t)config->memory_budget_bytes);
     shared->shard_count = shards_wanted(broker);
     for (uint32_t i = 0; i < config->listeners.count; i++) {

@@ -58,6 +58,14 @@ static void add_shard(struct metrics *metrics, struct shard *shard, const char *
     metrics_gauge_fn(metrics, "sluice_broker_uncommitted_records",
                      "Records above the high watermark of led partitions, as of the scrape before",
                      METRIC_LABELS({"shard", index}), read_uncommitted, shard);
+    metrics_gauge_fn(metrics, "sluice_broker_open_segments", "Segments of partition logs with open files",
+                     METRIC_LABELS({"shard", index}), read_gauge, &shard->handles.segments);
+    metrics_counter_fn(metrics, "sluice_broker_segments_closed_total",
+                       "Segments whose files were closed for want of room (log.open.files)",
+                       METRIC_LABELS({"shard", index}), read_count, &shard->handles.closed);
+    metrics_counter_fn(metrics, "sluice_broker_log_descriptors_missed_total",
+                       "Times that the process had no descriptor left for a partition log",
+                       METRIC_LABELS({"shard", index}), read_count, &shard->handles.limit_reached);
     metrics_counter_fn(metrics, "sluice_broker_buffer_mallocs_total",
                        "Buffers that the shard's pool had to allocate", METRIC_LABELS({"shard", index}),
                        read_pool_mallocs, shard);

@@ -84,6 +84,9 @@ static const struct setting settings[] = {
     SETTING_SIZE("log.tail.cache.bytes", C, log_tail_cache_bytes, "67108864", 0, INT64_MAX, 0,
                  "Memory for the newest records of led partitions, so that readers at the tail need no read; "
                  "part of memory.budget.bytes."),
+    SETTING_INT("log.open.files", C, log_open_files, "0", 0, INT32_MAX, 0,
+                "Descriptors that partition logs may hold open together; beyond it what was used least "
+                "recently is closed. 0: half of what the process may open."),
     SETTING_INT("log.flush.interval.messages", C, log_flush_interval_messages, "1", 1, INT64_MAX, 0,
                 "1: acknowledged means on disk. More: acknowledgments follow the append, as in Kafka, and a "
                 "sync begins when so many records wait for one (flush.messages)."),

@@ -43,6 +43,7 @@ struct broker_config {
     int32_t message_max_bytes;
     int64_t log_segment_bytes;
     int64_t log_tail_cache_bytes;
+    int32_t log_open_files; /* 0: derived from the process's limit */
     int64_t log_scrub_period_ms;
     int64_t log_scrub_bytes_per_second;
     int64_t log_flush_interval_messages, log_flush_interval_ms;

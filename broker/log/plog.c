@@ -153,8 +153,11 @@ enum err plog_append(struct plog *log, const uint8_t *batches, uint32_t len)
     if (err == OK)
         err = plog_index_reserve(plog_active(log), count + 1);
     struct plog_segment *seg = plog_active(log);
-    if (err == OK)
+    if (err == OK) {
         err = plog_segment_file(log, seg, &file);
+        if (err == ERR_FD_LIMIT || err == ERR_NOMEM)
+            return err;
+    }
     if (err == OK) {
         err = plog_make_room(log, seg, file, len);
         if (err == ERR_NO_SPACE)
@@ -213,6 +216,7 @@ static struct plog *new_log(const struct plog_setup *setup)
     log->alloc.resize = resize;
     log->topic_id = setup->topic_id;
     log->tail.cache = setup->tail_cache;
+    log->handles = setup->handles;
     log->synced = setup->synced;
     log->ctx = setup->ctx;
     epoch_cache_init(&log->epochs, &log->alloc);
@@ -398,6 +402,7 @@ static void rest(struct plog *log)
         close_handle(&log->segments[i].file);
         close_handle(&log->segments[i].index.offset_file);
         close_handle(&log->segments[i].index.time_file);
+        plog_handles_drop(&log->segments[i]);
     }
 }
 
@@ -438,6 +443,9 @@ void plog_close(struct plog *log)
     tail_drop(&log->tail);
     log->tail.cache = NULL;
     plog_compact_leave(log);
+    for (int32_t i = 0; i < log->segments_count; i++)
+        plog_handles_drop(&log->segments[i]);
+    log->handles = NULL;
     log->closing = true;
     if (log->round == NULL)
         plog_free(log);

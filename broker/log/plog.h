@@ -25,6 +25,7 @@
 
 struct plog;
 struct tail_cache;
+struct plog_handles;
 
 struct plog_config {
     int64_t segment_bytes;        /* a segment that would grow beyond it is rolled */
@@ -39,6 +40,7 @@ struct plog_config {
 struct plog_setup {
     struct env *env;
     struct tail_cache *tail_cache; /* may be NULL; outlives the log */
+    struct plog_handles *handles;  /* budget of descriptors; may be NULL; outlives the log */
     const char *data_dir;          /* exists; outlives the log */
     const char *name;              /* "<topic>-<n>", below data_dir */
     struct uuid topic_id;
@@ -114,8 +116,8 @@ void plog_set_config(struct plog *log, const struct plog_config *config);
 
 /* Appends whole, checked batches whose first base offset is >= plog_end (== unless there may be gaps) and
  * rises. One write. Epoch cache and producer state follow. Room for both, and in the file, is made first, so
- * ERR_NOMEM and ERR_NO_SPACE leave all unchanged (unless plog_failed() says otherwise); a failed write is
- * final. */
+ * ERR_NOMEM, ERR_NO_SPACE and ERR_FD_LIMIT leave all unchanged (unless plog_failed() says otherwise); a
+ * failed write is final. */
 enum err plog_append(struct plog *log, const uint8_t *batches, uint32_t len);
 
 /* The same, and keeps them in the tail cache; owner (may be NULL): the buffer that holds them, which is not

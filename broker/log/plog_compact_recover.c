@@ -81,7 +81,7 @@ static enum err end_of(struct plog *log, int64_t base, int64_t *ret_end, bool *r
     struct plog_walk walk = {0};
     uint64_t size = 0;
     plog_path(log, base, ".log.swap", path);
-    enum err err = env_file_open(log->env, path, ENV_OPEN_READ, &seg.file);
+    enum err err = plog_handles_open(log, path, ENV_OPEN_READ, &seg.file);
     if (err)
         return err;
     err = env_file_size(seg.file, &size);
@@ -92,7 +92,7 @@ static enum err end_of(struct plog *log, int64_t base, int64_t *ret_end, bool *r
     if (err == OK)
         err = walk_to_end(&walk, ret_end, ret_bad);
     plog_walk_end(&walk);
-    env_file_close(seg.file);
+    plog_segment_close(&seg);
     return err;
 }
 

@@ -384,7 +384,7 @@ static enum err rewrite_segment(struct mend *mend)
     plog_path(log, mend->seg->base_offset, PLOG_MEND_SUFFIX, temp);
     enum err err = plog_segment_file(log, mend->seg, &from);
     if (err == OK)
-        err = env_file_open(log->env, temp, ENV_OPEN_WRITE | ENV_OPEN_CREATE, &to);
+        err = plog_handles_open(log, temp, ENV_OPEN_WRITE | ENV_OPEN_CREATE, &to);
     if (err)
         return err;
     err = fill_copy(mend, from, to);

@@ -36,7 +36,7 @@ enum err plog_file_replace(struct plog *log, const char *name, const void *p, ui
     struct iovec iov = {(void *)(uintptr_t)p, len};
     plog_path_name(log, name, path);
     snprintf(temp, sizeof(temp), "%s.tmp", path);
-    enum err err = env_file_open(log->env, temp, ENV_OPEN_WRITE | ENV_OPEN_CREATE, &file);
+    enum err err = plog_handles_open(log, temp, ENV_OPEN_WRITE | ENV_OPEN_CREATE, &file);
     if (err)
         return err;
     err = env_file_truncate(file, 0);
@@ -67,7 +67,7 @@ enum err plog_meta_file(struct plog *log, struct env_file **ret_file)
 {
     char path[PLOG_PATH_MAX];
     plog_path_name(log, META_TEXT_NAME, path);
-    return env_file_open(log->env, path, ENV_OPEN_WRITE, ret_file);
+    return plog_handles_open(log, path, ENV_OPEN_WRITE, ret_file);
 }
 
 /* A directory without (readable) metadata is ours when it holds no segment: a crash during creation. The

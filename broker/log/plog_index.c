@@ -78,8 +78,11 @@ static enum err open_file(struct plog *log, struct plog_segment *seg, const char
     char path[PLOG_PATH_MAX];
     if (*file != NULL)
         return OK;
+    enum err err = plog_handles_use(log, seg);
+    if (err)
+        return err;
     plog_path(log, seg->base_offset, suffix, path);
-    return env_file_open(log->env, path, flags, file);
+    return plog_handles_open(log, path, flags, file);
 }
 
 static enum err open_both(struct plog *log, struct plog_segment *seg)

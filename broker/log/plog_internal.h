@@ -5,6 +5,7 @@
 
 #include "broker/log/plog.h"
 #include "broker/log/plog_damage.h"
+#include "broker/log/plog_handles.h"
 #include "broker/log/plog_ranges.h"
 #include "broker/log/tail_cache.h"
 #include "common/batch/batch.h"
@@ -46,6 +47,7 @@ struct plog_segment {
     bool swapping;           /* its file is still called .log.swap (plog_compact.c) */
     bool dirty;              /* has bytes (or a truncation) that no sync covers */
     struct env_file *file;   /* NULL: not open */
+    struct plog_slot *slot;  /* files are open, and counted (plog_handles.h); else NULL */
     struct plog_index index;
 };
 
@@ -84,6 +86,7 @@ struct plog_compaction;
 
 struct plog {
     struct env *env;
+    struct plog_handles *handles; /* NULL: nobody counts */
     struct plog_config config;
     struct core_alloc alloc;
     struct uuid topic_id;

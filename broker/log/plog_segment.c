@@ -9,12 +9,13 @@
 enum err plog_segment_file(struct plog *log, struct plog_segment *seg, struct env_file **ret_file)
 {
     char path[PLOG_PATH_MAX];
-    if (seg->file == NULL) {
+    enum err err = plog_handles_use(log, seg);
+    if (err == OK && seg->file == NULL) {
         plog_path(log, seg->base_offset, seg->swapping ? ".log.swap" : ".log", path);
-        enum err err = env_file_open(log->env, path, ENV_OPEN_WRITE, &seg->file);
-        if (err)
-            return err;
+        err = plog_handles_open(log, path, ENV_OPEN_WRITE, &seg->file);
     }
+    if (err)
+        return err;
     *ret_file = seg->file;
     return OK;
 }
@@ -32,7 +33,7 @@ enum err plog_segment_add(struct plog *log, int64_t base_offset)
         log->segments_cap = cap;
     }
     plog_path(log, base_offset, ".log", path);
-    enum err err = env_file_open(log->env, path, ENV_OPEN_WRITE | ENV_OPEN_CREATE, &file);
+    enum err err = plog_handles_open(log, path, ENV_OPEN_WRITE | ENV_OPEN_CREATE, &file);
     if (err)
         return err;
     err = env_file_truncate(file, 0);
@@ -51,7 +52,7 @@ enum err plog_segment_add(struct plog *log, int64_t base_offset)
     plog_segment_began(log, seg);
     log->dir_dirty = true;
     log->recent_count = 0;
-    return OK;
+    return plog_handles_use(log, seg);
 }
 
 enum err plog_segment_insert_first(struct plog *log, int64_t base_offset)
@@ -74,6 +75,7 @@ void plog_segment_close(struct plog_segment *seg)
     if (seg->file)
         env_file_close(seg->file);
     seg->file = NULL;
+    plog_handles_drop(seg);
 }
 
 /* The active segment ends; its data is synced with the next round like any other. */

@@ -180,6 +180,7 @@ static void round_done(struct plog_round *round)
     }
     log->synced_end = MAX(log->synced_end, round->target);
     ASSERT(log->synced_end <= log->end);
+    plog_handles_settled(log);
     if (more)
         plog_sync(log);
     if (!log->failed)

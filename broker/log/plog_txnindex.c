@@ -45,7 +45,7 @@ enum err plog_aborted_add(struct plog *log, const struct txn_entry *txn)
         return log->failed;
     plog_path(log, plog_active(log)->base_offset, ".txnindex", path);
     txn_entry_store(entry, *txn);
-    enum err err = env_file_open(log->env, path, ENV_OPEN_WRITE | ENV_OPEN_CREATE, &file);
+    enum err err = plog_handles_open(log, path, ENV_OPEN_WRITE | ENV_OPEN_CREATE, &file);
     if (err)
         return plog_fail(log, err);
     err = env_file_size(file, &size);
@@ -112,7 +112,7 @@ enum err plog_aborted_truncate(struct plog *log, const struct plog_segment *seg,
     plog_path(log, seg->base_offset, ".txnindex", path);
     enum err err = plog_aborted_load(log->env, path, count_kept, &kept);
     if (err == OK)
-        err = env_file_open(log->env, path, ENV_OPEN_WRITE, &file);
+        err = plog_handles_open(log, path, ENV_OPEN_WRITE, &file);
     if (err)
         return err == ERR_NOT_FOUND ? OK : err;
     err = env_file_truncate(file, (uint64_t)kept.count * TXN_ENTRY);

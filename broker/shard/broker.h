@@ -38,7 +38,9 @@ struct broker_shared {
     struct metrics *metrics;
     struct budget budget;
     struct manifest *manifest;
-    bool power_lost; /* unclean stop, and the page cache did not survive (another boot id) */
+    bool power_lost;          /* unclean stop, and the page cache did not survive (another boot id) */
+    uint32_t log_files_max;   /* descriptors that partition logs may hold (log.open.files) */
+    uint32_t connections_max; /* max.connections, or what descriptors are left for */
     struct disk_guard guard;
     struct control *control; /* the control loop: controllers, metadata, admin forwarding */
     struct shard *shards[BROKER_SHARDS_MAX];

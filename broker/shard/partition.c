@@ -302,6 +302,7 @@ enum err partition_open_log(struct partition *p, const struct manifest_entry *kn
 {
     struct plog_setup setup = {.env = p->host->env,
                                .tail_cache = p->host->tail_cache,
+                               .handles = p->host->handles,
                                .data_dir = p->host->data_dir,
                                .name = p->name,
                                .topic_id = p->topic_id,

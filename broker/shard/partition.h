@@ -24,6 +24,7 @@ struct flight;
 struct cleaner;
 struct batch_record_error;
 struct tail_cache;
+struct plog_handles;
 
 /* What a partition needs from its shard. One per shard; outlives its partitions. */
 struct partition_host {
@@ -34,6 +35,7 @@ struct partition_host {
     struct logger *log;
     bool power_lost; /* the machine lost its page cache since the last run, which had not stopped cleanly */
     struct tail_cache *tail_cache; /* may be NULL */
+    struct plog_handles *handles;  /* budget of descriptors for logs; may be NULL */
     struct flight *flight;         /* events of replicas are noted there; may be NULL */
     struct disk_guard *guard;      /* says when the disk is too full for new records; NULL: nobody looks */
     struct batch_scratch *scratch; /* decompression and validation memory of this shard */

@@ -40,7 +40,7 @@ static int16_t read_error(struct partition *p, int64_t offset, enum err err)
             PARTITION_LOG(p, ERROR, "partition.corrupt_batch", F_I64("offset", offset));
         return p->core.failed ? KAFKA_KAFKA_STORAGE_ERROR : KAFKA_CORRUPT_MESSAGE;
     }
-    if (err == ERR_NOMEM)
+    if (err == ERR_NOMEM || err == ERR_FD_LIMIT) /* the log is whole: ask again */
         return KAFKA_UNKNOWN_SERVER_ERROR;
     partition_fail(p, err);
     return KAFKA_KAFKA_STORAGE_ERROR;

@@ -88,7 +88,7 @@ static int16_t list_error(struct partition *p, enum err err, struct listed *ret)
         partition_fail(p, err);
         return KAFKA_KAFKA_STORAGE_ERROR;
     }
-    return err == ERR_NOMEM ? KAFKA_UNKNOWN_SERVER_ERROR : KAFKA_CORRUPT_MESSAGE;
+    return err == ERR_NOMEM || err == ERR_FD_LIMIT ? KAFKA_UNKNOWN_SERVER_ERROR : KAFKA_CORRUPT_MESSAGE;
 }
 
 /* A new leader does not know its high watermark until its followers have fetched in this epoch: "latest"

@@ -38,7 +38,7 @@ bool partition_damage_found(struct partition *p, int64_t offset)
     if (plog_damage_at(p->log, offset, false))
         return true;
     enum err err = plog_damage_search(p->log, offset, &damage);
-    if (err == ERR_NOT_FOUND || err == ERR_NOMEM)
+    if (err == ERR_NOT_FOUND || err == ERR_NOMEM || err == ERR_FD_LIMIT)
         return false;
     if (err) {
         partition_fail(p, err);

@@ -221,6 +221,7 @@ static void host_init(struct shard *shard)
         .leave = shard_alter_partition,
         .damaged = host_damaged,
         .tail_cache = &shard->tail_cache,
+        .handles = &shard->handles,
         .flight = &shard->recorder->flight,
     };
 }
@@ -252,6 +253,7 @@ enum err shard_init(struct shard *shard, struct broker_shared *broker, unsigned 
     shard->scrubber = scrubber_new(shard);
     tail_cache_init(&shard->tail_cache, &broker->budget, env->pool,
                     (size_t)broker->config->log_tail_cache_bytes / MAX(broker->shard_count, 1u));
+    plog_handles_init(&shard->handles, env, broker->log_files_max / MAX(broker->shard_count, 1u));
     shard->recorder = shard_flight_new(broker->log, broker->record);
     if (!shard->recorder || !shard->image || !shard->rx || !shard->fetchers || !shard->repairer ||
         !shard->scrubber ||
@@ -328,6 +330,7 @@ void shard_free(struct shard *shard)
     }
     route_table_free(&shard->routes);
     tail_cache_free(&shard->tail_cache);
+    plog_handles_free(&shard->handles);
     image_unref(shard->image);
     batch_scratch_free(&shard->scratch);
     free(shard->rx);

@@ -4,6 +4,7 @@
 #ifndef SLUICE_BROKER_SHARD_SHARD_H
 #define SLUICE_BROKER_SHARD_SHARD_H
 
+#include "broker/log/plog_handles.h"
 #include "broker/log/tail_cache.h"
 #include "broker/shard/broker.h"
 #include "broker/shard/cleaner.h"
@@ -110,6 +111,7 @@ struct shard {
     struct replica_fetchers *fetchers;
     struct repairer *repairer;
     struct scrubber *scrubber;
+    struct plog_handles handles;  /* open files of partition logs */
     struct tail_cache tail_cache; /* newest batches of the partitions led here */
     struct list connections;
     uint32_t connections_alive;    /* closed ones with requests in flight, too */

@@ -110,6 +110,9 @@ void env_stop(struct env *env);
 /* CPUs this process may use (affinity and cgroup quota honoured), at least 1. */
 unsigned env_cpu_count(struct env *env);
 
+/* Descriptors that this process may have open: files, connections, all. At least 1. */
+uint32_t env_files_max(struct env *env);
+
 /* Text that changes with each boot of the machine (page cache lost), at least 37 bytes of room. Constant
  * while the machine is up. */
 void env_boot_id(struct env *env, char out[37]);

@@ -57,6 +57,11 @@ void env_file_close(struct env_file *file);
 /* One more reference, on any thread; each is dropped with env_file_close(). Returns file. */
 struct env_file *env_file_ref(struct env_file *file);
 
+/* Whether somebody else holds a reference: a connection that sends from it, a request under way. Others drop
+ * theirs on any thread, and take none while the caller has the only one: false stays true until the caller
+ * hands the file on. */
+bool env_file_shared(const struct env_file *file);
+
 /* The bytes behind this handle are about to change under readers: no range of it that is queued on a
  * connection is sent any more, such a connection closes (ERR_TRUNCATED) when its turn comes. Everything else
  * goes on working. On any thread. */

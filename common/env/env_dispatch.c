@@ -42,6 +42,11 @@ unsigned env_cpu_count(struct env *env)
     return env->ops->cpu_count(env);
 }
 
+uint32_t env_files_max(struct env *env)
+{
+    return env->ops->files_max(env);
+}
+
 void env_boot_id(struct env *env, char out[37])
 {
     env->ops->boot_id(env, out);
@@ -144,6 +149,11 @@ struct env_file *env_file_ref(struct env_file *file)
 {
     file->ops->ref(file);
     return file;
+}
+
+bool env_file_shared(const struct env_file *file)
+{
+    return file->ops->shared(file);
 }
 
 void env_file_revoke(struct env_file *file)

@@ -50,6 +50,7 @@ struct env_listener_ops {
 struct env_file_ops {
     void (*close)(struct env_file *file);
     void (*ref)(struct env_file *file);
+    bool (*shared)(const struct env_file *file);
     void (*revoke)(struct env_file *file);
     bool (*cached)(struct env_file *file, uint64_t offset, size_t len);
     enum err (*size)(struct env_file *file, uint64_t *ret_size);
@@ -94,6 +95,7 @@ struct env_ops {
     struct env *(*spawn)(struct env *parent, const char *name, struct env_msg *start_msg);
     void (*stop)(struct env *env);
     unsigned (*cpu_count)(struct env *env);
+    uint32_t (*files_max)(struct env *env);
     void (*boot_id)(struct env *env, char out[37]);
     const struct env_net_ops *net;
     const struct env_disk_ops *disk;

@@ -237,12 +237,12 @@ enum err euv_file_open(struct env *env, const char *path, int flags, struct env_
 enum err euv_dir_list(struct env *env, const char *path,
                       bool (*each)(void *ctx, const char *name, bool is_dir), void *ctx);
 
-/* -- the machine (machine.c) -- */
-/* The functions of env.h with the same names. */
+/* -- the machine (machine.c): the functions of env.h with the same names -- */
 uint64_t euv_now_us(struct env *env);
 int64_t euv_wall_ms(struct env *env);
 void euv_random(struct env *env, void *buf, size_t len);
 unsigned euv_cpu_count(struct env *env);
+uint32_t euv_files_max(struct env *env);
 void euv_boot_id(struct env *env, char out[37]);
 void euv_work_submit(struct env *env, struct env_work *w);
 void euv_work_run(struct list *node);

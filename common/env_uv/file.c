@@ -52,6 +52,12 @@ static void file_ref(struct env_file *file)
     euv_file_ref(file);
 }
 
+/* Acquires what the last one to drop a reference has done. */
+static bool file_shared(const struct env_file *file)
+{
+    return atomic_load_explicit(&file_of(file)->refs, memory_order_acquire) > 1;
+}
+
 static void file_revoke(struct env_file *file)
 {
     atomic_store_explicit(&file_of(file)->revoked, true, memory_order_release);
@@ -297,6 +303,7 @@ static void file_submit(struct env_file *file, struct env_io *io)
 static const struct env_file_ops file_ops = {
     .close = file_close,
     .ref = file_ref,
+    .shared = file_shared,
     .revoke = file_revoke,
     .cached = euv_file_cached,
     .size = file_size,

@@ -102,6 +102,7 @@ static const struct env_ops loop_ops = {
     .spawn = euv_spawn,
     .stop = loop_stop,
     .cpu_count = euv_cpu_count,
+    .files_max = euv_files_max,
     .boot_id = euv_boot_id,
     .net = &euv_net_ops,
     .disk = &euv_disk_ops,

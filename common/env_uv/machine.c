@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -181,6 +182,15 @@ unsigned euv_cpu_count(struct env *env)
     unsigned affinity = affinity_cpus(), quota = cgroup_cpus();
     unsigned count = MIN(affinity, quota);
     return MAX(count, 1u);
+}
+
+uint32_t euv_files_max(struct env *env)
+{
+    struct rlimit limit;
+    (void)env;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > UINT32_MAX)
+        return UINT32_MAX;
+    return (uint32_t)MAX(limit.rlim_cur, (rlim_t)1);
 }
 
 /* -- workers -- */

@@ -235,6 +235,24 @@ START_TEST(revoked_file_is_not_sent_any_more)
 }
 END_TEST
 
+START_TEST(a_file_is_shared_while_somebody_else_holds_it)
+{
+    struct env_file *file = conf_pattern_file("shared", 5000);
+    ck_assert(!env_file_shared(file));
+    env_file_close(env_file_ref(file));
+    ck_assert(!env_file_shared(file));
+    conf_pair_open(&pair);
+    env_conn_pause(pair.server.conn);
+    CONF_CALL(env_conn_write_file(pair.client.conn, file, 0, 5000));
+    ck_assert(env_file_shared(file)); /* queued: nothing is sent within the call (E2) */
+    env_conn_resume(pair.server.conn);
+    conf_wait_received(&pair.server, 5000);
+    conf_pair_close(&pair);
+    ck_assert(!env_file_shared(file));
+    env_file_close(file);
+}
+END_TEST
+
 /* -- the steady path -- */
 
 #define STEADY_ROUNDS 2000
@@ -291,6 +309,7 @@ void conf_add_flow(TCase *tcase)
     tcase_add_test(tcase, file_that_is_shorter_than_the_range_closes_the_connection);
     tcase_add_test(tcase, file_unlinked_while_queued_is_sent_all_the_same);
     tcase_add_test(tcase, revoked_file_is_not_sent_any_more);
+    tcase_add_test(tcase, a_file_is_shared_while_somebody_else_holds_it);
     tcase_add_test(tcase, steady_exchange_takes_no_memory);
     tcase_add_test(tcase, buffers_of_a_broken_connection_come_back);
 }

@@ -225,6 +225,7 @@ START_TEST(machine_facts_are_sane)
 {
     char first[37], second[37];
     ck_assert_uint_ge(env_cpu_count(conf_env), 1);
+    ck_assert_uint_ge(env_files_max(conf_env), 1);
     env_boot_id(conf_env, first);
     env_boot_id(conf_env, second);
     ck_assert_str_eq(first, second);

@@ -8,26 +8,13 @@
 #include "common/base/assert.h"
 #include "common/env/env_ops.h"
 #include "common/log/log_path.h"
+#include "tests/lib/mem_node.h"
 
-#define FILES_MAX   256
+#define FILES_MAX   2048
 #define ENVS_MAX    8
 #define SECTOR      512u
 #define SYNC_MIN_US 200
 #define SYNC_MAX_US 3000
-
-struct image {
-    uint8_t *data;
-    uint64_t size;
-};
-
-/* One file's content: as the process sees it and as it is on the platter. Lives while a name or a handle
- * refers to it. */
-struct node {
-    uint32_t refs;
-    struct image now, durable;
-    uint64_t durable_at; /* when the content that is durable was taken, in syncs of this node */
-    uint64_t syncs;
-};
 
 struct name {
     char path[LOG_PATH_MAX];
@@ -72,6 +59,7 @@ struct mem_env {
     struct list handles;
     bool dead;
     uint32_t fail_sync, fail_write;
+    uint32_t files_max; /* 0: no limit */
     uint32_t changes, fail_change, last_change;
     uint64_t free_bytes; /* 0: writes fail with ERR_NO_SPACE; else only told */
     bool sync_broken, write_broken;
@@ -87,44 +75,6 @@ struct mem_world {
 };
 
 /* -- nodes and names -- */
-
-static void *must(void *p)
-{
-    ASSERT(p != NULL);
-    return p;
-}
-
-static struct image image_copy(const struct image *from)
-{
-    struct image to = {.data = must(malloc(from->size + 1)), .size = from->size};
-    if (from->size > 0)
-        memcpy(to.data, from->data, from->size);
-    return to;
-}
-
-static void image_resize(struct image *image, uint64_t size)
-{
-    image->data = must(realloc(image->data, size + 1));
-    if (size > image->size)
-        memset(image->data + image->size, 0, size - image->size);
-    image->size = size;
-}
-
-static struct node *node_new(void)
-{
-    struct node *node = must(calloc(1, sizeof(*node)));
-    node->refs = 1;
-    return node;
-}
-
-static void node_unref(struct node *node)
-{
-    if (node == NULL || --node->refs > 0)
-        return;
-    free(node->now.data);
-    free(node->durable.data);
-    free(node);
-}
 
 static struct name *name_new(const char *path, bool is_dir, struct node *node)
 {
@@ -239,6 +189,11 @@ static void file_ref(struct env_file *file)
     HANDLE(file)->refs++;
 }
 
+static bool file_shared(const struct env_file *file)
+{
+    return ((const struct handle *)file)->refs > 1;
+}
+
 /* No connections here. */
 static void file_revoke(struct env_file *file)
 {
@@ -341,6 +296,7 @@ static void file_submit(struct env_file *file, struct env_io *io)
 
 static const struct env_file_ops file_ops = {.close = file_close,
                                              .ref = file_ref,
+                                             .shared = file_shared,
                                              .revoke = file_revoke,
                                              .cached = file_cached,
                                              .size = file_size,
@@ -354,6 +310,19 @@ static const struct env_file_ops file_ops = {.close = file_close,
 /* -- the directory tree -- */
 
 #define MEM(e) CONTAINER_OF(e, struct mem_env, env)
+
+uint32_t mem_env_open_files(const struct mem_env *m)
+{
+    uint32_t count = 0;
+    list_for_each (it, &m->handles)
+        count++;
+    return count;
+}
+
+void mem_env_limit_files(struct mem_env *m, uint32_t files_max)
+{
+    m->files_max = files_max;
+}
 
 static bool locked(struct mem_env *m, const struct node *node)
 {
@@ -371,6 +340,8 @@ static enum err disk_open(struct env *env, const char *path, int flags, struct e
     int at = names_find(&m->disk.now, path);
     if (m->dead)
         return ERR_IO;
+    if (m->files_max > 0 && mem_env_open_files(m) >= m->files_max)
+        return ERR_FD_LIMIT;
     if (at < 0 && !(flags & ENV_OPEN_CREATE))
         return ERR_NOT_FOUND;
     if (at >= 0 && (flags & ENV_OPEN_EXCLUSIVE))

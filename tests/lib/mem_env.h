@@ -46,6 +46,10 @@ void mem_env_restart(struct mem_env *m);
 void mem_env_fail_sync_after(struct mem_env *m, uint32_t n);
 void mem_env_fail_write_after(struct mem_env *m, uint32_t n);
 
+/* Handles that are open now; from now on at most so many (0: any number), then ERR_FD_LIMIT. */
+uint32_t mem_env_open_files(const struct mem_env *m);
+void mem_env_limit_files(struct mem_env *m, uint32_t files_max);
+
 /* From now on no range of any file is in the page cache (env_file_cached()), or every one is, as at first. */
 void mem_env_set_cold(struct mem_env *m, bool cold);
 

@@ -61,6 +61,7 @@ static void apply_settings(struct node *node, struct broker_object *object)
     node_set(node, settings, "log.scrub.period.ms", "5s");
     if (options->lag_ms > 0)
         node_set_number(node, settings, "replica.lag.time.max.ms", options->lag_ms);
+    node_set(node, settings, "log.open.files", "12"); /* closed and opened again all the time */
 }
 
 static bool broker_begin(struct node *node, struct env *env)

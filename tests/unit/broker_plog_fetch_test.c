@@ -249,6 +249,7 @@ static void stop_cached(void)
     fixture_close(&f, false);
     tail_cache_free(&cache);
     ck_assert_uint_eq(budget.used_bytes, 0);
+    plog_handles_free(&f.handles);
     mem_world_free(f.world);
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "broker/log/plog.h"
+#include "broker/log/plog_handles.h"
 #include "common/base/assert.h"
 #include "common/batch/builder.h"
 #include "tests/lib/mem_env.h"
@@ -19,6 +20,7 @@ struct plog_fixture {
     struct mem_world *world;
     struct mem_env *mem;
     struct env *env;
+    struct plog_handles handles; /* a tight budget: files are closed and opened again all the time */
     struct plog_setup setup;
     struct plog *log;
     struct plog_report report;
@@ -42,7 +44,9 @@ static inline void fixture_start(struct plog_fixture *f, int64_t segment_bytes, 
     f->world = mem_world_new(seed);
     f->mem = mem_env_new(f->world);
     f->env = mem_env_env(f->mem);
+    plog_handles_init(&f->handles, f->env, 0);
     f->setup = (struct plog_setup){.env = f->env,
+                                   .handles = &f->handles,
                                    .data_dir = DATA_DIR,
                                    .name = "orders-0",
                                    .topic_id = {{1, 2, 3, 4, 5, 6, 7, 8, 9}},
@@ -81,6 +85,7 @@ static inline void fixture_close(struct plog_fixture *f, bool clean)
 static inline void fixture_stop(struct plog_fixture *f)
 {
     fixture_close(f, false);
+    plog_handles_free(&f->handles);
     mem_world_free(f->world);
 }
 

@@ -247,6 +247,7 @@ static bool torture(uint32_t n, bool die, enum mem_crash kind)
         plog_close(life.f.log);
     life.f.log = NULL;
     fixture_run(&life.f);
+    plog_handles_free(&life.f.handles);
     mem_world_free(life.f.world);
     return reached;
 }

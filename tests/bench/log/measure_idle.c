@@ -65,12 +65,15 @@ void measure_idle_logs(struct bench *b)
     malloc_trim(0);
     double before = resident_bytes(), from = bench_wall_s();
     int files = open_files();
+    uint32_t timers = b->env->timers.count;
     for (int i = 0; i < logs; i++)
         open_one(b, dir, i, true, &list[i]);
     double took = bench_wall_s() - from, each = (resident_bytes() - before) / logs;
     int more = open_files() - files;
+    uint32_t armed = b->env->timers.count - timers;
     bench_report(b, &(struct bench_result){"idle_logs", "bytes", each, 0, each, 4096, false});
     bench_report(b, &(struct bench_result){"idle_log_files", "fds", more, 0, more, 0, false});
+    bench_report(b, &(struct bench_result){"idle_log_timers", "timers", armed, 0, armed, 0, false});
     bench_report(b, &(struct bench_result){"idle_log_open", "us", took * 1e6 / logs, 0, took * 1e6 / logs,
                                            1000, false});
     for (int i = 0; i < logs; i++)

@@ -97,6 +97,11 @@ static void file_ref(struct env_file *file)
     sim_file_ref(file);
 }
 
+static bool file_shared(const struct env_file *file)
+{
+    return ((const struct sim_file *)file)->refs > 1;
+}
+
 static void file_revoke(struct env_file *file)
 {
     file_of(file)->revoked = true;
@@ -330,6 +335,7 @@ void sim_dir_sync(struct env *env, const char *path, struct env_io *io)
 static const struct env_file_ops sim_file_ops = {
     .close = file_close,
     .ref = file_ref,
+    .shared = file_shared,
     .revoke = file_revoke,
     .cached = file_cached,
     .size = file_size,

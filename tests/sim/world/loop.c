@@ -304,6 +304,12 @@ static unsigned sim_cpu_count(struct env *env)
     return 2;
 }
 
+static uint32_t sim_files_max(struct env *env)
+{
+    (void)env;
+    return 1024;
+}
+
 static void sim_boot_id(struct env *env, char out[37])
 {
     const struct process *process = loop_of(env)->process;
@@ -319,6 +325,7 @@ static const struct env_ops sim_ops = {
     .spawn = sim_spawn,
     .stop = sim_stop,
     .cpu_count = sim_cpu_count,
+    .files_max = sim_files_max,
     .boot_id = sim_boot_id,
     .net = &sim_net_ops,
     .disk = &sim_disk_ops,
