@@ -40,7 +40,7 @@ struct broker_shared {
     struct manifest *manifest;
     bool power_lost;          /* unclean stop, and the page cache did not survive (another boot id) */
     uint32_t log_files_max;   /* descriptors that partition logs may hold (log.open.files) */
-    uint32_t connections_max; /* max.connections, or what descriptors are left for */
+    uint32_t connections_max; /* what descriptors are left for; 0: max.connections alone counts */
     struct disk_guard guard;
     struct control *control; /* the control loop: controllers, metadata, admin forwarding */
     struct shard *shards[BROKER_SHARDS_MAX];

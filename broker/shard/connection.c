@@ -439,7 +439,8 @@ void connection_accept(struct shard *shard, const struct listener_info *listener
                        const struct env_addr *peer)
 {
     uint32_t before = atomic_fetch_add(&shard->broker->connection_count, 1);
-    bool over = before >= shard->broker->connections_max;
+    uint32_t limit = (uint32_t)shard->broker->config->max_connections, left = shard->broker->connections_max;
+    bool over = before >= limit || (left > 0 && before >= left);
     struct connection *c = over ? NULL : connection_new(shard, listener);
 
     if (!c) {
