@@ -101,6 +101,7 @@ static void fill_shared(struct rig *rig, unsigned shard_count)
     shared->log = &rig->log;
     budget_init(&shared->budget, (uint64_t)rig->config.memory_budget_bytes);
     shared->shard_count = shard_count;
+    shared->log_files_max = env_files_max(rig->env) / 2;
     shared->session_end_us = UINT64_MAX;
     shared->listener_count = 2;
     shared->listeners[0] =
