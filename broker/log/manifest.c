@@ -422,6 +422,13 @@ bool manifest_get(struct manifest *m, struct uuid topic_id, int32_t index, struc
     return known;
 }
 
+/* Under the lock. */
+static void want_sync(struct manifest *m)
+{
+    m->want_sync = true;
+    m->wanted_syncs++;
+}
+
 void manifest_put(struct manifest *m, const struct manifest_entry *entry)
 {
     uint8_t key[KEY_SIZE];
@@ -430,10 +437,9 @@ void manifest_put(struct manifest *m, const struct manifest_entry *entry)
     pthread_mutex_lock(&m->lock);
     struct node *node = find_or_add(m, key);
     if (node) {
-        if (entry->log_start > node->log_start || (entry->gaps && !node->gaps)) {
-            m->want_sync = true;
-            m->wanted_syncs++;
-        }
+        if (node->removed || entry->log_start > node->log_start || (entry->gaps && !node->gaps) ||
+            entry->recovery_point < node->recovery_point)
+            want_sync(m);
         node->recovery_point = entry->recovery_point;
         node->high_watermark = entry->high_watermark;
         node->log_start = entry->log_start;
@@ -474,6 +480,7 @@ void manifest_remove(struct manifest *m, struct uuid topic_id, int32_t index)
     struct node *node = find(m, key);
     if (node) {
         node->removed = true;
+        want_sync(m); /* a replica that comes back here begins with nothing */
         post = mark_dirty(m, node);
     }
     pthread_mutex_unlock(&m->lock);

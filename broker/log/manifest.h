@@ -5,7 +5,8 @@
  * are scanned from the start), not data.
  *
  * Owned by one loop, which writes the file; manifest_get/put/remove may be called from any thread. Updates
- * are in the page cache after the owner's next turn; a moved log start is also synced.
+ * are in the page cache after the owner's next turn; a moved log start, a lowered recovery point and a
+ * removal are also synced.
  */
 #ifndef SLUICE_BROKER_LOG_MANIFEST_H
 #define SLUICE_BROKER_LOG_MANIFEST_H
@@ -67,8 +68,8 @@ bool manifest_get(struct manifest *manifest, struct uuid topic_id, int32_t index
  */
 void manifest_put(struct manifest *manifest, const struct manifest_entry *entry);
 
-/* Any thread. What has been put so far, for manifest_reached(): whether every log start among it is durable.
- */
+/* Any thread. What has been put so far, for manifest_reached(): whether every log start and every lowered
+ * recovery point among it is durable. */
 uint64_t manifest_mark(struct manifest *manifest);
 bool manifest_reached(struct manifest *manifest, uint64_t mark);
 

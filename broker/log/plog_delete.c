@@ -15,6 +15,7 @@
 struct removal {
     struct env_work work;
     struct env *env;
+    char data_dir[PLOG_PATH_MAX];
     char dir[PLOG_PATH_MAX];
 };
 
@@ -29,9 +30,13 @@ static bool unlink_entry(void *ctx, const char *name, bool is_dir)
     return true;
 }
 
+/* The new name first: after a power cut the old one could be back with a part of the files, and be taken for
+ * a log that begins or ends there. */
 static void remove_files(struct env_work *work)
 {
     struct removal *removal = CONTAINER_OF(work, struct removal, work);
+    if (env_dir_sync_wait(removal->env, removal->data_dir) != OK)
+        return; /* the next start removes them */
     env_dir_list(removal->env, removal->dir, unlink_entry, removal);
     env_rmdir(removal->env, removal->dir);
 }
@@ -50,6 +55,7 @@ static struct removal *rename_away(struct plog *log)
     if (removal == NULL)
         return NULL;
     env_random(log->env, &random, sizeof(random));
+    snprintf(removal->data_dir, sizeof(removal->data_dir), "%s", log->data_dir);
     int len = snprintf(removal->dir, sizeof(removal->dir), "%s.%08" PRIx32 "-delete", log->dir, random);
     if (len < (int)sizeof(removal->dir) && env_rename(log->env, log->dir, removal->dir) == OK)
         return removal;

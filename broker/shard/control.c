@@ -54,8 +54,10 @@ static void set_active(struct control *control, int link)
 
 void control_not_leader(struct control *control, unsigned from, int32_t leader_id)
 {
-    if (control->active >= 0 && (unsigned)control->active != from)
-        return; /* an old answer: another controller is asked by now */
+    if (control->active >= 0 && (unsigned)control->active != from) {
+        control_retry_soon(control); /* an old answer: another controller is asked */
+        return;
+    }
     int hinted = leader_id >= 0 ? link_of_node(control, leader_id) : -1;
     if (hinted >= 0 && (unsigned)hinted != from) {
         set_active(control, hinted);

@@ -9,9 +9,10 @@
 
 #define FETCH_VERSION 17
 #define WAIT_METADATA_US                                                                                     \
-    20000                      /* leader and follower see different metadata: one of them is about to learn  \
-                                */
-#define WAIT_FAILURE_US 100000 /* a damaged reply, a failing leader */
+    20000                       /* leader and follower see different metadata: one of them is about to learn \
+                                 */
+#define WAIT_MANIFEST_US 5000   /* a recovery point is being lowered before the log is cut */
+#define WAIT_FAILURE_US  100000 /* a damaged reply, a failing leader */
 
 static void take_records(struct follow *follow, const struct kafka_fetch_response_partition *in,
                          struct iobuf *owner)
@@ -36,16 +37,17 @@ static void take_partition(struct follow *follow, const struct kafka_fetch_respo
 
     switch (in->error_code) {
     case KAFKA_NONE:
-        if (in->diverging_epoch.end_offset >= 0)
-            partition_follower_diverged(p, follow->reading_epoch, in->diverging_epoch.epoch,
-                                        in->diverging_epoch.end_offset);
-        else
+        if (in->diverging_epoch.end_offset < 0)
             take_records(follow, in, owner);
+        else if (!partition_follower_diverged(p, follow->reading_epoch, in->diverging_epoch.epoch,
+                                              in->diverging_epoch.end_offset))
+            follow_back_off(follow, WAIT_MANIFEST_US);
         return;
     case KAFKA_OFFSET_OUT_OF_RANGE:
         /* Positions beyond the leader's end are answered as divergence: this one lies before its start. */
-        partition_follower_out_of_range(p, follow->reading_epoch, in->log_start_offset,
-                                        MAX(in->high_watermark, in->log_start_offset));
+        if (!partition_follower_out_of_range(p, follow->reading_epoch, in->log_start_offset,
+                                             MAX(in->high_watermark, in->log_start_offset)))
+            follow_back_off(follow, WAIT_MANIFEST_US);
         return;
     case KAFKA_NOT_LEADER_OR_FOLLOWER:
     case KAFKA_FENCED_LEADER_EPOCH:

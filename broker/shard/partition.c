@@ -34,6 +34,7 @@ static void fx_role(struct partition *p, const struct replica_effect *fx)
     wake(p, READER_CONSUMER);
     wake(p, READER_FOLLOWER);
     p->hook_due = true;
+    p->cut_to = INT64_MAX; /* this leader may want it elsewhere, or not at all */
     if (p->log)
         partition_maintain_later(p);
 }
@@ -219,7 +220,7 @@ void partition_persist(struct partition *p, int64_t recovery_point, bool clean)
 {
     struct manifest_entry entry = {.topic_id = p->topic_id,
                                    .index = p->index,
-                                   .recovery_point = recovery_point,
+                                   .recovery_point = MIN(recovery_point, p->cut_to),
                                    .high_watermark = p->core.high_watermark,
                                    .log_start = p->core.log_start,
                                    .cleaned_to = p->log ? plog_cleaned_to(p->log) : 0,
@@ -280,6 +281,7 @@ static struct partition *new_partition(const struct partition_host *host, const 
     partition_trim_init(p);
     partition_maintain_init(p);
     list_init(&p->cleaning.link);
+    p->cut_to = INT64_MAX;
     partition_back_init(p);
     return p;
 }

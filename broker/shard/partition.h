@@ -199,9 +199,10 @@ bool partition_fetch_state(const struct partition *p, struct partition_fetch_sta
 enum err partition_follower_append(struct partition *p, int32_t leader_epoch, const uint8_t *records,
                                    int32_t len, struct iobuf *owner, int64_t leader_high_watermark,
                                    int64_t leader_log_start);
-void partition_follower_diverged(struct partition *p, int32_t leader_epoch, int32_t epoch,
+/* False: the log is cut later, when the manifest holds a lower recovery point for good; ask again soon. */
+bool partition_follower_diverged(struct partition *p, int32_t leader_epoch, int32_t epoch,
                                  int64_t end_offset);
-void partition_follower_out_of_range(struct partition *p, int32_t leader_epoch, int64_t leader_log_start,
+bool partition_follower_out_of_range(struct partition *p, int32_t leader_epoch, int64_t leader_log_start,
                                      int64_t leader_log_end);
 
 /* fn is called (E2) when the durable offset moved or p became or ceased to be a follower: the fetcher may

@@ -185,6 +185,31 @@ enum err partition_move_start(struct partition *p, int64_t offset)
     return OK;
 }
 
+/* The log begins anew at offset, empty. */
+static void restart(struct partition *p, int64_t offset, enum replica_event_type type)
+{
+    struct replica_event event = {.type = type, .offset = offset};
+    PARTITION_LOG(p, WARN, "partition.restarted", F_I64("from", p->core.log_end), F_I64("at", offset));
+    enum err err = plog_restart(p->log, offset);
+    if (err) {
+        partition_fail(p, err);
+        return;
+    }
+    partition_step(p, &event);
+    partition_persist(p, p->core.synced_end, false);
+    p->want_sync = true;
+    partition_settle_soon(p);
+}
+
+/* Whether the log is empty and of no epoch, and begins above the leader's: it was cut below its own log
+ * start, or a former leader's log began there. What the leader has below would be missing here for ever, and
+ * the leader cannot tell such a replica's log from one that diverges. */
+static bool begins_too_high(const struct partition *p, int64_t leader_log_start)
+{
+    return leader_log_start >= 0 && leader_log_start < p->core.log_start &&
+           p->core.log_start == p->core.log_end && epoch_cache_latest(plog_epochs(p->log)) < 0;
+}
+
 enum err partition_follower_append(struct partition *p, int32_t leader_epoch, const uint8_t *records,
                                    int32_t len, struct iobuf *owner, int64_t leader_high_watermark,
                                    int64_t leader_log_start)
@@ -192,6 +217,10 @@ enum err partition_follower_append(struct partition *p, int32_t leader_epoch, co
     struct replica_event event = {.type = EV_LEADER_HW, .offset = leader_high_watermark};
     if (!follows(p, leader_epoch))
         return OK;
+    if (begins_too_high(p, leader_log_start)) {
+        restart(p, leader_log_start, EV_TRUNCATED);
+        return OK;
+    }
     enum err err = len > 0 ? append_usable(p, records, len) : OK;
     if (err)
         return err;
@@ -200,58 +229,63 @@ enum err partition_follower_append(struct partition *p, int32_t leader_epoch, co
     return start > p->core.log_start ? partition_move_start(p, start) : OK;
 }
 
-/* The recovery point is lowered before the data goes, so that a restart does not miss what was cut on
- * purpose. */
-static void cut(struct partition *p, int64_t offset, const char *why)
+/* The recovery point is lowered for good before the data goes: a restart that knows the old one would miss
+ * what was cut on purpose, and take the torn end of what was written since for damage. */
+static bool point_lowered(struct partition *p, int64_t offset)
+{
+    struct manifest *manifest = p->host->manifest;
+    if (manifest == NULL || p->core.synced_end <= offset || MUTANT(TRUNCATE_TO_HIGH_WATERMARK))
+        return true;
+    if (offset < p->cut_to) {
+        p->cut_to = offset;
+        partition_persist(p, p->core.synced_end, false);
+        p->cut_mark = manifest_mark(manifest);
+    }
+    return manifest_reached(manifest, p->cut_mark);
+}
+
+/* False: not yet, the leader will say it again. */
+static bool cut(struct partition *p, int64_t offset, const char *why)
 {
     struct replica_event event = {.type = EV_TRUNCATED};
+    if (!point_lowered(p, offset))
+        return false;
     if (offset < p->core.log_end)
         PARTITION_LOG(p, INFO, "partition.truncated", F_I64("from", p->core.log_end), F_I64("to", offset),
                       F_I64("high_watermark", p->core.high_watermark), F_STR("reason", why));
     partition_persist(p, MIN(p->core.synced_end, offset), false);
+    p->cut_to = INT64_MAX;
     enum err err = plog_truncate(p->log, offset, &event.offset);
     if (err) {
         partition_fail(p, err);
-        return;
+        return true;
     }
     if (event.offset < p->core.log_end)
         partition_step(p, &event);
     partition_persist(p, p->core.synced_end, false);
     p->want_sync = true;
     partition_settle_soon(p);
+    return true;
 }
 
-void partition_follower_diverged(struct partition *p, int32_t leader_epoch, int32_t epoch, int64_t end_offset)
+bool partition_follower_diverged(struct partition *p, int32_t leader_epoch, int32_t epoch, int64_t end_offset)
 {
     if (!follows(p, leader_epoch) || epoch < 0 || end_offset < 0)
-        return;
-    cut(p, epoch_cache_divergence(plog_epochs(p->log), epoch, end_offset, p->core.log_end),
-        "diverging epoch");
+        return true;
+    return cut(p, epoch_cache_divergence(plog_epochs(p->log), epoch, end_offset, p->core.log_end),
+               "diverging epoch");
 }
 
-void partition_follower_out_of_range(struct partition *p, int32_t leader_epoch, int64_t leader_log_start,
+bool partition_follower_out_of_range(struct partition *p, int32_t leader_epoch, int64_t leader_log_start,
                                      int64_t leader_log_end)
 {
-    struct replica_event event = {.type = EV_LOG_START, .offset = leader_log_start};
     if (!follows(p, leader_epoch) || leader_log_start < 0 || leader_log_end < leader_log_start)
-        return;
-    if (leader_log_end < p->core.log_end) {
-        cut(p, leader_log_end, "the leader's log is shorter");
-        return;
-    }
-    if (leader_log_start <= p->core.log_end)
-        return; /* resume where we are */
-    PARTITION_LOG(p, WARN, "partition.restarted", F_I64("from", p->core.log_end),
-                  F_I64("at", leader_log_start));
-    enum err err = plog_restart(p->log, leader_log_start);
-    if (err) {
-        partition_fail(p, err);
-        return;
-    }
-    partition_step(p, &event);
-    partition_persist(p, p->core.synced_end, false);
-    p->want_sync = true;
-    partition_settle_soon(p);
+        return true;
+    if (leader_log_end < p->core.log_end)
+        return cut(p, leader_log_end, "the leader's log is shorter");
+    if (leader_log_start > p->core.log_end) /* else: resume where we are */
+        restart(p, leader_log_start, EV_LOG_START);
+    return true;
 }
 
 void partition_set_fetch_hook(struct partition *p, void (*fn)(void *ctx, struct partition *p), void *ctx)

@@ -63,6 +63,8 @@ struct partition {
     struct env_timer flush; /* partition_flush.c: the oldest record that waits for a sync has waited enough */
     int64_t flush_asked;    /* no sync was asked for what lies behind it */
     struct env_timer trim;  /* removes files below the log start, once that is durable */
+    int64_t cut_to;         /* the log is about to be cut here: no recovery point above; INT64_MAX: not so */
+    uint64_t cut_mark;      /* what the manifest must have synced before */
     int64_t trim_start;     /* the log start it was set for, */
     uint64_t trim_mark;     /* and what the manifest must have synced before */
     struct env_timer maintain; /* partition_maintain.c */

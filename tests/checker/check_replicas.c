@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* I16: in one round of comparison all replicas of a partition hold the same batches, from the highest of
- * their log starts up to the lowest of their high watermarks. */
+ * their log starts up to the lowest of their high watermarks. Below what DeleteRecords or retention has
+ * removed somewhere (trim) one may lack what another still has, but not hold something else. */
 #include <stdlib.h>
 
 #include "tests/checker/checker_int.h"
@@ -24,6 +25,7 @@ struct round {
     struct replica replicas[NODES_MAX];
     uint32_t replica_count;
     int64_t from, to; /* offsets to compare: [from, to) */
+    int64_t trim;     /* below it batches may be missing */
     struct round *next;
 };
 
@@ -53,6 +55,7 @@ static struct round *round_of(struct rounds *r, const struct checker_event *e)
     if (round && !round->tail) {
         round->tail = &round->list;
         round->to = INT64_MAX;
+        round->trim = key->trim;
         *r->tail = round;
         r->tail = &round->next;
     }
@@ -102,16 +105,21 @@ static void map_node(struct checker *c, const struct round *round, int32_t node,
     }
 }
 
+static bool may_lack(const struct round *round, const struct checker_event *e)
+{
+    return (e->rec.flags & HISTORY_COMPACTED) || e->rec.offset < round->trim;
+}
+
 /* A batch of another node against what the first one has at its offset. */
-static void compare(struct checker *c, const struct map *first, const struct replica *reference,
+static void compare(struct checker *c, const struct round *round, const struct map *first,
                     struct replica *own, const struct checker_event *e)
 {
     const struct checker_event *same = map_get(first, (uint64_t)e->rec.offset);
     own->batches++;
-    if (!same && (e->rec.flags & HISTORY_COMPACTED))
+    if (!same && may_lack(round, e))
         return;
     if (!same)
-        diverged(c, e, reference->any);
+        diverged(c, e, round->replicas[0].any);
     else if (same->rec.epoch != e->rec.epoch || same->rec.arg != e->rec.arg)
         diverged(c, e, same);
 }
@@ -123,7 +131,7 @@ static void find_missing(struct checker *c, const struct round *round, const str
     map_node(c, round, own->node, &batches);
     for (const struct listed *l = round->list; l; l = l->next)
         if (l->event->rec.node == round->replicas[0].node && within(round, l->event) &&
-            !(l->event->rec.flags & HISTORY_COMPACTED) && !map_get(&batches, (uint64_t)l->event->rec.offset))
+            !may_lack(round, l->event) && !map_get(&batches, (uint64_t)l->event->rec.offset))
             diverged(c, l->event, own->any);
     map_free(&batches);
 }
@@ -136,7 +144,7 @@ static void check_round(struct checker *c, struct round *round)
     for (const struct listed *l = round->list; l; l = l->next) {
         struct replica *own = replica_of(round, l->event);
         if (own && own != reference && within(round, l->event))
-            compare(c, &first, reference, own, l->event);
+            compare(c, round, &first, own, l->event);
     }
     for (uint32_t i = 1; i < round->replica_count; i++)
         if (round->replicas[i].batches != first.count)

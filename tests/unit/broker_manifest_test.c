@@ -207,6 +207,45 @@ START_TEST(a_moved_log_start_survives_a_power_cut)
 }
 END_TEST
 
+START_TEST(a_lowered_recovery_point_survives_a_power_cut)
+{
+    struct fixture f;
+    start(&f);
+    open_it(&f);
+    put(&f, 1, 500, false);
+    run(&f);
+    put(&f, 1, 100, false);
+    uint64_t mark = manifest_mark(f.m);
+    ck_assert(!manifest_reached(f.m, mark));
+    run(&f);
+    ck_assert(manifest_reached(f.m, mark));
+    mem_env_crash(f.mem, MEM_DROP);
+    manifest_close(f.m, false);
+    mem_env_restart(f.mem);
+    open_it(&f);
+    ck_assert_int_eq(get(&f, 1), 100);
+    stop(&f);
+}
+END_TEST
+
+START_TEST(a_removal_survives_a_power_cut)
+{
+    struct fixture f;
+    start(&f);
+    open_it(&f);
+    put(&f, 1, 500, false);
+    run(&f);
+    manifest_remove(f.m, topic(0), 1);
+    run(&f);
+    mem_env_crash(f.mem, MEM_DROP);
+    manifest_close(f.m, false);
+    mem_env_restart(f.mem);
+    open_it(&f);
+    ck_assert_int_eq(get(&f, 1), -1);
+    stop(&f);
+}
+END_TEST
+
 START_TEST(it_is_rewritten_when_it_has_grown_and_loses_nothing)
 {
     struct fixture f;
@@ -455,6 +494,8 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, doubt_lasts_until_the_controllers_have_heard_of_it);
     tcase_add_test(tcase, doubt_stays_until_the_controllers_have_heard_of_it);
     tcase_add_test(tcase, a_moved_log_start_survives_a_power_cut);
+    tcase_add_test(tcase, a_lowered_recovery_point_survives_a_power_cut);
+    tcase_add_test(tcase, a_removal_survives_a_power_cut);
     tcase_add_test(tcase, it_is_rewritten_when_it_has_grown_and_loses_nothing);
     tcase_add_loop_test(tcase, a_death_at_any_moment_leaves_a_good_journal, 0, 21);
     tcase_add_test(tcase, every_cut_of_the_file_gives_a_prefix_of_its_history);

@@ -422,6 +422,63 @@ START_TEST(a_follower_too_far_behind_starts_again_at_the_leaders_log_start)
 }
 END_TEST
 
+/* A former leader's log began there, this one's begins lower: nothing of it may be missing in the end. */
+START_TEST(an_empty_log_that_begins_above_the_leaders_begins_anew_where_that_begins)
+{
+    struct cluster c;
+    struct waiter w;
+    int64_t low;
+    setup(&c, 1, 1);
+    for (int i = 0; i < 10; i++)
+        produce(broker(&c, 1), 3, 0, &w);
+    run_ms(&c, 10);
+    ck_assert_int_eq(partition_delete_records(broker(&c, 1)->p, 30, &low), KAFKA_NONE);
+    fetch_rounds(&c, 2, 3);
+    ck_assert_int_eq(view_of(broker(&c, 2)).log_start, 30);
+    lead(&c, 3, 1, 3); /* has nothing */
+    for (int i = 0; i < 10; i++)
+        produce(broker(&c, 3), 4, 0, &w);
+    run_ms(&c, 10);
+    fetch_rounds(&c, 2, 15);
+    ck_assert_int_eq(view_of(broker(&c, 2)).log_start, 0);
+    same_log(&c, 2, 3, 0);
+    teardown(&c);
+}
+END_TEST
+
+/* Else it would call itself a replica that lost data, and the torn end of what it wrote since would be
+ * damage. */
+START_TEST(what_was_cut_on_purpose_is_not_missed_after_a_power_cut)
+{
+    struct cluster c;
+    struct waiter w;
+    int64_t low;
+    setup(&c, 2, 1);
+    struct broker *b = broker(&c, 1);
+    for (int i = 0; i < 3; i++)
+        produce(b, 2, 0, &w);
+    fetch_rounds(&c, 2, 4);
+    produce(b, 3, 0, &w); /* never leaves broker 1 */
+    run_ms(&c, 10);
+    ck_assert_int_eq(partition_delete_records(b->p, 1, &low),
+                     KAFKA_NONE); /* writes the recovery point down */
+    run_ms(&c, 10);
+    lead(&c, 2, 1, 2);
+    produce(broker(&c, 2), 1, 0, &w);
+    for (int i = 0; i < 100 && view_of(b).log_end == 9; i++)
+        fetch_rounds(&c, 1, 1);
+    ck_assert_int_eq(view_of(b).log_end, 6);
+    mem_env_crash(b->mem, MEM_DROP);
+    broker_close(b, false);
+    mem_env_restart(b->mem);
+    b->host.power_lost = true;
+    broker_open(b, &c.config);
+    ck_assert_int_eq(view_of(b).log_end, 6);
+    ck_assert(!view_of(b).missing_synced);
+    teardown(&c);
+}
+END_TEST
+
 struct probe {
     struct partition_watch watch;
     int fired;
@@ -508,6 +565,8 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_deletion_is_answered_when_the_followers_begin_there);
     tcase_add_test(tcase, a_deletion_that_followers_do_not_hear_of_ends_with_its_time);
     tcase_add_test(tcase, a_follower_too_far_behind_starts_again_at_the_leaders_log_start);
+    tcase_add_test(tcase, an_empty_log_that_begins_above_the_leaders_begins_anew_where_that_begins);
+    tcase_add_test(tcase, what_was_cut_on_purpose_is_not_missed_after_a_power_cut);
     tcase_add_test(tcase, a_watch_fires_once_at_the_change_it_waits_for);
     tcase_add_test(tcase, a_cut_reply_is_taken_as_far_as_it_is_whole_and_a_flipped_bit_is_refused);
 }

@@ -144,10 +144,51 @@ START_TEST(failed_sync_at_a_stop_costs_nothing_that_was_durable)
 }
 END_TEST
 
+static void append_three_segments(void *arg)
+{
+    for (int i = 0; i < 3; i++) {
+        append_and_sync(arg);
+        ASSERT(i == 2 || plog_roll_now(the_log) == OK);
+    }
+}
+
+static void delete_log(void *arg)
+{
+    plog_delete(the_log);
+}
+
+/* Found by simulation: a replica that was moved away and came back began in the middle of its former log. */
+START_TEST(log_that_was_being_deleted_comes_back_whole_or_not_at_all)
+{
+    int back = 0;
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        struct process *host;
+        struct world *world = start(seed, &host);
+        process_call(host, append_three_segments, NULL);
+        world_run(world, 100000);
+        ck_assert_int_eq(synced, 3);
+        process_call(host, delete_log, NULL);
+        world_run(world, world_now_us(world) + seed * 20);
+        process_kill(host, DEATH_POWER);
+        synced = 0; /* nobody knows it any more */
+        power_lost = true;
+        process_start(host, open_log, NULL);
+        world_run(world, world_now_us(world) + 100000);
+        ck_assert_int_eq(open_err, OK);
+        ck_assert_int_eq(plog_start(the_log), 0);
+        ck_assert(plog_end(the_log) == 0 || plog_end(the_log) == 3);
+        back += plog_end(the_log) == 3;
+        world_free(world);
+    }
+    ck_assert_int_gt(back, 0);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, log_of_a_life_that_died_before_its_first_sync_is_kept);
     tcase_add_test(tcase, log_that_was_empty_at_a_clean_stop_is_kept);
+    tcase_add_test(tcase, log_that_was_being_deleted_comes_back_whole_or_not_at_all);
     tcase_add_test(tcase, failed_sync_at_a_stop_costs_nothing_that_was_durable);
 }
 

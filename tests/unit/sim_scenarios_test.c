@@ -132,9 +132,41 @@ START_TEST(broker_follows_metadata_again_after_a_controller_could_not_read)
 }
 END_TEST
 
+/* A broker that waits for its former session to end asks again and again. Its controller is cut off from
+ * everybody and replaced; when it is back its refusal of the waiting poll, which names the successor, comes
+ * first, and the one of the registration from a controller that is not asked any more. */
+static void depose_while_a_broker_registers(int controller, uint64_t cut_us)
+{
+    setup(3, 1);
+    run(2 * SECOND);
+    struct node *alone = cluster_node(cluster, ROLE_CONTROLLER, controller);
+    node_kill(cluster_node(cluster, ROLE_BROKER, 0), DEATH_POWER, SECOND / 10);
+    run(SECOND / 2);
+    for (int i = 0; i < cluster->node_count; i++) {
+        struct node *other = &cluster->nodes[i];
+        if (other == alone)
+            continue;
+        world_cut(world, alone->process, other->process, true);
+        world_cut(world, other->process, alone->process, true);
+    }
+    run(cut_us);
+    world_heal(world);
+    run(5 * SECOND);
+    finish();
+}
+
+START_TEST(registration_that_hangs_at_a_deposed_controller_is_repeated)
+{
+    for (int i = 0; i < 3; i++)
+        for (uint64_t cut_us = SECOND / 2; cut_us < 2 * SECOND; cut_us += SECOND / 8)
+            depose_while_a_broker_registers(i, cut_us);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, healthy_cluster_loses_nothing);
+    tcase_add_test(tcase, registration_that_hangs_at_a_deposed_controller_is_repeated);
     tcase_add_test(tcase, silent_leader_is_asked_over_a_new_connection);
     tcase_add_test(tcase, broker_follows_metadata_again_after_a_controller_could_not_read);
 }
