@@ -73,12 +73,30 @@ void client_now(struct client *client, uint64_t now_us)
 
 static void drop_effect(struct client_effect *effect)
 {
-    if (effect->type == CLIENT_FX_RECORDS)
+    if (effect->type == CLIENT_FX_RECORDS || effect->type == CLIENT_FX_NONE)
         iobuf_unref(effect->records.owner);
     else if (effect->type == CLIENT_FX_REPLY)
         iobuf_unref(effect->reply.owner);
     for (uint32_t i = 0; effect->type == CLIENT_FX_SEND && i < effect->send.count; i++)
         iobuf_unref(effect->send.pieces[i].owner);
+}
+
+static void outbox_forget_records(struct client_outbox *box, const struct client_topic *topic,
+                                  int32_t partition)
+{
+    for (uint32_t i = 0; i < box->count; i++) {
+        struct client_effect *effect = &box->items[i];
+        if (effect->type == CLIENT_FX_RECORDS && effect->records.topic == topic &&
+            effect->records.partition == partition)
+            effect->type =
+                CLIENT_FX_NONE; /* its bytes stay until the box is cleared: somebody may look at them */
+    }
+}
+
+void client_forget_records(struct client *client, const struct client_topic *topic, int32_t partition)
+{
+    for (size_t i = 0; i < ARRAY_LEN(client->boxes); i++)
+        outbox_forget_records(&client->boxes[i], topic, partition);
 }
 
 static void outbox_clear(struct client_outbox *box)

@@ -89,12 +89,12 @@ struct client_start {
     int64_t value; /* offset, or milliseconds since 1970 */
 };
 
-/* Starts (or moves) consumption of a partition. ERR_AGAIN: the topic is not known yet; ERR_OUT_OF_RANGE;
- * ERR_NOMEM. */
+/* Starts (or moves) consumption of a partition; no records of before a move come any more. ERR_AGAIN: the
+ * topic is not known yet; ERR_OUT_OF_RANGE; ERR_NOMEM. */
 enum err client_consume(struct client *client, uint64_t now_us, struct client_topic *topic, int32_t partition,
                         struct client_start start);
 
-/* Ends it. Records of a fetch that is on its way are dropped. */
+/* Ends it. Records of a fetch that is on its way, or not told yet, are dropped. */
 void client_consume_stop(struct client *client, struct client_topic *topic, int32_t partition);
 
 /* Walks the records of CLIENT_FX_RECORDS: control batches and what lies before `from` are left out. scratch

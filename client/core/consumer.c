@@ -38,6 +38,7 @@ enum err client_consume(struct client *client, uint64_t now_us, struct client_to
     if (!p)
         return ERR_OUT_OF_RANGE;
     in_release(&p->in);
+    client_forget_records(client, topic, partition);
     list_push_back(&client->consuming, &p->in.link);
     p->in.start = start;
     p->in.position = start.value;
@@ -52,8 +53,10 @@ enum err client_consume(struct client *client, uint64_t now_us, struct client_to
 void client_consume_stop(struct client *client, struct client_topic *topic, int32_t partition)
 {
     struct client_partition *p = client_partition_of(topic, partition);
-    if (p)
-        in_release(&p->in);
+    if (!p)
+        return;
+    in_release(&p->in);
+    client_forget_records(client, topic, partition);
 }
 
 void client_in_retry(struct client *client, struct client_partition *partition)

@@ -11,6 +11,7 @@
 struct client_topic;
 
 enum client_effect_type {
+    CLIENT_FX_NONE,           /* was overtaken by a later call; nothing to do */
     CLIENT_FX_CONNECT,        /* open a connection; report with client_opened() or client_closed() */
     CLIENT_FX_SEND,           /* write the pieces on it */
     CLIENT_FX_CLOSE,          /* close it; nothing more is to be reported for it */

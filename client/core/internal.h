@@ -138,6 +138,10 @@ uint64_t client_backoff(struct client *client, uint32_t *failures);
 /* A new effect of that type, zeroed; NULL when memory is out (the effect is lost: its owner retries). */
 struct client_effect *client_effect(struct client *client, enum client_effect_type type);
 
+/* Records of that partition that wait to be told, or are being told in this turn, come from before a move:
+ * they are not told any more. */
+void client_forget_records(struct client *client, const struct client_topic *topic, int32_t partition);
+
 /* Takes over the time of an event. Time never goes back. */
 void client_now(struct client *client, uint64_t now_us);
 

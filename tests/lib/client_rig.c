@@ -455,6 +455,7 @@ static void carry_out(struct crig *rig, const struct client_effect *effect)
         rig->consume_failure = effect->consume_failed.failure;
         break;
     case CLIENT_FX_REPLY: note_reply(rig, &effect->reply); break;
+    case CLIENT_FX_NONE: break;
     }
 }
 
@@ -499,6 +500,8 @@ static bool step(struct crig *rig, uint64_t limit_us)
         struct crig_mail mail = rig->mail[first];
         memmove(&rig->mail[first], &rig->mail[first + 1], (size_t)(--rig->mail_count - first) * sizeof(mail));
         deliver(rig, &mail);
+        if (rig->on_mail)
+            rig->on_mail(rig, &mail);
     }
     struct client_effects effects = client_turn(rig->client, rig->now_us);
     for (uint32_t i = 0; i < effects.count; i++)

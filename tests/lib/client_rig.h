@@ -64,6 +64,8 @@ struct crig {
     /* Before a request is looked at: false drops the connection unanswered. */
     bool (*on_request)(struct crig *rig, int32_t node, int16_t key);
     int16_t (*on_fetch)(struct crig *rig, int32_t partition, int64_t offset);
+    /* After the client was given what came, before its turn. */
+    void (*on_mail)(struct crig *rig, const struct crig_mail *mail);
     int16_t create_error;
     void *ctx;
     int32_t requests[96], version[96]; /* by API key: how many came, and the last version */

@@ -62,7 +62,7 @@ struct cluster_options {
     uint32_t send_interval_us; /* mean, of each producer */
     uint32_t record_bytes_max;
     uint64_t session_us;
-    uint32_t lag_ms; /* replica.lag.time.max.ms; 0: the default */
+    uint32_t lag_ms;           /* replica.lag.time.max.ms; 0: the default */
     uint32_t segment_bytes;    /* of partition logs */
     uint32_t snapshot_entries; /* of the metadata log */
     bool report_only;          /* a failed assertion is a death like others, and no violation by itself */

@@ -19,8 +19,6 @@ struct consumer {
     bool assigned[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
     bool at_end[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
     int64_t position[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; /* of the next record; -1: none came yet */
-    int64_t sought[CLUSTER_TOPICS_MAX]
-                  [CLUSTER_PARTITIONS_MAX]; /* plus 1: where the next answer must begin; 0: anywhere */
     struct env_timer seek;
     uint32_t call[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; /* of the poll that waits */
 };
@@ -55,7 +53,6 @@ static void assign(struct consumer *consumer, int topic, int32_t partition)
         client_consume(client_driver_client(client->driver), client_driver_now_us(client->driver),
                        client->topics[topic], partition, (struct client_start){.from = CLIENT_FROM_EARLIEST});
     consumer->assigned[topic][partition] = err == OK;
-    consumer->sought[topic][partition] = 0;
     record_move(consumer, HISTORY_ASSIGN, topic, partition, 0);
     begin_poll(consumer, topic, partition);
 }
@@ -105,16 +102,6 @@ static void part_at_end(struct consumer *consumer, int topic, int32_t partition,
         node->done = true;
 }
 
-/* An answer to the time before a seek that the client had ready already. */
-static bool is_stale(struct consumer *consumer, int topic, const struct client_records *records)
-{
-    int64_t *sought = &consumer->sought[topic][records->partition];
-    if (*sought > 0 && records->moved_from < 0 && records->from != *sought - 1)
-        return true;
-    *sought = 0;
-    return false;
-}
-
 static void on_records(void *ctx, const struct client_records *records)
 {
     struct consumer *consumer = ctx;
@@ -122,8 +109,6 @@ static void on_records(void *ctx, const struct client_records *records)
     struct client_records_iter it = client_records_begin(records, &consumer->scratch);
     struct record record;
     bool any = false;
-    if (is_stale(consumer, topic, records))
-        return;
     if (records->moved_from >= 0)
         record_move(consumer, HISTORY_SEEK, topic, records->partition, -1);
     while (client_records_next(&it, &record)) {
@@ -177,7 +162,6 @@ static void seek_one(struct consumer *consumer)
                                   (struct client_start){.from = CLIENT_FROM_OFFSET, .value = to});
     if (err != OK)
         return;
-    consumer->sought[topic][partition] = to + 1;
     record_move(consumer, HISTORY_SEEK, topic, partition, to);
     begin_poll(consumer, topic, partition);
     client_driver_kick(client->driver);

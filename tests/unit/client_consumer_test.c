@@ -87,6 +87,29 @@ START_TEST(stopped_partition_brings_nothing_more)
 }
 END_TEST
 
+/* Moves on to 45 in the moment in which the first records have come and are not told yet. */
+static void move_at_once(struct crig *rig, const struct crig_mail *mail)
+{
+    struct client_topic *topic = rig->ctx;
+    if (!mail->frame || rig->requests[KAFKA_API_FETCH] == 0)
+        return;
+    rig->on_mail = NULL;
+    start(rig, topic, CLIENT_FROM_OFFSET, 45);
+}
+
+START_TEST(records_from_before_a_move_are_not_told)
+{
+    struct crig *rig = crig_new(NULL, 1);
+    struct client_topic *topic = filled(rig, 50);
+    rig->ctx = topic;
+    rig->on_mail = move_at_once;
+    start(rig, topic, CLIENT_FROM_OFFSET, 0);
+    crig_run(rig, SECOND);
+    expect_range(rig, 45, 50);
+    crig_free(rig);
+}
+END_TEST
+
 static void run_out_of_range(enum client_reset reset, struct crig **ret_rig)
 {
     struct client_config config;
@@ -181,6 +204,7 @@ static void add(TCase *tcase)
     tcase_add_loop_test(tcase, starts_where_it_is_told, 0, 4);
     tcase_add_test(tcase, reads_on_with_a_new_leader);
     tcase_add_test(tcase, stopped_partition_brings_nothing_more);
+    tcase_add_test(tcase, records_from_before_a_move_are_not_told);
     tcase_add_test(tcase, offset_that_is_gone_follows_the_policy);
     tcase_add_test(tcase, truncated_log_takes_the_reader_back);
     tcase_add_test(tcase, damaged_batch_is_never_passed_on);
