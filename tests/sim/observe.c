@@ -299,6 +299,7 @@ void observer_start(struct observer *observer, struct cluster *cluster)
 
 void observer_end(struct observer *observer)
 {
+    look_at_brokers(observer); /* retention may have gone on since the last look, and readers seen it */
     world_cancel(observer->cluster->world, &observer->tick);
 }
 
@@ -329,6 +330,27 @@ static bool parts_are_whole(const struct cluster *cluster, const struct image *i
     return true;
 }
 
+/* What was acknowledged with acks=1 is read by nobody before the followers have it, too. */
+static void look_at_tail(void *ctx, struct partition *partition)
+{
+    struct partition_view *open = ctx, view;
+    partition_get(partition, &view);
+    if (view.is_leader && topic_number(partition_topic(partition)) >= 0 && view.high_watermark < view.log_end)
+        *open = view;
+}
+
+static bool tails_are_committed(struct cluster *cluster, char *why, size_t size)
+{
+    struct partition_view open = {.is_leader = false};
+    for (int i = 0; i < cluster->options.brokers; i++)
+        if (node_broker(cluster_node(cluster, ROLE_BROKER, i)) != NULL)
+            broker_each_replica(node_broker(cluster_node(cluster, ROLE_BROKER, i)), look_at_tail, &open);
+    if (open.is_leader)
+        snprintf(why, size, "a leader's high watermark is %lld, its log end %lld",
+                 (long long)open.high_watermark, (long long)open.log_end);
+    return !open.is_leader;
+}
+
 bool cluster_is_whole(struct cluster *cluster, char *why, size_t size)
 {
     struct node *node = NULL;
@@ -349,7 +371,33 @@ bool cluster_is_whole(struct cluster *cluster, char *why, size_t size)
         snprintf(why, size, "no active controller has the newest metadata");
         return false;
     }
-    return parts_are_whole(cluster, image, why, size);
+    return parts_are_whole(cluster, image, why, size) && tails_are_committed(cluster, why, size);
+}
+
+/* Leaders whose ISR is complete, and how many they are. */
+struct complete {
+    int leaders;
+    bool all;
+};
+
+static void look_at_isr(void *ctx, struct partition *partition)
+{
+    struct complete *complete = ctx;
+    struct partition_view view;
+    partition_get(partition, &view);
+    if (!view.is_leader || topic_number(partition_topic(partition)) < 0)
+        return;
+    complete->leaders++;
+    complete->all = complete->all && view.isr_count == view.replicas_count;
+}
+
+static bool leaders_agree(struct cluster *cluster)
+{
+    struct complete complete = {.all = true};
+    for (int i = 0; i < cluster->options.brokers; i++)
+        if (node_broker(cluster_node(cluster, ROLE_BROKER, i)) != NULL)
+            broker_each_replica(node_broker(cluster_node(cluster, ROLE_BROKER, i)), look_at_isr, &complete);
+    return complete.all && complete.leaders == cluster->options.topics * cluster->options.partitions;
 }
 
 bool cluster_is_in_sync(struct cluster *cluster)
@@ -357,7 +405,9 @@ bool cluster_is_in_sync(struct cluster *cluster)
     struct node *node;
     char why[CLUSTER_TEXT_MAX];
     const struct image *image = newest_image(cluster, &node);
-    return image != NULL && parts_are_whole(cluster, image, why, sizeof(why));
+    /* others may just have read their logs again, and know old things only */
+    return image != NULL && controller_status(node_controller(node)).leads &&
+           parts_are_whole(cluster, image, why, sizeof(why)) && leaders_agree(cluster);
 }
 
 static void note_register(struct cluster *cluster, uint32_t topic, uint32_t call, int64_t value)

@@ -21,6 +21,7 @@ struct dump {
     int topic, partition;
     int64_t end; /* high watermark */
     char dir[64];
+    int64_t expected; /* base offset of the next batch; -1: any */
     bool damaged, only_look;
 };
 
@@ -61,13 +62,30 @@ static bool is_compacted(const struct dump *dump)
     return dump->topic == dump->cluster->options.compact_topic;
 }
 
+/* On the rotten disk: zeros are room for what comes, everything else is to be a batch. No checksum covers its
+ * base offset, which is to be the next one, or above it where there may be gaps. */
+static bool is_rotten(struct dump *dump, const uint8_t *p, size_t len)
+{
+    size_t size = batch_size(p);
+    int64_t base = batch_base_offset(p);
+    if (dump->node != dump->cluster->rotten || (base == 0 && size == BATCH_PREFIX_BYTES))
+        return false;
+    if (size < BATCH_HEADER_BYTES || size > len || batch_verify(p, size) != OK)
+        return true;
+    bool gap = dump->expected >= 0 && base > dump->expected;
+    bool far = base > dump->end + INT32_MAX;
+    bool bad = base < dump->expected || far || (gap && !is_compacted(dump));
+    dump->expected = batch_next_offset(p);
+    return bad;
+}
+
 static void dump_batches(struct dump *dump, const uint8_t *p, size_t len)
 {
     while (len >= BATCH_HEADER_BYTES && !dump->damaged) {
         size_t size = batch_size(p);
+        dump->damaged = is_rotten(dump, p, len);
         if (size < BATCH_HEADER_BYTES || size > len || batch_base_offset(p) >= dump->end)
             return;
-        dump->damaged = dump->node == dump->cluster->rotten && batch_verify(p, size) != OK;
         if (!dump->only_look && is_compacted(dump))
             dump_records(dump, p);
         else if (!dump->only_look)
@@ -96,6 +114,7 @@ static bool has_damage(struct dump *dump)
 {
     dump->only_look = true;
     dump->damaged = false;
+    dump->expected = -1;
     disk_walk(dump->node->process, dump->dir, dump_file, dump);
     dump->only_look = false;
     return dump->damaged;
@@ -209,6 +228,7 @@ void replicas_dump(struct cluster *cluster, int topic, int partition, uint64_t b
         dump.damaged = false;
         int64_t start = counted_start(cluster->counted, i, topic, partition);
         note(&dump, HISTORY_LOG_START, MAX(start, cluster->starts[topic][partition]), -1, 0);
+        dump.expected = -1;
         note(&dump, HISTORY_HIGH_WATERMARK, dump.end, -1, 0);
         disk_walk(dump.node->process, dump.dir, dump_file, &dump);
     }
