@@ -8,6 +8,7 @@
 
 #include "broker/log/plog_hooks.h"
 #include "broker/log/plog_internal.h"
+#include "broker/log/plog_torn.h"
 #include "common/base/assert.h"
 #include "common/base/mutant.h"
 
@@ -349,8 +350,8 @@ static enum err open_existing(struct plog *log, const struct plog_setup *setup, 
         log->epochs_dirty = true;
     log->synced_end = setup->clean ? log->end : MIN(MAX(setup->recovery_point, log->start), log->end);
     /* What a killed process wrote and named may not be on the disk yet, nor what names an empty log, however
-     * it was closed; after a power cut we see what is. */
-    log->meta_dirty = log->dir_dirty = (!setup->clean || is_empty(log)) && !setup->power_lost;
+     * it was closed. A power cut does not tell that it is: a process may have been killed since. */
+    log->meta_dirty = log->dir_dirty = !setup->clean || is_empty(log);
     for (int32_t i = 0; i < log->segments_count; i++)
         log->segments[i].dirty = !setup->clean && plog_segment_end(log, i) >= log->synced_end;
     if (!setup->keep_segments)
@@ -368,6 +369,7 @@ static enum err open_log(struct plog *log, const struct plog_setup *setup, struc
 {
     bool no_meta;
     enum err err = set_dirs(log, setup);
+    report->doubt = plog_doubt_noted(log->env, setup->data_dir, setup->name);
     if (err == OK)
         err = plog_meta_open(log, &no_meta);
     if (err == OK)
@@ -413,6 +415,10 @@ enum err plog_open(const struct plog_setup *setup, struct plog **ret_log, struct
     if (log == NULL)
         return ERR_NOMEM;
     enum err err = open_log(log, setup, &report);
+    if (err == OK && report.missing_from >= 0 && !report.doubt) {
+        report.doubt = true;
+        err = plog_doubt_note(log->env, setup->data_dir, setup->name);
+    }
     *ret_report = report;
     if (err) {
         plog_free(log);

@@ -69,6 +69,8 @@ struct plog_report {
     int64_t scanned_bytes;
     int64_t cut_bytes;    /* of a torn tail, removed */
     bool cut_good;        /* good batches were among them: written, but not known to be synced */
+    bool doubt;           /* they were perhaps synced, now or when the log was opened before: stands until
+                             plog_doubt_clear() (plog_torn.h) */
     int64_t missing_from; /* log end when it lies below recovery_point: synced offsets are gone without a
                              trace; else -1 */
     int32_t damages;      /* damaged ranges (plog_damage.h): their synced bytes are bad or missing */

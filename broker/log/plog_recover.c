@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "broker/log/plog_internal.h"
+#include "broker/log/plog_torn.h"
 #include "common/base/assert.h"
 
 /* One segment being scanned. */
@@ -148,6 +149,17 @@ static void keep_room(struct scan *scan, uint32_t position)
     scan->ended = true;
 }
 
+/* Bytes that all were there once (whole) may have been synced, and promised: who cuts them says so first. */
+static enum err cut_bad(struct scan *scan, uint32_t position, bool whole)
+{
+    enum err err = OK;
+    if (whole) {
+        scan->report->doubt = true;
+        err = plog_doubt_note(scan->log->env, scan->setup->data_dir, scan->setup->name);
+    }
+    return err ? err : cut_tail(scan, position);
+}
+
 /* No batch of this segment follows the bad place, and nothing of the log is to be cut. */
 static enum err damage_rest(struct scan *scan, const struct plog_damage *rest)
 {
@@ -169,7 +181,7 @@ static enum err judge(struct scan *scan, struct plog_walk *walk)
     struct plog_damage bad;
     uint32_t position = walk->position;
     int64_t limit = segment_limit(scan);
-    bool zeros, later = false, unsynced = scan->expected >= setup->recovery_point;
+    bool zeros, later = false, whole = false, unsynced = scan->expected >= setup->recovery_point;
     enum err err = only_zeros(scan, position, &zeros);
     if (err)
         return err;
@@ -189,11 +201,13 @@ static enum err judge(struct scan *scan, struct plog_walk *walk)
     bool here = err == OK && bad.position + bad.size < scan->seg->size;
     if (err == OK && !here && unsynced)
         err = good_batch_later(scan, &later);
+    if (err == OK && unsynced)
+        err = plog_looks_whole(scan->log, scan->seg, position, bad.position + bad.size, &whole);
     if (err)
         return err;
-    if (unsynced && (setup->power_lost || !(here || later))) {
+    if (unsynced && ((setup->power_lost && !whole) || !(here || later))) {
         scan->report->cut_good = scan->report->cut_good || here || later;
-        return cut_tail(scan, position);
+        return cut_bad(scan, position, whole);
     }
     return here ? add_damage(scan, &bad, "bad or missing batches with good ones behind them")
                 : damage_rest(scan, &bad);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "broker/log/plog_compact.h"
+#include "broker/log/plog_torn.h"
 #include "broker/shard/partition_internal.h"
 #include "common/base/assert.h"
 #include "common/base/mutant.h"
@@ -286,7 +287,8 @@ static struct partition *new_partition(const struct partition_host *host, const 
     return p;
 }
 
-/* A directory with our name that holds another topic's data is set aside, never deleted. */
+/* A directory with our name that holds another topic's data, or nobody's, is set aside, never deleted. It may
+ * be what is left of ours: the mark of doubt is there first. */
 static enum err set_aside(struct partition *p)
 {
     char from[PLOG_DIR_MAX + 1], to[PLOG_DIR_MAX + 32];
@@ -296,7 +298,8 @@ static enum err set_aside(struct partition *p)
     snprintf(to, sizeof(to), "%s.quarantined-x%08" PRIx32, from, random);
     PARTITION_LOG(p, WARN, "partition.quarantined", F_STR("directory", to),
                   F_STR("reason", "the directory belongs to another topic id"));
-    return env_rename(p->host->env, from, to);
+    enum err err = plog_doubt_note(p->host->env, p->host->data_dir, p->name);
+    return err ? err : env_rename(p->host->env, from, to);
 }
 
 enum err partition_open_log(struct partition *p, const struct manifest_entry *known,
@@ -328,7 +331,8 @@ enum err partition_open_log(struct partition *p, const struct manifest_entry *kn
 static void report_open(struct partition *p, const struct plog_report *report)
 {
     p->cut_bytes = report->cut_bytes;
-    p->missing_synced = report->missing_from >= 0 || report->damages > 0 || report->cut_good;
+    p->missing_synced = report->missing_from >= 0 || report->damages > 0 || report->cut_good || report->doubt;
+    p->back.marked = report->doubt;
     if (report->damages > 0)
         PARTITION_LOG(p, ERROR, "partition.damaged", F_STR("first", report->damage),
                       F_I64("ranges", report->damages));
@@ -445,6 +449,8 @@ void partition_delete(struct partition *p)
     partition_forget_compaction(p);
     if (p->host->manifest)
         manifest_remove(p->host->manifest, p->topic_id, p->index);
+    if (p->back.marked)
+        plog_doubt_clear(p->host->env, p->host->data_dir, p->name);
     if (p->log)
         plog_delete(p->log);
     free_partition(p);

@@ -55,6 +55,8 @@ struct partition_host {
     /* The log of p is open again, as after an unclean stop: to be given the present state (partition_apply).
      */
     void (*reopened)(void *ctx, struct partition *p);
+    /* p is to be given the present state once more, now. NULL: the next one will do. */
+    void (*again)(void *ctx, struct partition *p);
     /* Tells the controller that p's replica leaves the ISR (request->leave); partition_leave_done() follows
      * exactly once, later. NULL: nobody to tell. */
     void (*leave)(void *ctx, struct partition *p, const struct rpc_alter_partition *request);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "broker/log/plog_compact.h"
+#include "broker/log/plog_torn.h"
 #include "broker/shard/partition_internal.h"
 #include "common/base/assert.h"
 #include "proto/kafka/error.h"
@@ -31,14 +32,26 @@ static void leave(struct partition *p)
     if (p->back.leaving || p->host->leave == NULL || !p->back.seen_counts)
         return;
     p->back.leaving = p->back.told = true;
+    p->back.leave_epoch = request.lost_data ? request.leader_epoch : -1;
     p->host->leave(p->host->ctx, p, &request);
 }
 
-void partition_leave_done(struct partition *p, int16_t error)
+/* Nobody leads, and nobody is known to be complete: the controllers are told what this log holds, again and
+ * again (they may change), so that the longest leads when all have spoken. */
+static void tell_end(struct partition *p)
 {
-    p->back.leaving = false;
-    if (error != KAFKA_NONE && p->back.doubt && !env_timer_armed(&p->back.timer))
-        arm(p, LEAVE_US);
+    if (p->back.leaving || p->host->leave == NULL || p->log == NULL)
+        return;
+    struct rpc_alter_partition request = {.topic_id = p->topic_id,
+                                          .index = p->index,
+                                          .leader_epoch = p->back.seen_epoch,
+                                          .leave = true,
+                                          .tells_end = true,
+                                          .end_epoch = epoch_cache_latest(plog_epochs(p->log)),
+                                          .end_offset = p->core.log_end};
+    p->back.leaving = true;
+    p->back.leave_epoch = -1;
+    p->host->leave(p->host->ctx, p, &request);
 }
 
 static bool holds_id(const int32_t *ids, int32_t count, int32_t id)
@@ -54,8 +67,33 @@ static void see(struct partition *p, const struct image_partition *state)
     int32_t self = p->host->broker_id;
     p->back.seen_epoch = state->leader_epoch;
     p->back.seen_leads = state->leader == self;
+    p->back.seen_nobody = state->leader < 0 && state->isr_count + state->elr_count == 0;
     p->back.seen_counts = p->back.seen_leads || holds_id(state->isr, state->isr_count, self) ||
                           holds_id(state->elr, state->elr_count, self);
+}
+
+/* Who lost something leads only in an epoch that began after the controllers had confirmed to know it: one
+ * that began meanwhile counted on this replica. */
+static bool doubt_is_over(const struct partition *p)
+{
+    const struct partition_back *back = &p->back;
+    if (p->host->leave == NULL || !back->seen_counts)
+        return true;
+    if (!back->lost)
+        return !back->seen_leads || back->seen_epoch > back->hold_epoch;
+    return back->seen_leads && back->heard_epoch >= 0 && back->seen_epoch > back->heard_epoch;
+}
+
+void partition_leave_done(struct partition *p, int16_t error)
+{
+    p->back.leaving = false;
+    if (error == KAFKA_NONE)
+        p->back.heard_epoch = MAX(p->back.heard_epoch, p->back.leave_epoch);
+    bool again = p->back.seen_nobody || (error != KAFKA_NONE && p->back.doubt);
+    if (again && !env_timer_armed(&p->back.timer))
+        arm(p, LEAVE_US);
+    if (p->back.doubt && p->back.lost && !p->core.failed && p->host->again && doubt_is_over(p))
+        p->host->again(p->host->ctx, p); /* the epoch that this began came before the answer */
 }
 
 bool partition_back_holds(struct partition *p, const struct image_partition *state)
@@ -63,13 +101,16 @@ bool partition_back_holds(struct partition *p, const struct image_partition *sta
     see(p, state);
     if (p->core.failed && !p->back.told)
         leave(p);
+    if (p->back.seen_nobody && !p->core.failed)
+        tell_end(p);
     if (!p->back.doubt || p->core.failed)
         return false;
     if (p->back.hold_epoch < 0)
         p->back.hold_epoch = p->back.seen_epoch;
-    bool known = p->back.seen_leads ? p->back.seen_epoch > p->back.hold_epoch : !p->back.seen_counts;
-    if (known || p->host->leave == NULL || (!p->back.seen_leads && !p->back.lost)) {
-        p->back.doubt = p->back.lost = false;
+    if (doubt_is_over(p)) {
+        if (p->back.marked)
+            plog_doubt_clear(p->host->env, p->host->data_dir, p->name);
+        p->back.doubt = p->back.lost = p->back.marked = false;
         return false;
     }
     leave(p);
@@ -79,7 +120,7 @@ bool partition_back_holds(struct partition *p, const struct image_partition *sta
 void partition_back_doubt(struct partition *p)
 {
     p->back.doubt = p->back.lost = true;
-    p->back.hold_epoch = -1;
+    p->back.hold_epoch = p->back.heard_epoch = -1;
 }
 
 /* -- the disk is full -- */
@@ -197,7 +238,9 @@ static void due(struct env_timer *timer)
 {
     struct partition *p = CONTAINER_OF(timer, struct partition, back.timer);
     if (!p->core.failed) {
-        if (p->back.doubt)
+        if (p->back.seen_nobody)
+            tell_end(p);
+        else if (p->back.doubt)
             leave(p);
     } else if (must_wait(p)) {
         leave(p);
@@ -210,5 +253,5 @@ static void due(struct env_timer *timer)
 void partition_back_init(struct partition *p)
 {
     env_timer_init(&p->back.timer, due);
-    p->back.seen_epoch = p->back.hold_epoch = -1;
+    p->back.seen_epoch = p->back.hold_epoch = p->back.heard_epoch = -1;
 }

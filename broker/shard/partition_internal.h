@@ -26,10 +26,14 @@ struct partition_back {
     bool told;          /* the controllers were told of this failure */
     bool doubt;         /* does not lead in hold_epoch or before, and tells the controllers */
     bool lost;          /* of what was promised, something is missing */
+    bool marked;        /* and a mark beside the log says so (plog_torn.h) */
     bool leaving;
+    int32_t leave_epoch; /* that they were told last, */
+    int32_t heard_epoch; /* and have confirmed; -1: none */
     int32_t hold_epoch;
     int32_t seen_epoch;           /* leader epoch of the last state from the image, -1: none yet */
     bool seen_leads, seen_counts; /* we lead there; we are leader, in sync or eligible there */
+    bool seen_nobody;             /* nobody is */
 };
 
 /* Waiting to be compacted. */

@@ -158,6 +158,11 @@ static void host_reopened(void *ctx, struct partition *p)
         host_damaged(shard, p);
 }
 
+static void host_again(void *ctx, struct partition *p)
+{
+    shard_apply_again(ctx, partition_topic_id(p), partition_index(p));
+}
+
 static void host_retained(void *ctx, struct partition *p, int64_t offsets)
 {
     struct shard *shard = ctx;
@@ -218,6 +223,7 @@ static void host_init(struct shard *shard)
         .broker_epoch = host_broker_epoch,
         .failed = host_failed,
         .reopened = host_reopened,
+        .again = host_again,
         .leave = shard_alter_partition,
         .damaged = host_damaged,
         .tail_cache = &shard->tail_cache,
@@ -239,7 +245,6 @@ enum err shard_init(struct shard *shard, struct broker_shared *broker, unsigned 
     shard->env = env;
     shard->broker = broker;
     shard->index = index;
-    shard->tls = tls_loop_new(env, broker->tls);
     list_init(&shard->connections);
     list_init(&shard->admission_queue);
     list_init(&shard->image_waits);
@@ -336,7 +341,6 @@ void shard_free(struct shard *shard)
     batch_scratch_free(&shard->scratch);
     free(shard->rx);
     shard_flight_free(shard->recorder);
-    tls_loop_drop(shard->tls);
 }
 
 /* -- listening -- */
@@ -344,12 +348,8 @@ void shard_free(struct shard *shard)
 static void on_accepted(void *ctx, struct env_conn *conn, const struct env_addr *peer)
 {
     struct shard_listener *listener = ctx;
-    const struct listener_info *info = listener->info;
 
-    conn = tls_accept(info->tls ? listener->shard->tls : NULL,
-                      info->internal ? TLS_USE_CLUSTER_SERVER : TLS_USE_SERVER, TLS_ROLE_BROKER, conn, peer);
-    if (conn)
-        connection_accept(listener->shard, listener->info, conn, peer);
+    connection_accept(listener->shard, listener->info, conn, peer);
 }
 
 enum err shard_listen(struct shard *shard)

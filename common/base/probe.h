@@ -26,6 +26,7 @@
     X(ALTER_INELIGIBLE_REFUSED, "ineligible-replica-refused")                                                \
     X(ELECTED_ELIGIBLE, "eligible-replica-elected")                                                          \
     X(ELECTED_LAST_KNOWN, "last-known-leader-elected")                                                       \
+    X(ELECTED_LONGEST, "longest-log-elected")                                                                \
     X(RAFT_SNAPSHOT_INSTALLED, "raft-snapshot-installed")                                                    \
     X(FLUSH_TIMED, "flush-by-time")                                                                          \
     X(LOG_RETAINED, "log-retained")                                                                          \

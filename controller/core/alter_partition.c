@@ -98,8 +98,10 @@ static int16_t leave_one(struct command *command, const struct image_topic *topi
     const struct image *image = plan_image(&command->plan);
     int32_t isr[META_REPLICAS_MAX];
     struct partition_rules rules = partition_rules_of(image, topic);
-    struct partition_goal goal = {
-        .isr = isr, .lost_data_id = wanted->lost_data ? sender : NODE_NONE, .new_epoch = p->leader == sender};
+    struct partition_goal goal = {.isr = isr,
+                                  .lost_data_id = wanted->lost_data ? sender : NODE_NONE,
+                                  .disk_gone = wanted->lost_data,
+                                  .new_epoch = p->leader == sender};
     struct partition_change change;
     if (wanted->leader_epoch > p->leader_epoch)
         return KAFKA_NOT_CONTROLLER;
@@ -117,6 +119,28 @@ static int16_t leave_one(struct command *command, const struct image_topic *topi
     return KAFKA_NONE;
 }
 
+/* Nobody leads, nobody is known to be complete, and no more will come up once everybody has spoken: who holds
+ * most leads. */
+static int16_t hear_word(struct command *command, const struct image_topic *topic,
+                         const struct image_partition *p, const struct rpc_alter_partition *wanted,
+                         int32_t sender)
+{
+    const struct image *image = plan_image(&command->plan);
+    struct partition_change change;
+    if (wanted->leader_epoch != p->leader_epoch || p->leader != NODE_NONE ||
+        p->isr_count + p->elr_count > 0 || !ids_contain(p->replicas, p->replicas_count, sender))
+        return KAFKA_NONE; /* it will see */
+    int32_t longest = words_hear(command->core, image, p, wanted, sender);
+    if (longest == NODE_NONE)
+        return KAFKA_NONE;
+    struct partition_rules rules = partition_rules_of(image, topic);
+    struct partition_goal goal = {
+        .lost_data_id = NODE_NONE, .election = ELECT_LONGEST, .longest_id = longest};
+    if (partition_change_make(image, topic->id, p, &rules, &goal, &change))
+        plan_change(&command->plan, &change);
+    return KAFKA_NONE;
+}
+
 static int16_t alter_one(struct command *command, const struct rpc_alter_partition *wanted, int32_t sender)
 {
     const struct image *image = plan_image(&command->plan);
@@ -126,6 +150,8 @@ static int16_t alter_one(struct command *command, const struct rpc_alter_partiti
     const struct image_partition *p = image_partition(image, topic, wanted->index);
     if (!p)
         return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+    if (wanted->leave && wanted->tells_end)
+        return hear_word(command, topic, p, wanted, sender);
     if (wanted->leave)
         return leave_one(command, topic, p, wanted, sender);
     int16_t error = check(image, p, wanted, sender);

@@ -40,6 +40,8 @@ void core_init(struct core *core, const struct core_config *config)
     list_init(&core->done);
     list_init(&core->free_sessions);
     map_init(&core->sessions);
+    map_init(&core->words);
+    arena_init(&core->word_memory, NULL, 0, MEMORY_BYTES_MAX);
     heap_init(&core->deadlines);
     prng_seed(&core->prng, config->seed);
     arena_init(&core->memory, NULL, 0, MEMORY_BYTES_MAX);
@@ -120,6 +122,9 @@ void core_free(struct core *core)
     image_unref(core->committed);
     image_unref(core->latest);
     map_free(&core->sessions);
+    words_clear(core);
+    map_free(&core->words);
+    arena_free(&core->word_memory);
     heap_free(&core->deadlines);
     arena_free(&core->memory);
     arena_free(&core->event);
@@ -240,6 +245,7 @@ const struct core_effects *core_deactivate(struct core *core, uint64_t now_us)
     image_unref(core->latest);
     core->committed = core->latest = NULL;
     sessions_clear(core);
+    words_clear(core);
     balance_stop(core);
     ASSERT(core->waiters_count == 0 && core_deadline(core) == UINT64_MAX);
     return &core->effects;

@@ -135,8 +135,10 @@ struct core {
     struct map sessions;   /* broker id -> struct session */
     struct heap deadlines; /* of living sessions */
     struct list free_sessions;
-    struct arena memory; /* sessions */
-    struct arena event;  /* effects of the last event */
+    struct map words;         /* words.c */
+    struct arena word_memory; /* of theirs */
+    struct arena memory;      /* sessions */
+    struct arena event;       /* effects of the last event */
     struct core_effects effects;
     struct prng prng;
     struct core_counts counts;

@@ -48,6 +48,15 @@ void churn_left(struct core *core, int32_t broker_id);
 /* Whether its replicas may join an ISR now. */
 bool churn_may_join(const struct core *core, int32_t broker_id);
 
+/* --- words.c: what replicas say that their logs hold, where nobody leads nor is known to be complete --- */
+
+/* Takes note of a replica's word. Returns whose log is the longest (newest epoch, then highest end) once all
+ * replicas have spoken and are there; NODE_NONE before, when some hold nothing and others do, or when memory
+ * is out (they say it again). */
+int32_t words_hear(struct core *core, const struct image *image, const struct image_partition *p,
+                   const struct rpc_alter_partition *said, int32_t sender);
+void words_clear(struct core *core);
+
 /* --- balance.c: leaders go back to the first replicas --- */
 
 void balance_arm(struct core *core);  /* after each change of the committed image */

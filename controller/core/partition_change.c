@@ -291,6 +291,10 @@ static int32_t choose_unclean(const struct step *s)
         PROBE(ELECTED_LAST_KNOWN);
         return s->next->last_known_elr[0];
     }
+    if (s->goal->election == ELECT_LONGEST && broker_is_active(s->brokers, s->goal->longest_id)) {
+        PROBE(ELECTED_LONGEST);
+        return s->goal->longest_id;
+    }
     if (!s->rules->unclean_allowed && s->goal->election != ELECT_UNCLEAN && !MUTANT(ELECT_OUTSIDE_ISR))
         return NODE_NONE;
     for (int32_t i = 0; i < s->next->replicas_count; i++) {

@@ -27,6 +27,7 @@ enum partition_election {
     ELECT_IF_NEEDED, /* keep the leader while it may lead */
     ELECT_PREFERRED, /* the first replica, if it may lead */
     ELECT_UNCLEAN,   /* as if unclean elections were allowed */
+    ELECT_LONGEST,   /* longest_id: all replicas have told what they hold, and nobody holds more */
 };
 
 /* Replicas of a partition while it is being reassigned: `replicas` are the wanted ones in their order, then
@@ -49,8 +50,9 @@ struct partition_goal {
     int32_t isr_count;
     int32_t
         lost_data_id; /* a broker that may have lost acknowledged records: it leaves the ELR too; NODE_NONE */
-    bool disk_gone;   /* and it has another disk now: it is not remembered as last known leader either */
+    bool disk_gone; /* and more than what was not synced: it is not remembered as last known leader either */
     enum partition_election election;
+    int32_t longest_id;                /* of ELECT_LONGEST */
     bool recovered;                    /* the leader has recovered (KIP-704) */
     const struct partition_move *move; /* other replicas; NULL: the present ones */
     bool new_epoch; /* the leader starts over: its epoch rises even if it stays, others are preferred */

@@ -92,6 +92,9 @@ static const struct pb_field alter_partition_fields[] = {
     PB_ARRAY(struct T, 7, PB_I64_ARRAY, isr_epochs, isr_count, META_REPLICAS_MAX, NULL),
     F(8, PB_BOOL, leave),
     F(9, PB_BOOL, lost_data),
+    F(10, PB_BOOL, tells_end),
+    F(11, PB_I32, end_epoch),
+    F(12, PB_I64, end_offset),
 };
 #undef T
 static const struct pb_table alter_partition_table =

@@ -102,6 +102,11 @@ struct rpc_alter_partition {
      * lost_data: out of the eligible replicas too) is not what it was. isr is ignored, partition_epoch too.
      */
     bool leave, lost_data;
+    /* With leave, while nobody leads nor is known to be complete: what the sender's log holds, so that the
+     * longest may lead when all replicas have spoken (KIP-966, unclean recovery). */
+    bool tells_end;
+    int32_t end_epoch; /* of the last batch, -1: empty */
+    int64_t end_offset;
 };
 struct rpc_alter_partition_request {
     int32_t broker_id;

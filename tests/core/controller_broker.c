@@ -60,10 +60,10 @@ static void run_heartbeat(struct world *world, const struct script_line *line, F
 }
 
 /* alter ID TOPIC PARTITION isr=1,2 [members=epochs] [leader_epoch=N] [partition_epoch=N] [broker_epoch=N]
- * [recovering] [leave|lost]; epochs default to those of the committed image */
+ * [recovering] [leave|lost|end=EPOCH,OFFSET]; epochs default to those of the committed image */
 static void run_alter(struct world *world, const struct script_line *line, FILE *out)
 {
-    int64_t isr[16], epochs[16];
+    int64_t isr[16], epochs[16], end[2];
     int32_t ids[16], index = atoi(line->words[3]);
     int count = MAX(script_numbers(line, "isr", isr, 16), 0),
         known = script_numbers(line, "members", epochs, 16);
@@ -86,6 +86,11 @@ static void run_alter(struct world *world, const struct script_line *line, FILE 
         .leave = script_flag(line, "leave") || script_flag(line, "lost"),
         .lost_data = script_flag(line, "lost"),
     };
+    if (script_numbers(line, "end", end, 2) == 2) {
+        partition.leave = partition.tells_end = true;
+        partition.end_epoch = (int32_t)end[0];
+        partition.end_offset = end[1];
+    }
     struct rpc_alter_partition_request request = {
         .broker_id = broker_id(line),
         .broker_epoch = script_number(line, "broker_epoch", epoch_of(world, broker_id(line))),

@@ -213,6 +213,91 @@ START_TEST(a_log_that_lost_synced_data_leads_only_when_the_controllers_know)
 }
 END_TEST
 
+/* An epoch that the controllers began before they heard of the loss counted on this replica. */
+START_TEST(being_elected_meanwhile_does_not_end_the_doubt)
+{
+    struct fixture f;
+    struct waiter w;
+    uint64_t size;
+    setup(&f, true);
+    produce(&f.b, 4, 0, &w);
+    seconds(&f, 1);
+    broker_close(&f.b, true);
+    uint8_t *bytes = mem_env_bytes(f.b.mem, DATA_DIR "/orders-0/00000000000000000000.log", &size);
+    bytes[size - 1] ^= 1;
+    f.b.host.again = on_reopened;
+    broker_open(&f.b, &f.config);
+    state(&f, 1, 3);
+    ck_assert_int_eq(f.leaves, 1);
+    state(&f, 1, 4); /* elected again before the word arrived */
+    ck_assert(!view_of(&f.b).is_leader);
+    partition_leave_done(f.b.p, KAFKA_FENCED_LEADER_EPOCH);
+    seconds(&f, 2);
+    ck_assert_int_eq(f.leaves, 2);
+    ck_assert_int_eq(f.last.leader_epoch, 4);
+    state(&f, 1, 5); /* the epoch that this word began is heard of before its answer */
+    ck_assert(!view_of(&f.b).is_leader);
+    partition_leave_done(f.b.p, KAFKA_NONE);
+    ck_assert(view_of(&f.b).is_leader);
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(while_nobody_is_complete_the_end_of_the_log_is_told_again_and_again)
+{
+    struct fixture f;
+    struct waiter w;
+    int32_t replicas[] = {1, 2};
+    setup(&f, true);
+    produce(&f.b, 4, 1, &w);
+    seconds(&f, 1);
+    struct image_partition nobody = {
+        .leader = -1, .leader_epoch = 4, .partition_epoch = 5, .replicas = replicas, .replicas_count = 2};
+    partition_apply(f.b.p, &nobody, &f.config);
+    ck_assert_int_eq(f.leaves, 1);
+    ck_assert(f.last.tells_end && !f.last.lost_data);
+    ck_assert_int_eq(f.last.leader_epoch, 4);
+    ck_assert_int_eq(f.last.end_epoch, 3);
+    ck_assert_int_eq(f.last.end_offset, 4);
+    partition_leave_done(f.b.p, KAFKA_NONE);
+    seconds(&f, 2);
+    ck_assert_int_eq(f.leaves, 2); /* the controllers may be others by now */
+    partition_leave_done(f.b.p, KAFKA_NOT_CONTROLLER);
+    seconds(&f, 2);
+    ck_assert_int_eq(f.leaves, 3);
+    partition_leave_done(f.b.p, KAFKA_NONE);
+    state(&f, 1, 5);
+    ck_assert(view_of(&f.b).is_leader);
+    seconds(&f, 3);
+    ck_assert_int_eq(f.leaves, 3);
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(a_directory_that_is_set_aside_may_have_been_ours_and_is_told_as_lost)
+{
+    struct fixture f;
+    struct waiter w;
+    setup(&f, true);
+    produce(&f.b, 4, 1, &w);
+    seconds(&f, 1);
+    struct manifest_entry entry = {.topic_id = fixture_topic_id}; /* as if it knew of no sync yet */
+    broker_close(&f.b, false);
+    manifest_put(f.b.manifest, &entry);
+    ck_assert_int_eq(env_unlink(f.b.env, DATA_DIR "/orders-0/partition.metadata"), OK);
+    broker_open(&f.b, &f.config);
+    ck_assert_int_eq(view_of(&f.b).log_end, 0);
+    ck_assert(view_of(&f.b).missing_synced);
+    state(&f, 1, 3);
+    ck_assert(!view_of(&f.b).is_leader);
+    ck_assert(f.last.lost_data);
+    broker_close(&f.b, false); /* killed before anybody heard of it */
+    broker_open(&f.b, &f.config);
+    ck_assert(view_of(&f.b).missing_synced);
+    teardown(&f);
+}
+END_TEST
+
 START_TEST(a_full_disk_refuses_new_records_only_and_for_as_long_as_it_is_full)
 {
     struct fixture f;
@@ -257,6 +342,9 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, what_was_acknowledged_unsynced_and_is_gone_is_told_as_lost);
     tcase_add_test(tcase, after_a_restart_under_the_same_boot_a_failed_sync_is_not_forgotten);
     tcase_add_test(tcase, a_log_that_lost_synced_data_leads_only_when_the_controllers_know);
+    tcase_add_test(tcase, being_elected_meanwhile_does_not_end_the_doubt);
+    tcase_add_test(tcase, while_nobody_is_complete_the_end_of_the_log_is_told_again_and_again);
+    tcase_add_test(tcase, a_directory_that_is_set_aside_may_have_been_ours_and_is_told_as_lost);
 }
 
 SLUICE_TEST_MAIN("broker_partition_back", add)

@@ -98,6 +98,30 @@ START_TEST(log_of_a_life_that_died_before_its_first_sync_is_kept)
 }
 END_TEST
 
+/* The machine lost its power once, and no controller has heard of it yet: the next life, after a kill, is
+ * told so as well. */
+START_TEST(log_that_a_killed_process_made_after_a_power_cut_is_kept)
+{
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        struct process *host;
+        struct world *world = start(seed, &host);
+        process_kill(host, DEATH_KILL);
+        power_lost = true;
+        process_start(host, open_log, NULL);
+        world_run(world, 100000);
+        process_call(host, append_and_sync, NULL);
+        world_run(world, 200000);
+        ck_assert_int_eq(synced, 1);
+        process_kill(host, DEATH_POWER);
+        process_start(host, open_log, NULL);
+        world_run(world, 300000);
+        ck_assert_int_eq(open_err, OK);
+        ck_assert_int_eq(plog_end(the_log), 1);
+        world_free(world);
+    }
+}
+END_TEST
+
 static void stop(void *arg)
 {
     ASSERT(plog_close_clean(the_log) == OK);
@@ -187,6 +211,7 @@ END_TEST
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, log_of_a_life_that_died_before_its_first_sync_is_kept);
+    tcase_add_test(tcase, log_that_a_killed_process_made_after_a_power_cut_is_kept);
     tcase_add_test(tcase, log_that_was_empty_at_a_clean_stop_is_kept);
     tcase_add_test(tcase, log_that_was_being_deleted_comes_back_whole_or_not_at_all);
     tcase_add_test(tcase, failed_sync_at_a_stop_costs_nothing_that_was_durable);
