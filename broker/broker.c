@@ -521,6 +521,7 @@ static enum err fill_listener(const struct broker_options *options, const struct
 
     info->name = endpoint->name;
     info->internal = endpoint == inner;
+    info->tls = security_is_ssl(&config->security, endpoint->name);
     info->authenticated = true;
     return err ? err : fill_address(told ? told : endpoint, options->default_host, &info->advertised);
 }
@@ -561,6 +562,10 @@ static enum err fill_shared(struct broker *broker, char *message)
     shared->log = broker->options.log;
     shared->record = broker->options.record;
     shared->metrics = broker->options.metrics;
+    shared->tls = broker->options.tls;
+    shared->controller_tls =
+        security_is_ssl(&config->security, security_controller_listener(&config->security));
+    shared->replica_tls = security_is_ssl(&config->security, config->inter_broker_listener_name);
     shared->manifest = broker->dir->manifest;
     shared->power_lost = data_dir_power_lost(broker->dir);
     disk_guard_init(&shared->guard, broker->dir->path, shared->config->log_dir_free_min_bytes);

@@ -18,6 +18,7 @@ struct env;
 struct logger;
 struct metrics;
 struct partition;
+struct tls;
 
 #define BROKER_MESSAGE_MAX 1024
 
@@ -26,6 +27,7 @@ struct broker_options {
     const struct config *settings;      /* what config was read with, for DescribeConfigs; may be NULL */
     const char *default_host;           /* advertised for listeners without a host */
     struct logger *log;                 /* outlives the broker */
+    struct tls *tls;                    /* of listeners and links with SSL; outlives the loops; may be NULL */
     struct metrics *metrics;            /* outlives the broker's run; not scraped after broker_free() */
     bool record; /* failed assertions of its threads dump the last events of their cores to the log */
     void *ctx;

@@ -176,5 +176,5 @@ const char *broker_config_problem(const struct broker_config *config)
         return "admin.listener: give exactly one address, as host:port";
     if (config->heartbeat_interval_ms * 2 > config->session_timeout_ms)
         return "broker.heartbeat.interval.ms: at most half of broker.session.timeout.ms";
-    return NULL;
+    return security_problem(&config->security, &config->listeners, config->inter_broker_listener_name);
 }

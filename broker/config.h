@@ -4,6 +4,7 @@
 #ifndef SLUICE_BROKER_CONFIG_H
 #define SLUICE_BROKER_CONFIG_H
 
+#include "common/config/security_config.h"
 #include "common/config/setting.h"
 
 struct broker_config {
@@ -65,6 +66,8 @@ struct broker_config {
     int64_t log_cleaner_dedupe_buffer_size;
     int64_t log_cleaner_io_max_bytes_per_second;
     int64_t log_cleaner_backoff_ms;
+
+    struct security_config security; /* filled by its own table; zeroed: plain text */
 };
 
 /* The table, for config_add() with a struct broker_config. */

@@ -50,6 +50,7 @@ static bool start(struct program *program)
         .default_host = program->host,
         .log = &process->log,
         .metrics = process->metrics,
+        .tls = process->tls,
         .record = true,
         .ctx = program,
         .failed = on_failed,
@@ -72,7 +73,7 @@ static bool load_settings(struct program *program, int argc, char **argv, int *r
     struct process *process = &program->process;
 
     *ret_status = EXIT_FAILURE;
-    return process_settings(process, broker_settings(), &program->config) &&
+    return process_settings(process, broker_settings(), &program->config, &program->config.security) &&
            config_start(process->settings, argc, argv, DOC, ret_status) &&
            process_settings_hold(broker_config_problem(&program->config), ret_status);
 }
@@ -81,7 +82,8 @@ static int run(struct program *program)
 {
     struct process *process = &program->process;
 
-    if (process_open(process, "broker", program->config.node_id, on_end, program) && start(program)) {
+    if (process_open(process, "broker", program->config.node_id, on_end, program) &&
+        process_open_tls(process, &program->config.security) && start(program)) {
         broker_start(program->broker);
         process_run(process);
     }

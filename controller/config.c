@@ -84,7 +84,14 @@ const char *controller_config_problem(const struct controller_config *config)
                "controller.quorum.heartbeat.interval.ms";
     if (config->admin_listener.count > 1)
         return "admin.listener: one address only";
-    return NULL;
+    return security_problem(&config->security, &config->listeners, NULL);
+}
+
+bool controller_config_tls(const struct controller_config *config)
+{
+    return security_is_ssl(&config->security, config->listeners.count == 1
+                                                  ? config->listeners.items[0].name
+                                                  : security_controller_listener(&config->security));
 }
 
 static void set_addr(const struct endpoint *endpoint, struct env_addr *ret_addr)

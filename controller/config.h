@@ -4,6 +4,7 @@
 #ifndef SLUICE_CONTROLLER_CONFIG_H
 #define SLUICE_CONTROLLER_CONFIG_H
 
+#include "common/config/security_config.h"
 #include "common/config/setting.h"
 #include "controller/controller.h"
 
@@ -18,6 +19,7 @@ struct controller_config {
     int32_t num_partitions, default_replication_factor;
     bool auto_leader_rebalance;
     int32_t imbalance_check_s, imbalance_percent;
+    struct security_config security; /* filled by its own table */
 };
 
 /* The table; its values go into a struct controller_config. */
@@ -27,7 +29,10 @@ const struct setting_table *controller_settings(void);
  * line for people (a constant). */
 const char *controller_config_problem(const struct controller_config *config);
 
-/* The options that a sound config means. Logger, metrics and failed are the caller's to fill in. */
+/* Whether controllers speak TLS: to each other and to brokers. */
+bool controller_config_tls(const struct controller_config *config);
+
+/* The options that a sound config means. Logger, metrics, tls and failed are the caller's to fill in. */
 void controller_options_from(const struct controller_config *config, struct controller_options *ret_options);
 
 #endif

@@ -100,8 +100,9 @@ static enum err open_parts(struct controller *c, char *text)
     if (storage_warning(c->storage)[0] != 0)
         LOG(c->options.logger, WARN, "storage.damaged_snapshot", F_STR("what", storage_warning(c->storage)));
     c->self.cluster_id = storage_cluster_id(c->storage);
-    err = rpc_server_listen(c->env, &c->options.listen, &c->self, &controller_server_handler, c, &c->server,
-                            &c->bound);
+    c->tls = tls_loop_new(c->env, c->options.tls);
+    err = rpc_server_listen(c->env, c->tls, &c->options.listen, &c->self, &controller_server_handler, c,
+                            &c->server, &c->bound);
     if (err == OK)
         return OK;
     char address[ENV_HOST_MAX + 8];
@@ -183,6 +184,8 @@ static void close_parts(struct controller *c, bool clean)
     if (c->server != NULL)
         rpc_server_close(c->server);
     c->server = NULL;
+    tls_loop_drop(c->tls);
+    c->tls = NULL;
     requests_free(c);
     consensus_free(c->consensus);
     c->consensus = NULL;

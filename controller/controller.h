@@ -39,6 +39,7 @@ struct controller_options {
     uint64_t snapshot_entries, snapshot_bytes; /* of the log since the newest snapshot */
     uint64_t segment_bytes;                    /* of the log */
     struct logger *logger;                     /* outlives the controller */
+    struct tls *tls;                           /* NULL: plain text; outlives the loop */
     struct metrics *metrics;                   /* NULL: none; outlives the controller */
     struct flight_deck
         *deck; /* where the core's last events are kept for a failed assertion; NULL: nowhere */

@@ -47,6 +47,7 @@ struct controller {
     struct storage *storage;
     struct consensus *consensus;
     struct rpc_peer_info self;
+    struct tls_loop *tls;
     struct rpc_server *server;
     struct env_addr bound;
     struct peer peers[CONSENSUS_VOTERS_MAX];

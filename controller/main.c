@@ -52,6 +52,7 @@ static bool start(struct program *program)
     options.logger = &process->log;
     options.metrics = process->metrics;
     options.deck = &process->deck;
+    options.tls = controller_config_tls(&program->config) ? process->tls : NULL;
     options.failed = on_failed;
     options.failed_ctx = program;
     if (controller_new(process->env, &options, &program->controller, text) != OK) {
@@ -69,7 +70,7 @@ static bool load_settings(struct program *program, int argc, char **argv, int *r
 {
     struct process *process = &program->process;
     *ret_status = EXIT_FAILURE;
-    return process_settings(process, controller_settings(), &program->config) &&
+    return process_settings(process, controller_settings(), &program->config, &program->config.security) &&
            config_start(process->settings, argc, argv, DOC, ret_status) &&
            process_settings_hold(controller_config_problem(&program->config), ret_status);
 }
@@ -77,7 +78,8 @@ static bool load_settings(struct program *program, int argc, char **argv, int *r
 static int run(struct program *program)
 {
     struct process *process = &program->process;
-    if (process_open(process, "controller", program->config.node_id, on_end, program) && start(program)) {
+    if (process_open(process, "controller", program->config.node_id, on_end, program) &&
+        process_open_tls(process, &program->config.security) && start(program)) {
         process_run(process);
         LOG(&process->log, INFO, "controller.stopped");
     }

@@ -47,6 +47,10 @@ static void peer_error(void *ctx, struct rpc_client *client, enum err why)
     struct controller *c = peer->controller;
     if (why == ERR_REFUSED && c->consensus != NULL)
         consensus_peer_gone(c->consensus, peer->node_id);
+    if (why == ERR_UNTRUSTED || why == ERR_IDENTITY || why == ERR_REJECTED || why == ERR_TLS)
+        LOG_LIMITED(c->options.logger, &c->rejected_limit, ERROR, "quorum.peer_not_trusted",
+                    F_I64("peer", peer->node_id), F_ERR("error", why),
+                    F_STR("fix", "check ssl.* and the certificates of both nodes"));
     if (why == ERR_MISMATCH)
         LOG_LIMITED(c->options.logger, &c->rejected_limit, ERROR, "quorum.other_cluster",
                     F_I64("peer", peer->node_id), F_STR("fix", "check controller.quorum.voters"));
@@ -62,7 +66,7 @@ enum err peers_connect(struct controller *c)
             continue;
         struct peer *peer = &c->peers[c->peers_count++];
         *peer = (struct peer){.controller = c, .node_id = voter->node_id, .addr = voter->addr};
-        peer->client = rpc_client_new(c->env, &peer->addr, &c->self, &handler, peer);
+        peer->client = rpc_client_new(c->env, c->tls, &peer->addr, &c->self, &handler, peer);
         if (peer->client == NULL)
             return ERR_NOMEM;
     }

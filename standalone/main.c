@@ -87,6 +87,8 @@ static bool start_controller(struct program *program)
     options.logger = &program->process.log;
     options.metrics = program->process.metrics;
     options.deck = &program->process.deck;
+    if (security_is_ssl(&program->config.security, security_controller_listener(&program->config.security)))
+        options.tls = program->process.tls;
     options.failed = on_failed;
     options.failed_ctx = program;
     if (controller_new(program->process.env, &options, &program->controller, text) != OK) {
@@ -109,6 +111,7 @@ static bool make_broker(struct program *program)
         .default_host = program->host,
         .log = &program->process.log,
         .metrics = program->process.metrics,
+        .tls = program->process.tls,
         .record = true,
         .ctx = program,
         .failed = on_failed,
@@ -217,7 +220,8 @@ static bool load_settings(struct program *program, int argc, char **argv, int *r
 
     program->arguments = (struct arguments){.data_dir = "sluice-data", .listen = LISTEN_TEXT};
     *ret_status = EXIT_FAILURE;
-    if (!process_settings(&program->process, broker_settings(), &program->config) ||
+    if (!process_settings(&program->process, broker_settings(), &program->config,
+                          &program->config.security) ||
         argp_parse(&argp, argc, argv, 0, NULL, &program->arguments) != 0)
         return false;
     if (program->arguments.common.help_config) {
@@ -234,7 +238,8 @@ static int run(struct program *program)
 {
     struct process *process = &program->process;
 
-    if (process_open(process, "standalone", program->config.node_id, on_end, program) && start(program))
+    if (process_open(process, "standalone", program->config.node_id, on_end, program) &&
+        process_open_tls(process, &program->config.security) && start(program))
         process_run(process);
     controller_free(program->controller);
     process_end_loops(process);

@@ -16,6 +16,7 @@ struct logger;
 struct manifest;
 struct metrics;
 struct shard;
+struct tls;
 
 #define BROKER_SHARDS_MAX    64
 #define BROKER_LISTENERS_MAX 8
@@ -24,6 +25,7 @@ struct shard;
 struct listener_info {
     const char *name;   /* PLAINTEXT, ... as in listeners */
     bool internal;      /* the replication listener: replica fetches are accepted here and nowhere else */
+    bool tls;           /* SSL, with the broker's certificate */
     bool authenticated; /* connections need no SASL exchange first (plain text for now) */
     struct env_addr bind;
     struct env_addr advertised;
@@ -36,6 +38,9 @@ struct broker_shared {
     struct logger *log;
     bool record; /* threads dump their last events when an assertion fails */
     struct metrics *metrics;
+    struct tls *tls;     /* NULL: plain text everywhere */
+    bool controller_tls; /* to the controllers */
+    bool replica_tls;    /* to other brokers */
     struct budget budget;
     struct manifest *manifest;
     bool power_lost;          /* unclean stop, and the page cache did not survive (another boot id) */

@@ -347,12 +347,24 @@ static void on_alloc(void *ctx, void **ret_buf, size_t *ret_len)
     }
 }
 
+/* The handshake is done when the first bytes come. */
+static void identify(struct connection *c)
+{
+    const struct tls_peer *peer = tls_conn_peer(c->conn);
+
+    c->identified = true;
+    if (peer)
+        snprintf(c->principal, sizeof(c->principal), "%s", peer->principal);
+}
+
 static void on_read(void *ctx, size_t len)
 {
     struct connection *c = ctx;
 
     if (c->closing)
         return;
+    if (!c->identified)
+        identify(c);
     if (c->frame && c->frame_size - c->frame->len >= SHARD_RX_BYTES) {
         c->frame->len += (uint32_t)len;
         if (c->frame->len == c->frame_size)
@@ -425,6 +437,7 @@ static struct connection *connection_new(struct shard *shard, const struct liste
     c->shard = shard;
     c->listener = listener;
     c->authenticated = listener->authenticated;
+    c->identified = !listener->tls;
     list_init(&c->link);
     list_init(&c->admission_link);
     list_init(&c->requests);

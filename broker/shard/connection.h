@@ -28,7 +28,7 @@ struct request;
 #define FRAME_BYTES_MIN         8 /* key, version, correlation id */
 #define PRE_AUTH_FRAME_BYTES    (16 * 1024)
 #define OUTPUT_CAP_BYTES        (4 * 1024 * 1024)
-#define PRINCIPAL_MAX           64
+#define PRINCIPAL_MAX           TLS_PRINCIPAL_MAX
 
 struct connection {
     struct shard *shard;
@@ -39,8 +39,9 @@ struct connection {
     struct list requests;       /* in flight, oldest first */
     uint32_t requests_count;
     bool authenticated;
-    bool closing; /* env_conn_close() was called */
-    bool closed;  /* closed() has come; only requests in flight keep this object */
+    bool identified; /* principal is what it stays */
+    bool closing;    /* env_conn_close() was called */
+    bool closed;     /* closed() has come; only requests in flight keep this object */
     bool flushing;
     bool feeding; /* received bytes are being looked at: nobody else may */
     bool paused;
@@ -56,7 +57,7 @@ struct connection {
     uint64_t sent_last;    /* taken by the kernel up to the last stall check */
     struct env_timer frame_timer, stall_timer, idle_timer;
     uint64_t request_us;           /* when the last request came */
-    char principal[PRINCIPAL_MAX]; /* "User:ANONYMOUS" */
+    char principal[PRINCIPAL_MAX]; /* "User:ANONYMOUS", or what the client's certificate says */
     bool asked_metadata;           /* who asks again has a reason, see handlers/metadata.c */
     char peer[ENV_HOST_MAX / 4];
 };

@@ -144,7 +144,8 @@ static void on_link_error(void *ctx, struct rpc_client *client, enum err why)
 {
     struct control_link *link = ctx;
 
-    if (why == ERR_MISMATCH || why == ERR_VERSION)
+    if (why == ERR_MISMATCH || why == ERR_VERSION || why == ERR_TLS || why == ERR_UNTRUSTED ||
+        why == ERR_IDENTITY || why == ERR_REJECTED)
         LOG(link->control->broker->log, ERROR, "controller.refused", F_STR("host", link->addr.host),
             F_I64("port", link->addr.port), F_ERR("error", why));
     if (why == ERR_MISMATCH && link->control->broker_epoch == 0)
@@ -163,7 +164,8 @@ static void links_open(struct control *control)
         *link = (struct control_link){
             .control = control, .node_id = -1, .addr = {.port = servers->items[i].port}};
         str_copy(str_from(servers->items[i].host), link->addr.host, sizeof(link->addr.host));
-        link->client = rpc_client_new(control->env, &link->addr, &control->self, &handler, link);
+        link->client =
+            rpc_client_new(control->env, control->tls, &link->addr, &control->self, &handler, link);
         ASSERT(link->client); /* at start: nothing to lose yet */
     }
 }
@@ -184,6 +186,8 @@ static void on_start(struct env_msg *msg)
         flight_deck_install(&control->deck);
     env_random(control->env, &control->self.incarnation, sizeof(control->self.incarnation));
     env_random(control->env, control->incarnation_id.b, sizeof(control->incarnation_id.b));
+    if (control->broker->controller_tls)
+        control->tls = tls_loop_new(control->env, control->broker->tls);
     links_open(control);
 }
 
@@ -272,6 +276,7 @@ static void on_stop(struct env_msg *msg)
     control_calls_fail_all(control, KAFKA_BROKER_NOT_AVAILABLE);
     for (unsigned i = 0; i < control->link_count; i++)
         rpc_client_close(control->links[i].client);
+    tls_loop_drop(control->tls);
     env_timer_cancel(control->env, &control->retry);
     env_timer_cancel(control->env, &control->heartbeat_timer);
     env_timer_cancel(control->env, &control->shutdown_timer);

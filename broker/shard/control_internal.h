@@ -60,6 +60,7 @@ struct control {
     struct env_msg spawn_msg, start_msg, stop_msg, shutdown_msg;
     struct env_msg *stopped_msg;
     struct rpc_peer_info self;
+    struct tls_loop *tls; /* NULL: plain text */
     struct uuid incarnation_id;
 
     struct control_link links[CONTROL_LINKS_MAX];

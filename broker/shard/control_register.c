@@ -84,7 +84,7 @@ static int32_t fill_endpoints(const struct broker_shared *broker, struct meta_en
             .name = str_from(info->name),
             .host = str_from(info->advertised.host),
             .port = info->advertised.port ? info->advertised.port : info->bind.port,
-            .security = 0,
+            .security = info->tls ? SECURITY_SSL : SECURITY_PLAINTEXT,
             .internal = info->internal,
         };
     }

@@ -200,7 +200,10 @@ void link_connect(struct leader_link *link)
         return;
     }
     link->fetchers->connections++;
-    link->conn = env_connect(link->fetchers->shard->env, &addr, &link_handler, link);
+    struct shard *shard = link->fetchers->shard;
+    link->conn =
+        tls_connect(shard->env, shard->broker->replica_tls ? shard->tls : NULL, TLS_USE_CLUSTER_CLIENT,
+                    TLS_ROLE_BROKER, link->broker_id, &addr, &link_handler, link);
 }
 
 static void on_reconnect(struct env_timer *timer)

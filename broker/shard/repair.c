@@ -342,7 +342,8 @@ static bool start_job(struct repairer *r, struct repair_job *job)
     r->charged = 2 * PIECE_BYTES;
     r->active = job;
     env_timer_set(r->shard->env, &r->timeout, env_now_us(r->shard->env) + PEER_TIMEOUT_US);
-    r->conn = env_connect(r->shard->env, &addr, &handler, r);
+    r->conn = tls_connect(r->shard->env, r->shard->broker->replica_tls ? r->shard->tls : NULL,
+                          TLS_USE_CLUSTER_CLIENT, TLS_ROLE_BROKER, r->peer_id, &addr, &handler, r);
     return true;
 }
 

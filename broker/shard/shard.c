@@ -245,6 +245,7 @@ enum err shard_init(struct shard *shard, struct broker_shared *broker, unsigned 
     shard->env = env;
     shard->broker = broker;
     shard->index = index;
+    shard->tls = tls_loop_new(env, broker->tls);
     list_init(&shard->connections);
     list_init(&shard->admission_queue);
     list_init(&shard->image_waits);
@@ -341,6 +342,7 @@ void shard_free(struct shard *shard)
     batch_scratch_free(&shard->scratch);
     free(shard->rx);
     shard_flight_free(shard->recorder);
+    tls_loop_drop(shard->tls);
 }
 
 /* -- listening -- */
@@ -348,8 +350,12 @@ void shard_free(struct shard *shard)
 static void on_accepted(void *ctx, struct env_conn *conn, const struct env_addr *peer)
 {
     struct shard_listener *listener = ctx;
+    const struct listener_info *info = listener->info;
 
-    connection_accept(listener->shard, listener->info, conn, peer);
+    conn = tls_accept(info->tls ? listener->shard->tls : NULL,
+                      info->internal ? TLS_USE_CLUSTER_SERVER : TLS_USE_SERVER, TLS_ROLE_BROKER, conn, peer);
+    if (conn)
+        connection_accept(listener->shard, listener->info, conn, peer);
 }
 
 enum err shard_listen(struct shard *shard)

@@ -13,6 +13,7 @@
 #include "broker/shard/route.h"
 #include "common/batch/record.h"
 #include "common/obs/log.h"
+#include "common/tls/tls.h"
 #include "proto/cluster/image.h"
 
 struct repairer;
@@ -98,6 +99,7 @@ struct shard_flight;
 
 struct shard {
     struct env *env;
+    struct tls_loop *tls; /* NULL: plain text everywhere */
     struct broker_shared *broker;
     unsigned index;
     struct image *image;     /* the version that this shard answers from; never NULL after start */

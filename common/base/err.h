@@ -37,7 +37,10 @@
     X(UNKNOWN_OUTCOME, "outcome is unknown, it may have happened")                                           \
     X(OUT_OF_RANGE, "offset or index is out of range")                                                       \
     X(DUPLICATE, "was accepted before")                                                                      \
-    X(REJECTED, "refused by the peer")
+    X(REJECTED, "refused by the peer")                                                                       \
+    X(TLS, "no TLS, or broken TLS")                                                                          \
+    X(UNTRUSTED, "certificate missing, expired or not trusted")                                              \
+    X(IDENTITY, "certificate names another node")
 
 enum err_ordinal {
     ERR_ORDINAL_OK,

@@ -67,6 +67,9 @@ bool env_file_shared(const struct env_file *file);
  * goes on working. On any thread. */
 void env_file_revoke(struct env_file *file);
 
+/* Whether that was called. For what stands between an owner and a connection (TLS). On any thread. */
+bool env_file_revoked(const struct env_file *file);
+
 /* Whether a read (or sending) of the range would likely not wait for the disk. A hint: it may be wrong, and
  * false is never wrong to say. */
 bool env_file_cached(struct env_file *file, uint64_t offset, size_t len);

@@ -161,6 +161,11 @@ void env_file_revoke(struct env_file *file)
     file->ops->revoke(file);
 }
 
+bool env_file_revoked(const struct env_file *file)
+{
+    return file->ops->revoked(file);
+}
+
 bool env_file_cached(struct env_file *file, uint64_t offset, size_t len)
 {
     return len == 0 || file->ops->cached(file, offset, len);

@@ -52,6 +52,7 @@ struct env_file_ops {
     void (*ref)(struct env_file *file);
     bool (*shared)(const struct env_file *file);
     void (*revoke)(struct env_file *file);
+    bool (*revoked)(const struct env_file *file);
     bool (*cached)(struct env_file *file, uint64_t offset, size_t len);
     enum err (*size)(struct env_file *file, uint64_t *ret_size);
     enum err (*read)(struct env_file *file, uint64_t offset, void *buf, size_t len, size_t *ret_len);

@@ -305,6 +305,7 @@ static const struct env_file_ops file_ops = {
     .ref = file_ref,
     .shared = file_shared,
     .revoke = file_revoke,
+    .revoked = euv_file_revoked,
     .cached = euv_file_cached,
     .size = file_size,
     .read = file_read,

@@ -9,6 +9,7 @@
 #include "common/base/assert.h"
 #include "common/config/config_argv.h"
 #include "common/obs/admin_http.h"
+#include "common/tls/tls.h"
 
 #define LINE_MAX_ 1536
 
@@ -19,7 +20,8 @@ void process_say(const char *line)
 
 /* -- settings -- */
 
-bool process_settings(struct process *process, const struct setting_table *table, void *values)
+bool process_settings(struct process *process, const struct setting_table *table, void *values,
+                      struct security_config *security)
 {
     process->log.fd = 2; /* until it is opened */
     process->settings = config_new();
@@ -28,6 +30,7 @@ bool process_settings(struct process *process, const struct setting_table *table
         return false;
     }
     config_add(process->settings, logging_settings(), &process->logging);
+    config_add(process->settings, security_settings(), security);
     config_add(process->settings, table, values);
     return true;
 }
@@ -104,6 +107,29 @@ bool process_open(struct process *process, const char *role, int32_t node_id, vo
     return true;
 }
 
+bool process_open_tls(struct process *process, const struct security_config *security)
+{
+    const struct tls_options options = {
+        .certificate = security->certificate,
+        .key = security->key,
+        .ca = security->ca,
+        .client_auth = (enum tls_client_auth)security->client_auth,
+        .allow_12 = security_allows_12(security),
+        .handshake_timeout_ms = (uint32_t)security->handshake_timeout_ms,
+        .log = &process->log,
+    };
+    char text[TLS_TEXT_MAX];
+    if (security->certificate[0] == '\0')
+        return true;
+    if (tls_new(process->env, &options, &process->tls, text) != OK) {
+        process_say(text);
+        return false;
+    }
+    tls_add_metrics(process->tls, process->metrics, process->logging_role);
+    tls_watch(process->tls, process->env, (uint64_t)security->reload_interval_ms * 1000);
+    return true;
+}
+
 bool process_start_admin(struct process *process, const struct endpoints *listener,
                          bool (*ready)(void *ctx, char *reason, size_t size), void *ready_ctx)
 {
@@ -160,11 +186,14 @@ void process_finish(struct process *process)
 
 void process_end_loops(struct process *process)
 {
+    tls_unwatch(process->tls);
     if (process->env)
         env_uv_main_free(process->env);
     process->env = NULL;
     metrics_free(process->metrics);
     process->metrics = NULL;
+    tls_free(process->tls);
+    process->tls = NULL;
 }
 
 void process_close(struct process *process)

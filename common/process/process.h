@@ -5,12 +5,14 @@
 
 #include "common/config/config.h"
 #include "common/config/logging_config.h"
+#include "common/config/security_config.h"
 #include "common/config/setting.h"
 #include "common/env_uv/env_uv.h"
 #include "common/obs/flight.h"
 #include "common/obs/metrics.h"
 
 struct admin_http;
+struct tls;
 
 /* Zero it, then call the functions in the order of their declarations. */
 struct process {
@@ -21,6 +23,7 @@ struct process {
     struct env *env;         /* the main loop */
     struct flight_deck deck; /* recorders of the main thread */
     struct admin_http *admin;
+    struct tls *tls; /* NULL: plain text everywhere */
     const char *logging_role;
     void (*stop)(void *ctx);
     void *ctx;
@@ -30,8 +33,10 @@ struct process {
 /* "<program>: <line>" on standard error. */
 void process_say(const char *line);
 
-/* Makes the settings: those of logging, and the process's own table into values. False: no memory. */
-bool process_settings(struct process *process, const struct setting_table *table, void *values);
+/* Makes the settings: those of logging and of security, and the process's own table into values. False: no
+ * memory. */
+bool process_settings(struct process *process, const struct setting_table *table, void *values,
+                      struct security_config *security);
 
 /* problem (NULL: none) is what is wrong with the settings: said, and *ret_status is how the process exits.
  * True: there is none. */
@@ -42,6 +47,10 @@ bool process_settings_hold(const char *problem, int *ret_status);
  */
 bool process_open(struct process *process, const char *role, int32_t node_id, void (*stop)(void *ctx),
                   void *ctx);
+
+/* Reads the certificates that security names, when it names any, into process->tls, and watches their files.
+ * It lives until process_end_loops(). False: said why. */
+bool process_open_tls(struct process *process, const struct security_config *security);
 
 /* Starts /metrics, /healthz, /readyz on the first endpoint of listener (none: nothing to do). False: said
  * why. */

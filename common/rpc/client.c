@@ -19,6 +19,7 @@ struct call_slot {
 
 struct rpc_client {
     struct env *env;
+    struct tls_loop *tls;
     const struct rpc_peer_info *me;
     const struct rpc_client_handler *handler;
     void *ctx;
@@ -234,13 +235,14 @@ static void client_dial(struct rpc_client *client)
         return;
     }
     client->conn = conn;
-    conn->stream = env_connect(client->env, &client->addr, &rpc_conn_stream, conn);
+    conn->stream = tls_connect(client->env, client->tls, TLS_USE_CLUSTER_CLIENT, TLS_ROLE_CONTROLLER,
+                               TLS_NODE_ANY, &client->addr, &rpc_conn_stream, conn);
     rpc_conn_begin(conn);
 }
 
 /* -- what owners call -- */
 
-struct rpc_client *rpc_client_new(struct env *env, const struct env_addr *addr,
+struct rpc_client *rpc_client_new(struct env *env, struct tls_loop *tls, const struct env_addr *addr,
                                   const struct rpc_peer_info *me, const struct rpc_client_handler *handler,
                                   void *ctx)
 {
@@ -248,6 +250,7 @@ struct rpc_client *rpc_client_new(struct env *env, const struct env_addr *addr,
     if (client == NULL)
         return NULL;
     client->env = env;
+    client->tls = tls;
     client->me = me;
     client->handler = handler;
     client->ctx = ctx;

@@ -101,6 +101,10 @@ static void stream_closed(void *ctx, enum err why)
 
 /* -- in -- */
 
+STATIC_ASSERT((int)RPC_ROLE_CONTROLLER == (int)TLS_ROLE_CONTROLLER &&
+                  (int)RPC_ROLE_BROKER == (int)TLS_ROLE_BROKER && (int)RPC_ROLE_TOOL == (int)TLS_ROLE_TOOL,
+              "certificates name the roles of hellos");
+
 static bool cluster_differs(const struct uuid *a, const struct uuid *b)
 {
     return !uuid_is_zero(*a) && !uuid_is_zero(*b) && !uuid_eq(*a, *b);
@@ -113,7 +117,10 @@ static void conn_on_hello(struct rpc_conn *conn, const struct rpc_frame *frame)
                                                  : ERR_MALFORMED;
     if (err == OK && cluster_differs(&conn->peer.cluster_id, &conn->me->cluster_id))
         err = ERR_MISMATCH;
-    if (!conn->role->client && err != ERR_MALFORMED) {
+    if (err == OK && !tls_conn_is_node(conn->stream, (enum tls_role)conn->peer.role, conn->peer.node_id,
+                                       conn->me->cluster_id))
+        err = ERR_IDENTITY;
+    if (!conn->role->client && err != ERR_MALFORMED && err != ERR_IDENTITY) {
         enum err write_err = conn_write_hello(conn);
         err = err != OK ? err : write_err;
     }

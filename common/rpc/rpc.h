@@ -12,6 +12,7 @@
 
 #include "common/base/types.h"
 #include "common/env/env.h"
+#include "common/tls/tls.h"
 
 #define RPC_PROTOCOL_VERSION  1
 #define RPC_PAYLOAD_MAX_BYTES (16u << 20)
@@ -49,15 +50,17 @@ struct rpc_server_handler {
     /* Exactly once for each peer_up; forget conn. ERR_CLOSED: the peer closed; OK: we did. May be NULL. */
     void (*peer_down)(void *ctx, struct rpc_conn *conn, enum err why);
     /* A connection ended before peer_up: ERR_MALFORMED, ERR_VERSION, ERR_MISMATCH (another cluster),
-     * ERR_TOO_LARGE, ERR_TIMED_OUT (no hello within 5 s), ERR_CLOSED. For logs; may be NULL. */
+     * ERR_TOO_LARGE, ERR_TIMED_OUT (no hello within 5 s), ERR_CLOSED; ERR_TLS, ERR_UNTRUSTED, ERR_IDENTITY
+     * (its certificate does not name the node that its hello names). For logs; may be NULL. */
     void (*rejected)(void *ctx, const struct env_addr *peer, enum err why);
 };
 
 /* Listens. me is read at each hello, so the owner may fill in the cluster id later; it, handler and ctx
- * outlive the server. Errors as env_listen(). */
-enum err rpc_server_listen(struct env *env, const struct env_addr *addr, const struct rpc_peer_info *me,
-                           const struct rpc_server_handler *handler, void *ctx,
-                           struct rpc_server **ret_server, struct env_addr *ret_bound);
+ * outlive the server. tls (NULL: plain text) is the owner's, and may be dropped once the server is closed.
+ * Errors as env_listen(). */
+enum err rpc_server_listen(struct env *env, struct tls_loop *tls, const struct env_addr *addr,
+                           const struct rpc_peer_info *me, const struct rpc_server_handler *handler,
+                           void *ctx, struct rpc_server **ret_server, struct env_addr *ret_bound);
 
 /* Closes the listener and every connection. No handler is called any more, also not peer_down; every rpc_conn
  * is invalid at once. */
@@ -102,12 +105,14 @@ struct rpc_client_handler {
     /* A one-way frame from the server. May be NULL. */
     void (*message)(void *ctx, struct rpc_client *client, uint16_t type, const uint8_t *payload, size_t len);
     /* An attempt to connect failed: ERR_REFUSED, ERR_RESOLVE, ERR_TIMED_OUT, ERR_VERSION, ERR_MISMATCH (it
-     * belongs to another cluster) ... May be NULL. */
+     * belongs to another cluster), ERR_UNTRUSTED, ERR_IDENTITY, ERR_REJECTED (it refuses our certificate) ...
+     * May be NULL. */
     void (*error)(void *ctx, struct rpc_client *client, enum err why);
 };
 
-/* Starts connecting. me as in rpc_server_listen. NULL when memory is out. */
-struct rpc_client *rpc_client_new(struct env *env, const struct env_addr *addr,
+/* Starts connecting. me and tls as in rpc_server_listen; with TLS the server must prove to be the controller
+ * that its hello names. NULL when memory is out. */
+struct rpc_client *rpc_client_new(struct env *env, struct tls_loop *tls, const struct env_addr *addr,
                                   const struct rpc_peer_info *me, const struct rpc_client_handler *handler,
                                   void *ctx);
 

@@ -6,6 +6,7 @@
 
 struct rpc_server {
     struct env *env;
+    struct tls_loop *tls;
     struct env_listener *listener;
     const struct rpc_peer_info *me;
     const struct rpc_server_handler *handler;
@@ -51,6 +52,9 @@ static void server_accepted(void *ctx, struct env_conn *stream, const struct env
 {
     struct rpc_server *server = ctx;
     struct rpc_conn *conn = NULL;
+    stream = tls_accept(server->tls, TLS_USE_CLUSTER_SERVER, TLS_ROLE_ANY, stream, peer);
+    if (stream == NULL)
+        return;
     if (server->conn_count < RPC_SERVER_CONNS_MAX)
         conn = rpc_conn_new(server->env, &server_role, server, server->me, peer);
     if (conn == NULL) {
@@ -68,15 +72,15 @@ static const struct env_listener_handler server_listener = {.accepted = server_a
 
 /* -- life -- */
 
-enum err rpc_server_listen(struct env *env, const struct env_addr *addr, const struct rpc_peer_info *me,
-                           const struct rpc_server_handler *handler, void *ctx,
-                           struct rpc_server **ret_server, struct env_addr *ret_bound)
+enum err rpc_server_listen(struct env *env, struct tls_loop *tls, const struct env_addr *addr,
+                           const struct rpc_peer_info *me, const struct rpc_server_handler *handler,
+                           void *ctx, struct rpc_server **ret_server, struct env_addr *ret_bound)
 {
     ASSERT(handler->request != NULL);
     struct rpc_server *server = calloc(1, sizeof(*server));
     if (server == NULL)
         return ERR_NOMEM;
-    *server = (struct rpc_server){.env = env, .me = me, .handler = handler, .ctx = ctx};
+    *server = (struct rpc_server){.env = env, .tls = tls, .me = me, .handler = handler, .ctx = ctx};
     list_init(&server->conns);
     enum err err = env_listen(env, addr, false, &server_listener, server, &server->listener, ret_bound);
     if (err != OK) {

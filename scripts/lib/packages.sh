@@ -8,7 +8,7 @@ PACKAGES_BUILD="build-essential meson ninja-build pkg-config python3 python3-pro
 	uthash-dev check procps"
 
 # To test: reference clients, their codecs, and the tools of the checks.
-PACKAGES_TEST="kcat librdkafka-dev python3-confluent-kafka python3-kafka python3-lz4 python3-snappy python3-zstandard
+PACKAGES_TEST="kcat openssl librdkafka-dev python3-confluent-kafka python3-kafka python3-lz4 python3-snappy python3-zstandard
 	valgrind clang clang-format git"
 
 # To build for aarch64 and to run what was built.

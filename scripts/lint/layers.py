@@ -8,7 +8,7 @@ import re
 
 import tree
 
-COMMON = ('common/base', 'common/env', 'common/compress', 'common/batch', 'common/logformat', 'common/logwalk', 'common/log', 'common/rpc', 'common/config', 'common/obs')
+COMMON = ('common/base', 'common/env', 'common/compress', 'common/batch', 'common/logformat', 'common/logwalk', 'common/log', 'common/tls', 'common/rpc', 'common/config', 'common/obs')
 PROTO = ('proto/kafka', 'proto/cluster')
 
 # room: the rooms it may include besides itself. The longest prefix of a path decides its room; tests may include all.
@@ -21,8 +21,9 @@ MAY_INCLUDE = {
     'common/logformat': ('common/base',),
     'common/logwalk': ('common/base', 'common/env', 'common/compress', 'common/batch', 'common/logformat'),
     'common/log': ('common/base', 'common/env'),
-    'common/process': ('common/base', 'common/env', 'common/env_uv', 'common/config', 'common/obs'),
-    'common/rpc': ('common/base', 'common/env', 'common/obs'),
+    'common/process': ('common/base', 'common/env', 'common/env_uv', 'common/config', 'common/obs', 'common/tls'),
+    'common/tls': ('common/base', 'common/env', 'common/obs'),
+    'common/rpc': ('common/base', 'common/env', 'common/obs', 'common/tls'),
     'common/config': ('common/base', 'common/env'),
     'common/obs': ('common/base', 'common/env'),
     'proto/kafka': ('common/base',),
@@ -43,7 +44,7 @@ MAIN_ONLY = ('common/env_uv', 'common/process')
 # outside header (pattern): the paths that may include it.
 OUTSIDE = (
     (re.compile(r'^uv(\.h|/)'), re.compile(r'^common/env_uv/')),
-    (re.compile(r'^(mbedtls|psa)/'), re.compile(r'^common/env_uv/')),
+    (re.compile(r'^(mbedtls|psa)/'), re.compile(r'^common/tls/')),
     (re.compile(r'^raft(\.h|/)'), re.compile(r'^controller/consensus\.[ch]$')),
 )
 
@@ -131,7 +132,7 @@ CLEAN = {
 
 PLANTED = [
     ('libuv outside env_uv', {'broker/x.c': '#include <uv.h>\n'}, 'uv.h'),
-    ('mbedTLS outside env_uv', {'common/rpc/x.c': '#include "mbedtls/ssl.h"\n'}, 'mbedtls'),
+    ('mbedTLS outside common/tls', {'common/rpc/x.c': '#include "mbedtls/ssl.h"\n'}, 'mbedtls'),
     ('raft outside the wrapper', {'controller/quorum.c': '#include <raft.h>\n'}, 'raft.h'),
     ('raft in a test', {'tests/unit/x.c': '#include <raft.h>\n'}, 'raft.h'),
     ('a core that includes env', {'broker/core/x.c': '#include "common/env/env.h"\n'}, 'common/env'),

@@ -199,6 +199,11 @@ static void file_revoke(struct env_file *file)
 {
 }
 
+static bool file_revoked(const struct env_file *file)
+{
+    return false;
+}
+
 static bool file_cached(struct env_file *file, uint64_t offset, size_t len)
 {
     return !HANDLE(file)->m->cold;
@@ -298,6 +303,7 @@ static const struct env_file_ops file_ops = {.close = file_close,
                                              .ref = file_ref,
                                              .shared = file_shared,
                                              .revoke = file_revoke,
+                                             .revoked = file_revoked,
                                              .cached = file_cached,
                                              .size = file_size,
                                              .read = file_read,

@@ -292,7 +292,7 @@ static void client_start(struct client *c)
     for (int i = 0; i < NODES; i++) {
         snprintf(c->addrs[i].host, sizeof(c->addrs[i].host), "127.0.0.1");
         c->addrs[i].port = shared.ports[i];
-        c->links[i] = rpc_client_new(c->env, &c->addrs[i], &c->self, &handler, c);
+        c->links[i] = rpc_client_new(c->env, NULL, &c->addrs[i], &c->self, &handler, c);
     }
 }
 

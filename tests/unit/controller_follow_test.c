@@ -77,7 +77,7 @@ static void connect_as(struct fixture *f, enum rpc_role role, int32_t node_id)
     if (f->client != NULL)
         rpc_client_close(f->client);
     f->self = (struct rpc_peer_info){.node_id = node_id, .role = role, .incarnation = 7};
-    f->client = rpc_client_new(f->env, controller_address(f->controller), &f->self, &handler, f);
+    f->client = rpc_client_new(f->env, NULL, controller_address(f->controller), &f->self, &handler, f);
     turn_until(f, is_up, f);
 }
 

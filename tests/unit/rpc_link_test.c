@@ -140,7 +140,7 @@ static void side_listen(struct side *side, uint16_t port)
     side->me.node_id = 1;
     side->me.incarnation = 42;
     ck_assert_int_eq(
-        rpc_server_listen(env, &addr, &side->me, &side_handler, side, &side->server, &side->bound), OK);
+        rpc_server_listen(env, NULL, &addr, &side->me, &side_handler, side, &side->server, &side->bound), OK);
 }
 
 /* -- client side -- */
@@ -198,7 +198,7 @@ static void user_dial(struct user *user, const struct env_addr *addr)
     user->me.role = RPC_ROLE_BROKER;
     user->me.node_id = 5;
     user->me.incarnation = 99;
-    user->client = rpc_client_new(env, addr, &user->me, &user_handler, user);
+    user->client = rpc_client_new(env, NULL, addr, &user->me, &user_handler, user);
     ck_assert_ptr_nonnull(user->client);
 }
 

@@ -107,9 +107,9 @@ static void file_revoke(struct env_file *file)
     file_of(file)->revoked = true;
 }
 
-bool sim_file_revoked(struct env_file *file)
+bool sim_file_revoked(const struct env_file *file)
 {
-    return file_of(file)->revoked;
+    return ((const struct sim_file *)file)->revoked;
 }
 
 /* Bad luck: the kernel has dropped the pages. */
@@ -337,6 +337,7 @@ static const struct env_file_ops sim_file_ops = {
     .ref = file_ref,
     .shared = file_shared,
     .revoke = file_revoke,
+    .revoked = sim_file_revoked,
     .cached = file_cached,
     .size = file_size,
     .read = sim_file_read,

@@ -142,6 +142,6 @@ struct process *host_find(struct process *from, const char *host, bool *ret_loop
 /* -- file.c -- */
 enum err sim_file_read(struct env_file *file, uint64_t offset, void *buf, size_t len, size_t *ret_len);
 struct env_file *sim_file_ref(struct env_file *file);
-bool sim_file_revoked(struct env_file *file);
+bool sim_file_revoked(const struct env_file *file);
 
 #endif
