@@ -44,10 +44,11 @@ struct euv_pool {
 
 /* Prepares the pool; starts no thread. */
 void euv_pool_init(struct euv_pool *pool, const char *name, void (*run)(struct list *node));
-/* Any thread. Starts threads as needed; without any thread the node runs on the caller's. */
+/* Any thread. Starts threads as needed; without any thread the nodes (_all: a list, emptied) run on the
+ * caller's. */
 void euv_pool_submit(struct euv_pool *pool, struct list *node);
-/* Runs what is queued, then ends the threads. */
-void euv_pool_free(struct euv_pool *pool);
+void euv_pool_submit_all(struct euv_pool *pool, struct list *nodes);
+void euv_pool_free(struct euv_pool *pool); /* runs what is queued, then ends the threads */
 /* pthread_create with all signals blocked and a name. OK or an error. */
 enum err euv_thread_start(pthread_t *thread, size_t stack_bytes, void *(*fn)(void *), void *arg);
 
@@ -84,6 +85,7 @@ struct euv_loop {
     bool in_turn;
     bool stopping;
     uint32_t inflight;   /* requests at helper threads */
+    struct list syncs;   /* requests of this turn (env_io.link): they reach the sync threads together */
     struct list dirty;   /* connections with output to flush (euv_conn.dirty) */
     struct list pending; /* connections that owe their owner closed() or drained() (euv_conn.pending) */
     struct euv_out *out_free;
@@ -200,7 +202,6 @@ void euv_resolve_run(struct list *node);     /* on a resolver thread */
 /* getaddrinfo for a stream; blocks unless flags hold AI_NUMERICHOST. The list is the caller's to free. */
 enum err euv_resolve_now(const struct env_addr *addr, int flags, struct addrinfo **ret_list);
 
-/* env_listen(). */
 enum err euv_listen(struct env *env, const struct env_addr *addr, bool shared,
                     const struct env_listener_handler *handler, void *ctx, struct env_listener **ret_listener,
                     struct env_addr *ret_bound);
@@ -218,8 +219,7 @@ ssize_t euv_transport_send_file(struct euv_conn *conn, struct env_file *file, ui
 void euv_transport_close(
     struct euv_conn *conn); /* orderly, for what was sent to arrive; then the descriptor is gone */
 
-/* Nagle off, keepalive on. Accepted sockets inherit both from their listener. */
-void euv_socket_options(int fd);
+void euv_socket_options(int fd); /* Nagle off, keepalive on; accepted sockets inherit both */
 void euv_sockaddr_format(const struct sockaddr_storage *sa, struct env_addr *ret_addr);
 
 /* -- files (file.c, dir.c, disk.c) -- */
@@ -230,9 +230,9 @@ struct env_file *euv_file_ref(struct env_file *file);
 bool euv_file_revoked(const struct env_file *file);
 bool euv_file_cached(struct env_file *file, uint64_t offset, size_t len); /* cached.c */
 void euv_io_run(struct list *node);                                       /* on a disk thread */
-/* Hands io to the disk threads; it completes on loop. */
+/* Hands io to the disk threads, a sync at the end of the turn; it completes on loop. */
 void euv_io_submit(struct euv_loop *loop, struct env_io *io);
-/* env_file_open(), env_dir_list(). */
+void euv_io_flush(struct euv_loop *loop);
 enum err euv_file_open(struct env *env, const char *path, int flags, struct env_file **ret_file);
 enum err euv_dir_list(struct env *env, const char *path,
                       bool (*each)(void *ctx, const char *name, bool is_dir), void *ctx);

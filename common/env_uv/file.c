@@ -291,7 +291,17 @@ void euv_io_submit(struct euv_loop *loop, struct env_io *io)
     io->mail.fn = io_done;
     list_init(&io->link);
     loop->inflight++;
-    euv_pool_submit(io->op == ENV_IO_READ ? &process->read : &process->sync, &io->link);
+    if (io->op == ENV_IO_READ)
+        euv_pool_submit(&process->read, &io->link);
+    else
+        list_push_back(&loop->syncs, &io->link);
+}
+
+/* All syncs of a turn at once: a thread that has not seen the last of them could not take them together. */
+void euv_io_flush(struct euv_loop *loop)
+{
+    if (!list_empty(&loop->syncs))
+        euv_pool_submit_all(&loop->process->sync, &loop->syncs);
 }
 
 static void file_submit(struct env_file *file, struct env_io *io)

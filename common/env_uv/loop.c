@@ -49,6 +49,7 @@ static void loop_on_prepare(uv_prepare_t *prepare)
 {
     struct euv_loop *loop = prepare->data;
     loop_arm_timer(loop);
+    euv_io_flush(loop); /* what was asked for outside a turn */
     /* Announce the sleep, then look once more: a poster sees either the announcement or an unread box (both
      * sequentially consistent). */
     atomic_store(&loop->sleeping, true);
@@ -67,6 +68,7 @@ static void loop_on_check(uv_check_t *check)
     euv_conns_run_pending(loop);
     env_run_mail(&loop->env);
     env_run_tasks(&loop->env);
+    euv_io_flush(loop);
     euv_conns_flush(loop);
     loop->in_turn = false;
     /* E3: what was accepted completes before the loop ends. */
@@ -126,6 +128,7 @@ enum err euv_loop_init(struct euv_loop *loop, struct euv_process *process)
     loop->process = process;
     loop->timer_armed_us = UINT64_MAX;
     atomic_init(&loop->sleeping, false);
+    list_init(&loop->syncs);
     list_init(&loop->dirty);
     list_init(&loop->pending);
     list_init(&loop->link);

@@ -83,18 +83,30 @@ static bool pool_grow(struct euv_pool *pool)
     return pool->started > 0;
 }
 
-void euv_pool_submit(struct euv_pool *pool, struct list *node)
+void euv_pool_submit_all(struct euv_pool *pool, struct list *nodes)
 {
     pthread_mutex_lock(&pool->mutex);
     ASSERT(!pool->stopping);
-    bool can = pool_grow(pool);
-    if (can) {
+    while (!list_empty(nodes) && pool_grow(pool)) {
+        struct list *node = nodes->next;
+        list_remove(node);
         list_push_back(&pool->queue, node);
         pthread_cond_signal(&pool->cond);
     }
     pthread_mutex_unlock(&pool->mutex);
-    if (!can)
+    while (!list_empty(nodes)) { /* no thread can be had */
+        struct list *node = nodes->next;
+        list_remove(node);
         pool->run(node);
+    }
+}
+
+void euv_pool_submit(struct euv_pool *pool, struct list *node)
+{
+    struct list one;
+    list_init(&one);
+    list_push_back(&one, node);
+    euv_pool_submit_all(pool, &one);
 }
 
 void euv_pool_free(struct euv_pool *pool)

@@ -286,6 +286,7 @@ END_TEST
 
 static void add(TCase *tcase)
 {
+    tcase_set_timeout(tcase, 120); /* thousands of syncs: the disk may be busy */
     tcase_add_loop_test(tcase, steady_produce_and_fetch_allocate_nothing, 0, (int)ARRAY_LEN(cases));
     tcase_add_loop_test(tcase, a_waiting_fetch_is_answered_by_a_produce_without_allocation, 0,
                         (int)ARRAY_LEN(cases));
