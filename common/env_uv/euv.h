@@ -42,10 +42,8 @@ struct euv_pool {
     pthread_t threads[EUV_POOL_THREADS];
 };
 
-/* Prepares the pool; starts no thread. */
+/* Submitting, on any thread, starts threads as needed; without one the nodes (a list: emptied) run there. */
 void euv_pool_init(struct euv_pool *pool, const char *name, void (*run)(struct list *node));
-/* Any thread. Starts threads as needed; without any thread the nodes (_all: a list, emptied) run on the
- * caller's. */
 void euv_pool_submit(struct euv_pool *pool, struct list *node);
 void euv_pool_submit_all(struct euv_pool *pool, struct list *nodes);
 void euv_pool_free(struct euv_pool *pool); /* runs what is queued, then ends the threads */
@@ -202,6 +200,7 @@ void euv_resolve_run(struct list *node);     /* on a resolver thread */
 /* getaddrinfo for a stream; blocks unless flags hold AI_NUMERICHOST. The list is the caller's to free. */
 enum err euv_resolve_now(const struct env_addr *addr, int flags, struct addrinfo **ret_list);
 
+/* env_listen(). */
 enum err euv_listen(struct env *env, const struct env_addr *addr, bool shared,
                     const struct env_listener_handler *handler, void *ctx, struct env_listener **ret_listener,
                     struct env_addr *ret_bound);
@@ -219,7 +218,8 @@ ssize_t euv_transport_send_file(struct euv_conn *conn, struct env_file *file, ui
 void euv_transport_close(
     struct euv_conn *conn); /* orderly, for what was sent to arrive; then the descriptor is gone */
 
-void euv_socket_options(int fd); /* Nagle off, keepalive on; accepted sockets inherit both */
+/* Nagle off, keepalive on; accepted sockets inherit both. An address as env_addr has it. */
+void euv_socket_options(int fd);
 void euv_sockaddr_format(const struct sockaddr_storage *sa, struct env_addr *ret_addr);
 
 /* -- files (file.c, dir.c, disk.c) -- */
@@ -228,8 +228,8 @@ extern const struct env_disk_ops euv_disk_ops;
 int euv_file_fd(const struct env_file *file);
 struct env_file *euv_file_ref(struct env_file *file);
 bool euv_file_revoked(const struct env_file *file);
-bool euv_file_cached(struct env_file *file, uint64_t offset, size_t len); /* cached.c */
-void euv_io_run(struct list *node);                                       /* on a disk thread */
+bool euv_file_cached(struct env_file *file, uint64_t offset, size_t len);
+void euv_io_run(struct list *node); /* on a disk thread */
 /* Hands io to the disk threads, a sync at the end of the turn; it completes on loop. */
 void euv_io_submit(struct euv_loop *loop, struct env_io *io);
 void euv_io_flush(struct euv_loop *loop);
