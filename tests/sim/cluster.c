@@ -49,7 +49,7 @@ void node_start(struct node *node, uint64_t after_us)
 
 static bool node_has_lying_cache(const struct node *node)
 {
-    return *disk_failures(node->process, DISK_SYNC) > node->sync_errors_seen;
+    return disk_failures(node->process, DISK_SYNC) > node->sync_errors_seen;
 }
 
 static void note_assertion(struct node *node, const char *why)
@@ -71,7 +71,7 @@ static void on_death(void *ctx, struct process *process, const char *why)
     node->pending = 0;
     counted_died(node->cluster->counted, node);
     if (!process_host_up(process))
-        node->sync_errors_seen = *disk_failures(process, DISK_SYNC);
+        node->sync_errors_seen = disk_failures(process, DISK_SYNC);
     world_cancel(world, &node->ending);
     if (strncmp(why, "assertion", 9) == 0)
         note_assertion(node, why);
@@ -114,7 +114,7 @@ static void on_ending(struct world_event *event)
         world_at(cluster->world, &node->ending, world_now_us(cluster->world) + FREE_US);
         return;
     }
-    cluster->graceful_stops++;
+    node->graceful_stops++;
     size_t left = process_end(node->process); /* on_death() plans the restart */
     cluster->stop_leaks += left > 0;
     cluster_unhealthy(cluster, node, (int64_t)left, 0); /* blocks of memory */

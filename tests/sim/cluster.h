@@ -95,6 +95,7 @@ struct node {
     uint64_t sync_errors_seen; /* before the machine booted: after a further one the page cache shows what is
                                   not on disk */
     uint32_t disks;            /* that were replaced */
+    uint64_t graceful_stops;
     int send_partition, send_count; /* of a producer: what a script wants from it */
     uint64_t pending;               /* of a producer: records without an answer */
     uint32_t parts_left;            /* of a reader: partitions not read to their end */
@@ -114,7 +115,7 @@ struct cluster {
     struct counted *counted;
     uint32_t next_client; /* process number of the next client's life */
     char first_assertion[CLUSTER_TEXT_MAX];
-    uint64_t error_lines, graceful_stops, stop_leaks;
+    uint64_t error_lines, stop_leaks;
     uint64_t reached[REACH_COUNT];
     const struct node *rotten; /* the broker in whose files bits flip; NULL: none */
     bool draining;             /* producers send nothing new */

@@ -10,6 +10,7 @@
 
 #define SECOND_US    1000000u
 #define PLACE_TRIES  8
+#define RETRY_US     200000u
 #define ROLL_STEP_US 200000u
 #define ROLL_WAITS   25 /* steps after which the next broker's turn comes anyhow */
 
@@ -102,23 +103,21 @@ static void isolate(struct active_fault *fault, bool cut)
 static void disk_repaired(struct active_fault *fault)
 {
     disk_mend(fault->a->process);
-    if (*fault->counter > fault->before)
+    if (fault_met(fault) > fault->before)
         node_kill(fault->a, DEATH_POWER, down_us(fault->faults));
 }
 
 static bool place(struct faults *faults, enum fault_kind kind);
 
-/* It has met nobody: somebody else must meet it. What stood at the end of the run is taken back, for it had
- * no time. */
+/* It has met nobody: somebody else must meet it. */
 static void missed(struct faults *faults, enum fault_kind kind)
 {
-    if (faults->over) {
-        faults->asked[kind]--;
+    if (faults->over)
         return;
-    }
     world_trace(world_of(faults), "fault: %s again, it met nobody", fault_name(kind));
-    if (!place(faults, kind))
-        faults->asked[kind]--;
+    faults->again = true; /* where it is met soon */
+    faults->owed[kind] += !place(faults, kind);
+    faults->again = false;
 }
 
 static void heal_now(struct active_fault *fault)
@@ -144,7 +143,7 @@ static void heal_now(struct active_fault *fault)
     default: break;
     }
     fault->used = false;
-    if (fault->counter == NULL || *fault->counter > fault->before)
+    if (fault_met(fault) > fault->before)
         bite(faults, fault->kind);
     else
         missed(faults, fault->kind);
@@ -161,24 +160,22 @@ static void on_heal(struct world_event *event)
         heal_now(fault);
 }
 
-/* counter NULL: it bites by being there. */
-static struct active_fault *stand(struct faults *faults, enum fault_kind kind, const uint64_t *counter,
-                                  uint64_t for_us)
+/* fault: its kind, and whom it stands in the way of. */
+static bool stand(struct faults *faults, struct active_fault fault, uint64_t for_us)
 {
     for (int i = 0; i < FAULTS_ACTIVE_MAX; i++) {
-        struct active_fault *fault = &faults->active[i];
-        if (fault->used)
+        struct active_fault *place = &faults->active[i];
+        if (place->used)
             continue;
-        *fault = (struct active_fault){.faults = faults,
-                                       .kind = kind,
-                                       .counter = counter,
-                                       .before = counter != NULL ? *counter : 0,
-                                       .used = true,
-                                       .heal.fn = on_heal};
-        world_at(world_of(faults), &fault->heal, world_now_us(world_of(faults)) + for_us);
-        return fault;
+        *place = fault;
+        place->faults = faults;
+        place->used = true;
+        place->heal = (struct world_event){.fn = on_heal};
+        place->before = fault_met(place);
+        world_at(world_of(faults), &place->heal, world_now_us(world_of(faults)) + for_us);
+        return true;
     }
-    return NULL;
+    return false;
 }
 
 /* -- deaths: they bite at once, or not at all -- */
@@ -248,12 +245,11 @@ static bool inject_kill_brokers(struct faults *faults)
 static bool inject_die_at(struct faults *faults, enum fault_kind kind, enum role role)
 {
     struct node *node = any_of(faults, role);
-    struct world_bites *bites = world_bites(world_of(faults));
     bool power = below(faults, 2) == 0;
     if (!process_alive(node->process) ||
-        stand(faults, kind, power ? &bites->power_cuts : &bites->kills, 5 * SECOND_US) == NULL)
+        !stand(faults, (struct active_fault){.kind = kind, .a = node}, 5 * SECOND_US))
         return false;
-    disk_die_at(node->process, 1 + (uint32_t)below(faults, 30), below(faults, 2) == 0,
+    disk_die_at(node->process, 1 + (uint32_t)below(faults, faults->again ? 1 : 30), below(faults, 2) == 0,
                 power ? DEATH_POWER : DEATH_KILL);
     return true;
 }
@@ -262,7 +258,7 @@ static bool inject_stop(struct faults *faults)
 {
     struct node *node = any_node(faults);
     if (!process_alive(node->process) || node->stopping ||
-        stand(faults, FAULT_STOP, &faults->cluster->graceful_stops, 15 * SECOND_US) == NULL)
+        !stand(faults, (struct active_fault){.kind = FAULT_STOP, .a = node}, 15 * SECOND_US))
         return false;
     node_stop(node, down_us(faults));
     return true;
@@ -281,18 +277,23 @@ static void roll_on(struct active_fault *fault)
         if (process_alive(node->process) && !node->stopping)
             node_stop(node, 1000 + below(faults, SECOND_US));
     }
-    if (fault->step == cluster->options.brokers && *fault->counter > fault->before)
+    if (fault->step == cluster->options.brokers && fault_met(fault) > fault->before)
         heal_now(fault);
     else
         world_at(world_of(faults), &fault->heal, world_now_us(world_of(faults)) + ROLL_STEP_US);
 }
 
-static bool inject_roll(struct faults *faults)
+static bool is_rolling(const struct faults *faults)
 {
     for (int i = 0; i < FAULTS_ACTIVE_MAX; i++)
         if (faults->active[i].used && faults->active[i].kind == FAULT_ROLL)
-            return false;
-    return stand(faults, FAULT_ROLL, &faults->cluster->graceful_stops, 1) != NULL;
+            return true;
+    return faults->owed[FAULT_ROLL] > 0;
+}
+
+static bool inject_roll(struct faults *faults)
+{
+    return stand(faults, (struct active_fault){.kind = FAULT_ROLL}, 1);
 }
 
 /* -- network -- */
@@ -300,12 +301,8 @@ static bool inject_roll(struct faults *faults)
 static bool inject_cut(struct faults *faults, enum fault_kind kind)
 {
     struct node *a = any_node(faults), *b = any_server(faults);
-    struct active_fault *fault;
-    if (a == b || (fault = stand(faults, kind, &world_bites(world_of(faults))->segments_stalled,
-                                 stands_us(faults))) == NULL)
+    if (a == b || !stand(faults, (struct active_fault){.kind = kind, .a = a, .b = b}, stands_us(faults)))
         return false;
-    fault->a = a;
-    fault->b = b;
     world_cut(world_of(faults), a->process, b->process, true);
     if (kind == FAULT_CUT)
         world_cut(world_of(faults), b->process, a->process, true);
@@ -315,25 +312,25 @@ static bool inject_cut(struct faults *faults, enum fault_kind kind)
 static bool inject_isolate(struct faults *faults)
 {
     static const uint64_t scopes[] = {UINT64_MAX, 1ull << ROLE_CONTROLLER, 1ull << ROLE_BROKER};
-    struct active_fault *fault =
-        stand(faults, FAULT_ISOLATE, &world_bites(world_of(faults))->segments_stalled, stands_us(faults));
-    if (fault == NULL)
+    struct active_fault fault = {.faults = faults,
+                                 .kind = FAULT_ISOLATE,
+                                 .a = any_node(faults),
+                                 .sides = scopes[below(faults, ARRAY_LEN(scopes))]};
+    if (!stand(faults, fault, stands_us(faults)))
         return false;
-    fault->a = any_node(faults);
-    fault->sides = scopes[below(faults, ARRAY_LEN(scopes))];
-    isolate(fault, true);
+    isolate(&fault, true);
     return true;
 }
 
 static bool inject_split(struct faults *faults, enum fault_kind kind)
 {
-    struct active_fault *fault =
-        stand(faults, kind, &world_bites(world_of(faults))->segments_stalled, stands_us(faults));
-    if (fault == NULL)
+    struct active_fault fault = {.faults = faults,
+                                 .kind = kind,
+                                 .a = kind == FAULT_BRIDGE ? any_server(faults) : NULL,
+                                 .sides = prng_next(&faults->prng)};
+    if (!stand(faults, fault, stands_us(faults)))
         return false;
-    fault->sides = prng_next(&faults->prng);
-    fault->a = kind == FAULT_BRIDGE ? any_server(faults) : NULL;
-    each_pair(fault, true);
+    each_pair(&fault, true);
     return true;
 }
 
@@ -341,7 +338,7 @@ static bool inject_clog(struct faults *faults)
 {
     struct node *a = any_node(faults), *b = any_server(faults);
     uint64_t for_us = stands_us(faults);
-    if (a == b || stand(faults, FAULT_CLOG, &world_bites(world_of(faults))->clogged, for_us) == NULL)
+    if (a == b || !stand(faults, (struct active_fault){.kind = FAULT_CLOG, .a = a, .b = b}, for_us))
         return false;
     world_clog(world_of(faults), a->process, b->process, for_us);
     return true;
@@ -350,11 +347,9 @@ static bool inject_clog(struct faults *faults)
 static bool inject_slow_link(struct faults *faults)
 {
     struct node *a = any_node(faults), *b = any_server(faults);
-    struct active_fault *fault = a != b ? stand(faults, FAULT_SLOW_LINK, NULL, stands_us(faults)) : NULL;
-    if (fault == NULL)
+    if (a == b ||
+        !stand(faults, (struct active_fault){.kind = FAULT_SLOW_LINK, .a = a, .b = b}, stands_us(faults)))
         return false;
-    fault->a = a;
-    fault->b = b;
     world_slow(world_of(faults), a->process, b->process, 1000 + (uint32_t)below(faults, 200000),
                50 + (uint32_t)below(faults, 1000));
     return true;
@@ -382,29 +377,27 @@ static bool inject_pause(struct faults *faults, enum fault_kind kind)
     return true;
 }
 
-static bool inject_clock(struct faults *faults, enum fault_kind kind)
+static bool inject_skew(struct faults *faults)
 {
     static const int32_t ppms[] = {100, -100, 5000, -5000, 50000, -50000};
     struct node *node = any_node(faults);
     if (!process_alive(node->process))
         return false;
-    if (kind == FAULT_SKEW)
-        process_set_skew(node->process, ppms[below(faults, ARRAY_LEN(ppms))]);
-    else
-        process_wall_jump(node->process, (int64_t)below(faults, 2 * 3600 * 1000) - 3600 * 1000);
-    bite(faults, kind);
+    process_set_skew(node->process, ppms[below(faults, ARRAY_LEN(ppms))]);
+    bite(faults, FAULT_SKEW);
     return true;
 }
 
-static bool inject_wall_freeze(struct faults *faults)
+static bool inject_wall(struct faults *faults, enum fault_kind kind)
 {
     struct node *node = any_node(faults);
-    struct active_fault *fault =
-        process_alive(node->process) ? stand(faults, FAULT_WALL_FREEZE, NULL, stands_us(faults)) : NULL;
-    if (fault == NULL)
+    if (!process_alive(node->process) ||
+        !stand(faults, (struct active_fault){.kind = kind, .a = node}, stands_us(faults)))
         return false;
-    fault->a = node;
-    process_wall_freeze(node->process, true);
+    if (kind == FAULT_WALL_FREEZE)
+        process_wall_freeze(node->process, true);
+    else
+        process_wall_jump(node->process, (int64_t)below(faults, 2 * 3600 * 1000) - 3600 * 1000);
     return true;
 }
 
@@ -415,7 +408,7 @@ static bool inject_stall(struct faults *faults)
     uint64_t for_us = 1 + below(faults, 6 * SECOND_US);
     struct node *node = any_server(faults);
     if (!process_alive(node->process) ||
-        stand(faults, FAULT_STALL, &world_bites(world_of(faults))->stalls, for_us + SECOND_US) == NULL)
+        !stand(faults, (struct active_fault){.kind = FAULT_STALL, .a = node}, for_us + SECOND_US))
         return false;
     disk_stall(node->process, for_us);
     return true;
@@ -424,28 +417,22 @@ static bool inject_stall(struct faults *faults)
 static bool inject_slow_disk(struct faults *faults)
 {
     struct node *node = any_server(faults);
-    struct active_fault *fault =
-        process_alive(node->process) ? stand(faults, FAULT_SLOW_DISK, NULL, stands_us(faults)) : NULL;
-    if (fault == NULL)
+    if (!process_alive(node->process) ||
+        !stand(faults, (struct active_fault){.kind = FAULT_SLOW_DISK, .a = node}, stands_us(faults)))
         return false;
-    fault->a = node;
     disk_slow(node->process, 2 + (uint32_t)below(faults, 100));
     return true;
 }
 
 static bool inject_disk_error(struct faults *faults, enum fault_kind kind)
 {
-    enum disk_act act = kind == FAULT_SYNC_ERROR    ? DISK_SYNC
-                        : kind == FAULT_WRITE_ERROR ? DISK_WRITE
-                                                    : DISK_READ;
     struct node *node = any_server(faults);
-    uint32_t nth = act == DISK_READ ? 1 : 1 + (uint32_t)below(faults, 20); /* reads are few */
-    struct active_fault *fault = process_alive(node->process)
-                                     ? stand(faults, kind, disk_failures(node->process, act), 4 * SECOND_US)
-                                     : NULL;
-    if (fault == NULL)
+    enum disk_act act = fault_act(kind);
+    uint32_t nth =
+        act == DISK_READ || faults->again ? 1 : 1 + (uint32_t)below(faults, 20); /* reads are few */
+    if (!process_alive(node->process) ||
+        !stand(faults, (struct active_fault){.kind = kind, .a = node}, 4 * SECOND_US))
         return false;
-    fault->a = node;
     disk_fail(node->process, act, nth, 1, ERR_IO, NULL);
     return true;
 }
@@ -453,14 +440,11 @@ static bool inject_disk_error(struct faults *faults, enum fault_kind kind)
 static bool inject_disk_full(struct faults *faults)
 {
     struct node *node = any_of(faults, ROLE_BROKER);
-    struct active_fault *fault =
-        process_alive(node->process)
-            ? stand(faults, FAULT_DISK_FULL, disk_refusals(node->process), stands_us(faults) + SECOND_US)
-            : NULL;
-    if (fault == NULL)
+    if (!process_alive(node->process) ||
+        !stand(faults, (struct active_fault){.kind = FAULT_DISK_FULL, .a = node},
+               stands_us(faults) + SECOND_US))
         return false;
-    fault->a = node;
-    disk_set_capacity(node->process, disk_used(node->process) + below(faults, 16384));
+    disk_set_capacity(node->process, disk_used(node->process) + (faults->again ? 0 : below(faults, 16384)));
     return true;
 }
 
@@ -471,9 +455,10 @@ static bool inject_bit_flip(struct faults *faults)
     static const char *const parts[] = {".log",   ".log",       ".log",      ".log",
                                         ".index", ".timeindex", ".snapshot", "epoch"};
     char path[64];
-    if (faults->flipped == NULL)
-        faults->flipped = any_of(faults, ROLE_BROKER);
-    if (faults->flipped == faults->replaced || counted_any_lost(faults->cluster->counted))
+    struct node *node;
+    if (faults->flipped == NULL && (node = any_of(faults, ROLE_BROKER)) != faults->replaced)
+        faults->flipped = node;
+    if (faults->flipped == NULL || counted_any_lost(faults->cluster->counted))
         return false;
     const char *part = parts[below(faults, ARRAY_LEN(parts))];
     snprintf(path, sizeof(path), "/data/t%llu-",
@@ -513,9 +498,9 @@ static bool inject(struct faults *faults, enum fault_kind kind)
     case FAULT_CLOG: return inject_clog(faults);
     case FAULT_SLOW_LINK: return inject_slow_link(faults);
     case FAULT_RESET: return inject_reset(faults);
-    case FAULT_SKEW:
-    case FAULT_WALL_JUMP: return inject_clock(faults, kind);
-    case FAULT_WALL_FREEZE: return inject_wall_freeze(faults);
+    case FAULT_SKEW: return inject_skew(faults);
+    case FAULT_WALL_JUMP:
+    case FAULT_WALL_FREEZE: return inject_wall(faults, kind);
     case FAULT_STALL: return inject_stall(faults);
     case FAULT_SLOW_DISK: return inject_slow_disk(faults);
     case FAULT_SYNC_ERROR:
@@ -555,22 +540,79 @@ static void plan_next(struct faults *faults)
     world_at(world_of(faults), &faults->next, world_now_us(world_of(faults)) + in_us);
 }
 
+/* What the contract does not promise to survive at present is not asked for. */
+static bool is_promised(const struct faults *faults, enum fault_kind kind)
+{
+    if (kind == FAULT_REPLACE_DISK)
+        return cluster_is_in_sync(faults->cluster) && !counted_any_lost(faults->cluster->counted);
+    if (kind == FAULT_ROLL) /* one at a time */
+        return !is_rolling(faults);
+    return kind != FAULT_BIT_FLIP || !counted_any_lost(faults->cluster->counted);
+}
+
 static void on_next(struct world_event *event)
 {
     struct faults *faults = CONTAINER_OF(event, struct faults, next);
-    enum fault_kind kind = choose(faults);
-    world_trace(world_of(faults), "fault: %s", fault_name(kind));
-    faults->asked[kind] +=
-        place(faults, kind); /* scheduled is what stands; a world that is down already is not hurt */
     plan_next(faults);
+    for (int i = 0; i < PLACE_TRIES; i++) { /* where nobody can be hurt so now, in another way */
+        enum fault_kind kind = choose(faults);
+        if (!is_promised(faults, kind) || !place(faults, kind))
+            continue;
+        world_trace(world_of(faults), "fault: %s", fault_name(kind));
+        faults->asked[kind]++;
+        return;
+    }
+}
+
+/* What met nobody, and could not be repeated at once. */
+static void on_retry(struct world_event *event)
+{
+    struct faults *faults = CONTAINER_OF(event, struct faults, retry);
+    faults->again = true;
+    for (int kind = 0; kind < FAULT_COUNT; kind++)
+        if (faults->owed[kind] > 0 && is_promised(faults, (enum fault_kind)kind))
+            faults->owed[kind] -= place(faults, (enum fault_kind)kind);
+    faults->again = false;
+    world_at(world_of(faults), event, world_now_us(world_of(faults)) + RETRY_US);
 }
 
 void faults_start(struct faults *faults, struct cluster *cluster, const struct plan *plan, uint64_t after_us)
 {
-    *faults = (struct faults){.cluster = cluster, .plan = plan, .next.fn = on_next};
+    *faults = (struct faults){.cluster = cluster, .plan = plan, .next.fn = on_next, .retry.fn = on_retry};
     prng_seed(&faults->prng, plan->seed ^ 0xfa017);
-    if (plan->fault_interval_us > 0)
-        world_at(cluster->world, &faults->next, world_now_us(cluster->world) + after_us);
+    if (plan->fault_interval_us == 0)
+        return;
+    world_at(cluster->world, &faults->next, world_now_us(cluster->world) + after_us);
+    world_at(cluster->world, &faults->retry, world_now_us(cluster->world) + after_us + RETRY_US);
+}
+
+void faults_trace(struct faults *faults)
+{
+    for (int kind = 0; kind < FAULT_COUNT; kind++)
+        if (faults->owed[kind] > 0)
+            world_trace(world_of(faults), "fault: %s found nobody", fault_name((enum fault_kind)kind));
+    for (int i = 0; i < FAULTS_ACTIVE_MAX; i++) {
+        const struct active_fault *fault = &faults->active[i];
+        if (fault->used && fault_met(fault) == fault->before)
+            world_trace(world_of(faults), "fault: %s of %s met nobody", fault_name(fault->kind),
+                        fault->a != NULL ? process_name(fault->a->process) : "many");
+    }
+}
+
+void faults_stop(struct faults *faults)
+{
+    world_cancel(faults->cluster->world, &faults->next);
+}
+
+bool faults_have_bitten(const struct faults *faults)
+{
+    for (int kind = 0; kind < FAULT_COUNT; kind++)
+        if (faults->owed[kind] > 0)
+            return false;
+    for (int i = 0; i < FAULTS_ACTIVE_MAX; i++)
+        if (faults->active[i].used && fault_met(&faults->active[i]) == faults->active[i].before)
+            return false;
+    return true;
 }
 
 void faults_end(struct faults *faults)
@@ -578,6 +620,7 @@ void faults_end(struct faults *faults)
     struct cluster *cluster = faults->cluster;
     faults->over = true;
     world_cancel(cluster->world, &faults->next);
+    world_cancel(cluster->world, &faults->retry);
     for (int i = 0; i < FAULTS_ACTIVE_MAX; i++) {
         if (!faults->active[i].used)
             continue;

@@ -13,6 +13,7 @@
 
 #define WARM_UP_US          30000000u /* until every partition has taken a record */
 #define RECOVER_US          90000000u /* until everything is whole again */
+#define BITE_US             20000000u /* that the last faults have to meet somebody */
 #define READ_US             60000000u /* of the final reading */
 #define STOP_US             40000000u
 #define STEP_US             50000u
@@ -79,6 +80,11 @@ static bool has_ended(struct run *run)
     return true;
 }
 
+static bool all_bit(struct run *run)
+{
+    return faults_have_bitten(&run->faults);
+}
+
 /* -- phases -- */
 
 static void phase_load(struct run *run)
@@ -91,6 +97,9 @@ static void phase_load(struct run *run)
         unhealthy(run, UNHEALTHY_NOT_WHOLE);
     faults_start(&run->faults, cluster, &run->plan, 500000);
     world_run(run->world, world_now_us(run->world) + run->plan.run_us);
+    faults_stop(&run->faults);
+    if (!wait_for(run, BITE_US, all_bit)) /* what has met nobody makes the run void */
+        faults_trace(&run->faults);
     faults_end(&run->faults);
 }
 

@@ -111,8 +111,12 @@ void disk_process_died(struct disk *disk, enum world_death death)
 void disk_replace(struct process *process)
 {
     ASSERT(!process->alive);
-    disk_free(process->disk);
+    struct disk *old = process->disk;
     process->disk = disk_new(process);
+    process->disk->bites = old->bites;
+    process->disk->refusals = old->refusals;
+    memcpy(process->disk->failures, old->failures, sizeof(old->failures));
+    disk_free(old);
     world_trace(process->world, "%s: disk replaced", process->name);
 }
 
@@ -159,20 +163,25 @@ enum err disk_meets(struct disk *disk, enum disk_act act, const char *path)
     return fault->err;
 }
 
-const uint64_t *disk_failures(const struct process *process, enum disk_act act)
+uint64_t disk_failures(const struct process *process, enum disk_act act)
 {
-    return &process->disk->failures[act];
+    return process->disk->failures[act];
 }
 
-const uint64_t *disk_refusals(const struct process *process)
+uint64_t disk_refusals(const struct process *process)
 {
-    return &process->disk->refusals;
+    return process->disk->refusals;
 }
 
 void disk_refuse(struct disk *disk)
 {
     disk->refusals++;
     disk->process->world->bites.no_space++;
+}
+
+const struct disk_bites *disk_bites(const struct process *process)
+{
+    return &process->disk->bites;
 }
 
 void disk_stall(struct process *process, uint64_t for_us)
@@ -231,6 +240,8 @@ void disk_change_begin(struct disk *disk)
     if (disk->die_at == 0 || --disk->die_at > 0 || disk->process->world->inside != disk->process)
         return;
     if (!disk->die_after)
+        disk->bites.deaths++;
+    if (!disk->die_after)
         process_kill(disk->process, disk->die_how); /* does not return */
     disk->die_now = true;
 }
@@ -240,6 +251,7 @@ void disk_change_end(struct disk *disk)
     if (!disk->die_now || disk->process->world->inside != disk->process)
         return;
     disk->die_now = false;
+    disk->bites.deaths++;
     process_kill(disk->process, disk->die_how); /* does not return */
 }
 
@@ -247,10 +259,12 @@ uint64_t disk_takes_us(struct disk *disk, uint64_t at_us, uint32_t base_us)
 {
     struct world *world = disk->process->world;
     uint64_t takes_us = ((uint64_t)base_us / 2 + world_below(world, base_us + 1)) * disk->slowness;
+    disk->bites.slowed += disk->slowness > 1;
     if (world_unlucky(world, 300))
         takes_us *= 10 + world_below(world, 50);
     if (at_us + takes_us < disk->stalled_until_us) {
         world->bites.stalls++;
+        disk->bites.stalled++;
         takes_us = disk->stalled_until_us - at_us;
     }
     return takes_us;

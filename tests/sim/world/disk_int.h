@@ -107,6 +107,7 @@ struct disk {
     enum world_death die_how;
     struct disk_fault faults[DISK_ACT_COUNT];
     uint64_t failures[DISK_ACT_COUNT], refusals;
+    struct disk_bites bites;
 };
 
 struct sim_file {

@@ -12,6 +12,7 @@ uint64_t link_arrival_us(struct world *world, int from, int to, uint64_t at_us, 
     struct link *link = &world->links[from][to];
     if (from == to)
         return at_us + LOOPBACK_US + world_below(world, LOOPBACK_US);
+    link->bites.slowed += link->bytes_per_ms > 0;
     if (link->bytes_per_ms > 0) {
         link->free_us = MAX(link->free_us, at_us) + (uint64_t)len * 1000 / link->bytes_per_ms;
         at_us = link->free_us;
@@ -33,6 +34,12 @@ void world_cut(struct world *world, const struct process *from, const struct pro
         wires_retry(world, from->index, to->index);
 }
 
+const struct world_link_bites *world_link_bites(const struct world *world, const struct process *from,
+                                                const struct process *to)
+{
+    return &world->links[from->index][to->index].bites;
+}
+
 bool world_is_cut(const struct world *world, const struct process *from, const struct process *to)
 {
     return world->links[from->index][to->index].cut;
@@ -42,8 +49,10 @@ void world_heal(struct world *world)
 {
     for (int from = 0; from < world->process_count; from++) {
         for (int to = 0; to < world->process_count; to++) {
-            world->links[from][to] =
-                (struct link){.latency_us = world->options.latency_us, .jitter_us = world->options.jitter_us};
+            struct link *link = &world->links[from][to];
+            *link = (struct link){.latency_us = world->options.latency_us,
+                                  .jitter_us = world->options.jitter_us,
+                                  .bites = link->bites};
         }
     }
     world_trace(world, "network healed");

@@ -279,6 +279,7 @@ static int64_t sim_wall_ms(struct env *env)
 {
     struct loop *loop = loop_of(env);
     struct process *process = loop->process;
+    process->wall_looks++;
     if (process->wall_frozen_ms != 0)
         return process->wall_frozen_ms;
     return process->wall_offset_ms +

@@ -141,6 +141,11 @@ void process_wall_jump(struct process *process, int64_t ms)
     world_trace(process->world, "%s: wall clock jumps by %lld ms", process->name, (long long)ms);
 }
 
+uint64_t process_wall_looks(const struct process *process)
+{
+    return process->wall_looks;
+}
+
 void process_wall_freeze(struct process *process, bool frozen)
 {
     if (frozen == (process->wall_frozen_ms != 0))

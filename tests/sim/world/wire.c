@@ -82,6 +82,11 @@ void wire_lose(struct wire *wire, int side)
     half->stalled = false;
 }
 
+static struct link *way(const struct wire *wire, int from_side)
+{
+    return &wire->world->links[wire->procs[from_side]->index][wire->procs[1 - from_side]->index];
+}
+
 /* Nothing gets from one side to the other at present. */
 static bool way_is_shut(const struct wire *wire, int from_side)
 {
@@ -110,8 +115,10 @@ static void half_deliver(struct half *half, struct seg *seg)
 static void half_stall(struct half *half)
 {
     struct world *world = half->wire->world;
+    struct link *link = way(half->wire, half->side);
     half->stalled = true;
     world->bites.segments_stalled++;
+    link->bites.cut += link->cut;
     world_at(world, &half->arrival, world->now_us + STALL_MIN_US + world_below(world, 2ull * STALL_MIN_US));
 }
 
@@ -132,14 +139,14 @@ static void on_arrival(struct world_event *event)
     struct half *half = CONTAINER_OF(event, struct half, arrival);
     struct wire *wire = half->wire;
     struct world *world = wire->world;
-    const struct link *link =
-        &world->links[wire->procs[half->side]->index][wire->procs[1 - half->side]->index];
+    struct link *link = way(wire, half->side);
     if (half->stalled) {
         half_give_up(half);
     } else if (way_is_shut(wire, half->side)) {
         half_stall(half);
     } else if (world->now_us < link->clogged_until_us) {
         world->bites.clogged++;
+        link->bites.clogged++;
         world_at(world, event, link->clogged_until_us + world_below(world, 2000));
     } else {
         struct seg *seg = segs_pop(&half->flight);
@@ -198,6 +205,8 @@ static void handshake_stall(struct wire *wire)
     struct world *world = wire->world;
     wire->handshake_stalled = true;
     world->bites.segments_stalled++;
+    for (int side = 0; side < 2; side++)
+        way(wire, side)->bites.cut += way(wire, side)->cut;
     world_at(world, &wire->handshake,
              world->now_us + SYN_STALL_MIN_US + world_below(world, 2ull * SYN_STALL_MIN_US));
 }

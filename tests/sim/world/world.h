@@ -37,6 +37,12 @@ struct world_bites {
     uint64_t sectors_dropped, sectors_torn, names_dropped, assertions;
 };
 
+/* What met a broken way from one host to another: segments and handshakes held by a cut, segments held by a
+ * clog, segments that went a slow way. */
+struct world_link_bites {
+    uint64_t cut, clogged, slowed;
+};
+
 /* An empty world. options is copied; its trace stays the caller's. Never NULL. */
 struct world *world_new(const struct world_options *options);
 void world_free(struct world *world); /* with all processes, without their destructors */
@@ -113,6 +119,8 @@ void process_set_skew(struct process *process, int32_t ppm);  /* of both clocks,
 /* The wall clock alone: ms forward (or back); frozen: it stands. */
 void process_wall_jump(struct process *process, int64_t ms);
 void process_wall_freeze(struct process *process, bool frozen);
+/* How often it has looked at its wall clock, over all its lives. */
+uint64_t process_wall_looks(const struct process *process);
 
 /* fn is called in the simulator's memory after each death that was not process_end()'s, why: one line. */
 void process_on_death(struct process *process,
@@ -127,6 +135,9 @@ void world_cut(struct world *world, const struct process *from, const struct pro
 bool world_is_cut(const struct world *world, const struct process *from, const struct process *to);
 void world_heal(struct world *world); /* every cut, clog and slow link */
 void world_clog(struct world *world, const struct process *from, const struct process *to, uint64_t for_us);
+/* For the life of the world. */
+const struct world_link_bites *world_link_bites(const struct world *world, const struct process *from,
+                                                const struct process *to);
 void world_slow(struct world *world, const struct process *from, const struct process *to,
                 uint32_t latency_us, uint32_t bytes_per_ms); /* 0, 0: as it was */
 /* Breaks one connection between a and b (b NULL: any peer) with what is in flight. False when there is none.

@@ -17,10 +17,16 @@ enum disk_act { DISK_READ, DISK_WRITE, DISK_SYNC, DISK_ACT_COUNT };
  * files whose path holds it; NULL: any. Stands until it has bitten or disk_mend(). */
 void disk_fail(struct process *process, enum disk_act act, uint32_t nth, uint32_t times, enum err err,
                const char *path_part);
-/* Counters, for the life of the disk: acts that failed because of disk_fail(), and writes that found it full.
+/* Counters, for the life of the host: acts that failed because of disk_fail(), and writes that found it full.
  */
-const uint64_t *disk_failures(const struct process *process, enum disk_act act);
-const uint64_t *disk_refusals(const struct process *process);
+uint64_t disk_failures(const struct process *process, enum disk_act act);
+uint64_t disk_refusals(const struct process *process);
+/* Operations that waited for disk_stall(), that disk_slow() made longer, and deaths by disk_die_at(): for the
+ * life of the host. */
+struct disk_bites {
+    uint64_t stalled, slowed, deaths;
+};
+const struct disk_bites *disk_bites(const struct process *process);
 void disk_mend(struct process *process); /* no fault stands any more; capacity as given */
 
 void disk_stall(struct process *process, uint64_t for_us); /* whatever waits for the disk waits longer */
