@@ -3,17 +3,25 @@
 
 bool bootstrap_options_good(const struct consensus_options *options)
 {
-    bool found = false;
-    if (options->voters_count > CONSENSUS_VOTERS_MAX)
-        return false;
-    for (int i = 0; i < options->voters_count; i++)
-        found |= options->voters[i] == options->node_id;
-    return found && options->heartbeat_ms > 0 && options->election_timeout_ms > options->heartbeat_ms;
+    return options->voters_count > 0 && options->voters_count <= CONSENSUS_VOTERS_MAX &&
+           options->heartbeat_ms > 0 && options->election_timeout_ms > options->heartbeat_ms;
+}
+
+/* Whether this node is one of the first configuration. */
+static bool is_first_voter(const struct consensus_options *options)
+{
+    for (int i = 0; i < options->voters_count; i++) {
+        if (options->voters[i] == options->node_id)
+            return true;
+    }
+    return false;
 }
 
 enum err bootstrap_wait(struct env *env, struct storage *storage, const struct consensus_options *options)
 {
     struct writer w;
+    if (storage_joined(storage) || !is_first_voter(options))
+        return storage_join_wait(storage);
     writer_init(&w, env->pool, 256, QUORUM_MESSAGE_MAX);
     quorum_configuration_encode(&w, options->voters, options->voters_count);
     struct iobuf *buf = writer_take(&w);

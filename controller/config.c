@@ -16,10 +16,10 @@ static const struct setting items[] = {
         "listeners", C, listeners, "", 0,
         "Where brokers and other controllers connect, as CONTROLLER://host:port. Empty: the address "
         "that controller.quorum.voters gives for this node."),
-    SETTING_NODES(
-        "controller.quorum.voters", C, quorum_voters, NULL, SETTING_REQUIRED,
-        "All controllers of the quorum, this one included, as id@host:port,... Used at the first start; "
-        "the same list on every controller."),
+    SETTING_NODES("controller.quorum.voters", C, quorum_voters, NULL, SETTING_REQUIRED,
+                  "The quorum's first controllers, as id@host:port,...: the same list on each of them. A "
+                  "controller that is not "
+                  "in it joins a quorum that exists: it waits until it is added (sluice controller add)."),
     SETTING_STRING("metadata.log.dir", C, metadata_log_dir, NULL, SETTING_REQUIRED,
                    "Directory of the metadata log, its snapshots and this controller's vote."),
     SETTING_SERVERS(
@@ -73,8 +73,10 @@ const char *controller_config_problem(const struct controller_config *config)
     const struct endpoint *own = endpoints_by_id(&config->quorum_voters, config->node_id);
     if (!has_role(&config->process_roles, "controller"))
         return "process.roles: this program has the role controller; say so, or leave the setting out";
-    if (own == NULL)
-        return "controller.quorum.voters: node.id is not among the voters; add id@host:port for this node";
+    if (own == NULL && config->listeners.count != 1)
+        return "controller.quorum.voters: node.id is not among the voters: add id@host:port for this node, "
+               "or, when "
+               "it is to join a quorum that exists, set listeners to its address";
     if (config->quorum_voters.count > CONSENSUS_VOTERS_MAX)
         return "controller.quorum.voters: more than 7 voters";
     if (config->listeners.count > 1)

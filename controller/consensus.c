@@ -11,9 +11,7 @@
 #include "common/base/probe.h"
 #include "controller/bootstrap.h"
 #include "controller/consensus_convert.h"
-#include "controller/proposals.h"
-#include "controller/quorum_sender.h"
-#include "controller/snapshot_task.h"
+#include "controller/consensus_internal.h"
 
 /* Later versions change who owns the memory of events (facts): a new one is adopted by hand, not by an
  * upgrade of the package. */
@@ -36,51 +34,8 @@ STATIC_ASSERT(RAFT_COMMAND == QUORUM_ENTRY_COMMAND && RAFT_BARRIER == QUORUM_ENT
 #define HURRY_MAX_US       1000000 /* for this long; then the network may be too slow for it */
 #define NOBODY_YET         (-2)
 
-struct consensus {
-    struct env *env;
-    struct storage *storage;
-    struct raft_log *log;
-    struct consensus_options options;
-    struct quorum_sender out;
-    const struct consensus_handler *handler;
-    void *ctx;
-    struct raft raft;
-    bool has_raft, started, stepping, failed;
-    struct env_timer timer;       /* raft_timeout() */
-    struct env_timer apply_timer; /* more to apply */
-    struct env_timer note_timer;
-    struct env_task submit_task;
-    struct proposals proposals;
-    uint64_t applied, applied_term;
-    struct iobuf *config; /* newest applied configuration, encoded */
-    uint64_t config_index;
-    bool leads, announced; /* Raft's state; gained() was called */
-    uint64_t lead_term, ready_index;
-    int32_t leader;
-    uint64_t leader_term, elections;
-    int32_t gone_node; /* why elections are quick: its process is gone, NOBODY_YET, or -1: they are not */
-    uint64_t hurry_end_us;
-    bool stale_sender; /* the message in this step has an old term */
-    bool has_install;  /* libraft asked to install; answered by a second step */
-    struct raft_snapshot_metadata install;
-    struct snapshot_receiver receiver;
-    struct snapshot_task taking;
-};
-
-static void drive(struct consensus *c, struct raft_event *event);
-
-static raft_id raft_id_of(int32_t node_id)
-{
-    return quorum_raft_id(node_id);
-}
-
-static int32_t node_id_of(raft_id id)
-{
-    return id == 0 ? -1 : (int32_t)(id - 1);
-}
-
 /* The end: nothing is stepped, sent or applied any more. */
-static void fail(struct consensus *c, enum err err, const char *what)
+void consensus_fail(struct consensus *c, enum err err, const char *what)
 {
     if (c->failed)
         return;
@@ -105,10 +60,14 @@ static void send_one(struct consensus *c, const struct raft_message *in)
     convert_out(in, term, &m);
     if (in->type == RAFT_APPEND_ENTRIES_RESULT && c->stale_sender)
         m.append_result.last_index = 0; /* libraft leaves it unset */
+    /* libraft repeats the asker's term when it denies a pre-vote. One that is behind in terms and ahead in
+     * entries would never learn why, and nobody could lead while a third one is away. */
+    if (in->type == RAFT_REQUEST_VOTE_RESULT && !m.vote_result.granted)
+        m.term = MAX(m.term, term);
     if (in->type != RAFT_APPEND_ENTRIES || in->append_entries.n_entries == 0)
         quorum_send(&c->out, &m);
     else if (quorum_send_entries(&c->out, &m, in->append_entries.n_entries) != OK)
-        fail(c, ERR_IO, "reading the Raft log");
+        consensus_fail(c, ERR_IO, "reading the Raft log");
 }
 
 /* -- one step and its update -- */
@@ -145,7 +104,7 @@ static void keep_config(struct consensus *c, uint64_t index, const void *data, s
 {
     struct iobuf *copy = iobuf_get(NULL, len + 1);
     if (copy == NULL) {
-        fail(c, ERR_NOMEM, "copying the configuration");
+        consensus_fail(c, ERR_NOMEM, "copying the configuration");
         return;
     }
     memcpy(copy->data, data, len);
@@ -201,7 +160,7 @@ static void obey(struct consensus *c, struct raft_update *update)
         err = install_snapshot(c, &update->snapshot.metadata);
     }
     if (err != OK) {
-        fail(c, err, what);
+        consensus_fail(c, err, what);
         if (HAS(update, RAFT_UPDATE_SNAPSHOT))
             raft_configuration_close(&update->snapshot.metadata.configuration);
         return;
@@ -220,23 +179,8 @@ static int step(struct consensus *c, struct raft_event *event)
     if (rv == 0)
         obey(c, &update);
     else if (rv != RAFT_NOTLEADER && rv != RAFT_NOTFOUND && rv != RAFT_BADID)
-        fail(c, rv == RAFT_NOMEM ? ERR_NOMEM : ERR_CORRUPT, raft_strerror(rv));
+        consensus_fail(c, rv == RAFT_NOMEM ? ERR_NOMEM : ERR_CORRUPT, raft_strerror(rv));
     return rv;
-}
-
-static struct raft_event event_of(enum raft_event_type type)
-{
-    struct raft_event event;
-    memset(&event, 0, sizeof(event));
-    event.type = type;
-    return event;
-}
-
-/* Decodes an encoded configuration that we have checked or made. */
-static bool decode_config(const struct iobuf *buf, struct raft_configuration *ret_conf)
-{
-    struct raft_buffer in = {.base = (void *)(uintptr_t)buf->data, .len = buf->len};
-    return raft_configuration_decode(&in, ret_conf) == 0;
 }
 
 /* -- applying -- */
@@ -244,13 +188,13 @@ static bool decode_config(const struct iobuf *buf, struct raft_configuration *re
 /* A committed configuration is fed back to libraft. */
 static void apply_config(struct consensus *c, const struct raft_log_entry *entry)
 {
-    struct raft_event event = event_of(RAFT_CONFIGURATION);
+    struct raft_event event = consensus_event(RAFT_CONFIGURATION);
     keep_config(c, entry->index, entry->data, entry->len);
     if (c->failed)
         return;
     event.configuration.index = entry->index;
-    if (!decode_config(c->config, &event.configuration.conf)) {
-        fail(c, ERR_CORRUPT, "decoding a committed configuration");
+    if (!consensus_decode_config(c->config, &event.configuration.conf)) {
+        consensus_fail(c, ERR_CORRUPT, "decoding a committed configuration");
         return;
     }
     step(c, &event);
@@ -279,7 +223,7 @@ static void apply_some(struct consensus *c, uint64_t until)
     uint32_t want = (uint32_t)MIN(until - c->applied, APPLY_BATCH);
     enum err err = raft_log_read(c->log, c->applied + 1, want, QUORUM_APPEND_BYTES, entries, &n, &buf);
     if (err != OK) {
-        fail(c, err, "reading the Raft log");
+        consensus_fail(c, err, "reading the Raft log");
         return;
     }
     for (uint32_t i = 0; i < n && !c->failed; i++)
@@ -374,7 +318,7 @@ static void arm_timer(struct consensus *c)
 }
 
 /* A step and everything that follows from it. */
-static void drive(struct consensus *c, struct raft_event *event)
+void consensus_drive(struct consensus *c, struct raft_event *event)
 {
     ASSERT(!c->stepping); /* no callback of ours leads back here */
     if (c->failed || !c->started)
@@ -382,13 +326,15 @@ static void drive(struct consensus *c, struct raft_event *event)
     c->stepping = true;
     step(c, event);
     if (c->has_install && !c->failed) {
-        struct raft_event installed = event_of(RAFT_PERSISTED_SNAPSHOT);
+        struct raft_event installed = consensus_event(RAFT_PERSISTED_SNAPSHOT);
         installed.persisted_snapshot.metadata = c->install;
         installed.persisted_snapshot.last = true;
         c->has_install = false;
         step(c, &installed);
     }
     apply_committed(c);
+    if (!c->failed)
+        consensus_watch_members(c);
     if (!c->failed)
         watch_leadership(c);
     c->stepping = false;
@@ -401,10 +347,11 @@ static void drive(struct consensus *c, struct raft_event *event)
 static void timer_fired(struct env_timer *timer)
 {
     struct consensus *c = CONTAINER_OF(timer, struct consensus, timer);
-    struct raft_event event = event_of(RAFT_TIMEOUT);
+    struct raft_event event = consensus_event(RAFT_TIMEOUT);
     if (env_now_us(c->env) > c->hurry_end_us)
         end_hurry(c);
-    drive(c, &event);
+    consensus_doubt_leader(c);
+    consensus_drive(c, &event);
 }
 
 static void apply_timer_fired(struct env_timer *timer)
@@ -428,16 +375,16 @@ static void note_timer_fired(struct env_timer *timer)
 static void log_durable(void *ctx, uint64_t index)
 {
     struct consensus *c = ctx;
-    struct raft_event event = event_of(RAFT_PERSISTED_ENTRIES);
+    struct raft_event event = consensus_event(RAFT_PERSISTED_ENTRIES);
     env_timer_set(c->env, &c->note_timer, env_now_us(c->env) + NOTE_DELAY_US);
     event.persisted_entries.index = MIN(index, raft_last_index(&c->raft));
     if (event.persisted_entries.index > c->raft.last_stored)
-        drive(c, &event);
+        consensus_drive(c, &event);
 }
 
 static void log_failed(void *ctx, enum err err)
 {
-    fail(ctx, err, "syncing the Raft log");
+    consensus_fail(ctx, err, "syncing the Raft log");
 }
 
 static const struct storage_handler storage_events = {.durable = log_durable, .failed = log_failed};
@@ -452,7 +399,7 @@ static void submit_fresh(struct consensus *c)
     if (entries == NULL || batch == NULL) {
         free(entries);
         raft_free(batch);
-        fail(c, ERR_NOMEM, "submitting entries");
+        consensus_fail(c, ERR_NOMEM, "submitting entries");
         return;
     }
     if (p->data_len > 0)
@@ -467,10 +414,10 @@ static void submit_fresh(struct consensus *c)
         at += proposal->len;
     }
     proposals_handed(p);
-    struct raft_event event = event_of(RAFT_SUBMIT);
+    struct raft_event event = consensus_event(RAFT_SUBMIT);
     event.submit.entries = entries;
     event.submit.n = n;
-    drive(c, &event);
+    consensus_drive(c, &event);
     free(entries);
 }
 
@@ -504,12 +451,12 @@ enum err consensus_submit(struct consensus *c, const void *data, size_t len, uin
 
 enum err consensus_transfer(struct consensus *c)
 {
-    struct raft_event event = event_of(RAFT_TRANSFER);
+    struct raft_event event = consensus_event(RAFT_TRANSFER);
     if (c->failed || !c->announced || raft_transferee(&c->raft) != 0)
         return ERR_NOT_LEADER;
     if (c->out.peers_count == 0)
         return ERR_NOT_FOUND;
-    drive(c, &event);
+    consensus_drive(c, &event);
     return OK;
 }
 
@@ -534,11 +481,11 @@ static void receive(struct consensus *c, int32_t from, struct raft_message *in)
 {
     char address[QUORUM_ADDRESS_MAX];
     quorum_address(from, address);
-    in->server_id = raft_id_of(from);
+    in->server_id = c->sender_id;
     in->server_address = address;
-    struct raft_event event = event_of(RAFT_RECEIVE);
+    struct raft_event event = consensus_event(RAFT_RECEIVE);
     event.receive.message = in;
-    drive(c, &event);
+    consensus_drive(c, &event);
 }
 
 /* The entries in memory that libraft may keep: one batch, and an array that stays ours. */
@@ -584,38 +531,90 @@ static struct quorum_message skip_covered(const struct consensus *c, const struc
     return out;
 }
 
-static void on_append(struct consensus *c, const struct quorum_message *message)
+/* Entries that begin one configuration at most, and only at the front: libraft takes the first new entry of a
+ * message for a configuration's place, wherever in the message that is. */
+static void append_part(struct consensus *c, const struct quorum_message *m)
 {
-    const struct quorum_message m = skip_covered(c, message);
     struct raft_message in;
-    if (raft_state(&c->raft) == RAFT_LEADER && m.term == raft_current_term(&c->raft)) {
-        refuse(c, m.from, ERR_INVALID, "two leaders of one term");
-        return;
-    }
-    convert_in(&m, &in);
-    struct raft_entry *entries = m.append.count > 0 ? take_entries(&m) : NULL;
-    if (m.append.count > 0 && entries == NULL)
+    convert_in(m, &in);
+    struct raft_entry *entries = m->append.count > 0 ? take_entries(m) : NULL;
+    if (m->append.count > 0 && entries == NULL)
         return; /* out of memory: as if the message were lost */
     in.append_entries.entries = entries;
-    if (m.from == c->gone_node && m.term >= raft_current_term(&c->raft))
-        end_hurry(c);
-    c->stale_sender = m.term < raft_current_term(&c->raft);
-    receive(c, m.from, &in);
+    c->stale_sender = m->term < raft_current_term(&c->raft);
+    receive(c, m->from, &in);
     c->stale_sender = false;
     free(entries);
+}
+
+/* How many entries the next part has. */
+static uint32_t part_length(const struct quorum_message *m)
+{
+    uint32_t n = MIN(1, m->append.count);
+    while (n < m->append.count && m->append.entries[n].type != QUORUM_ENTRY_CHANGE)
+        n++;
+    return n;
+}
+
+static void on_append(struct consensus *c, const struct quorum_message *message)
+{
+    struct quorum_message rest = skip_covered(c, message);
+    if (raft_state(&c->raft) == RAFT_LEADER && rest.term == raft_current_term(&c->raft)) {
+        refuse(c, rest.from, ERR_INVALID, "two leaders of one term");
+        return;
+    }
+    if (rest.from == c->gone_node && rest.term >= raft_current_term(&c->raft))
+        end_hurry(c);
+    if (rest.term >= raft_current_term(&c->raft))
+        c->leader_heard_us = env_now_us(c->env);
+    do {
+        struct quorum_message part = rest;
+        part.append.count = part_length(&rest);
+        if (part.append.count > 0 && part.append.entries[0].type == QUORUM_ENTRY_CHANGE &&
+            rest.term >= raft_current_term(&c->raft))
+            consensus_settle_older(c, part.append.prev_index, part.append.prev_term);
+        append_part(c, &part);
+        if (part.append.count == 0)
+            break;
+        rest.append.prev_index += part.append.count;
+        rest.append.prev_term = part.append.entries[part.append.count - 1].term;
+        rest.append.entries += part.append.count;
+        rest.append.count -= part.append.count;
+    } while (rest.append.count > 0 && !c->failed);
+}
+
+/* A refusal of what the follower has acknowledged since: messages may overtake each other when a connection
+ * is replaced. libraft would go back behind what it knows to match, and send nothing for ever. */
+static bool is_stale_refusal(const struct consensus *c, const struct quorum_message *m)
+{
+    raft_index match = 0;
+    return m->type == QUORUM_APPEND_RESULT && m->append_result.rejected > 0 &&
+           raft_match_index(&c->raft, c->sender_id, &match) == 0 && m->append_result.rejected <= match;
 }
 
 /* Results, votes and the call to take over. */
 static void on_plain(struct consensus *c, const struct quorum_message *m)
 {
     struct raft_message in;
+    if (is_stale_refusal(c, m) && m->term == raft_current_term(&c->raft))
+        return;
     convert_in(m, &in);
+    bool votes = m->type == QUORUM_VOTE && consensus_vote_begin(c);
+    if (m->type == QUORUM_VOTE)
+        in.request_vote.candidate_id = c->sender_id;
     receive(c, m->from, &in);
+    if (votes)
+        consensus_vote_over(c);
 }
 
 /* A complete snapshot is in the store: Raft decides whether it is news. */
 static void offer_snapshot(struct consensus *c, const struct snapshot *snapshot, int32_t from)
 {
+    raft_id sender_id = 0;
+    const char *leader_address;
+    raft_leader(&c->raft, &sender_id, &leader_address);
+    if (node_id_of(sender_id) != from)
+        return; /* it leads no longer; the new leader will send, or ask about, what is missing */
     struct raft_message in = {.type = RAFT_INSTALL_SNAPSHOT};
     if (snapshot->id.index <= c->applied || raft_state(&c->raft) == RAFT_LEADER)
         return;
@@ -624,11 +623,18 @@ static void offer_snapshot(struct consensus *c, const struct snapshot *snapshot,
                                                          .last_term = snapshot->id.term,
                                                          .conf_index = snapshot->config_index};
     struct bytes config = {snapshot->config->data, (int32_t)snapshot->config->len};
-    if (!quorum_configuration_valid(config) || !decode_config(snapshot->config, &in.install_snapshot.conf)) {
+    if (!quorum_configuration_valid(config) ||
+        !consensus_decode_config(snapshot->config, &in.install_snapshot.conf)) {
         refuse(c, from, ERR_CORRUPT, "the configuration in a snapshot does not parse");
         return;
     }
-    receive(c, from, &in);
+    struct raft_event event = consensus_event(RAFT_RECEIVE);
+    char address[QUORUM_ADDRESS_MAX];
+    quorum_address(from, address);
+    in.server_id = sender_id;
+    in.server_address = address;
+    event.receive.message = &in;
+    consensus_drive(c, &event);
 }
 
 static void snapshot_received(void *ctx, struct snapshot *snapshot, int32_t from, enum err err)
@@ -681,18 +687,20 @@ static void (*const on_message[])(struct consensus *c, const struct quorum_messa
 /* Whether the sender is who it says, and still has the disk that it had. */
 static bool sender_is_good(struct consensus *c, int32_t from, const struct quorum_message *m)
 {
-    if (m->from != from || m->to != c->options.node_id || quorum_sender_peer(&c->out, from) == NULL) {
+    const char *why;
+    if (m->from != from || m->to != c->options.node_id) {
         refuse(c, from, ERR_REJECTED,
                "a Raft message from or to somebody else: check controller.quorum.voters");
         return false;
     }
-    enum err err = storage_check_peer_wait(c->storage, from, m->directory_id);
-    if (err != OK)
-        refuse(c, from, err,
-               "that controller has another disk than before: it must rejoin under a new node.id");
-    else
-        quorum_sender_heard(&c->out, m);
-    return err == OK;
+    enum err err = consensus_sender_good(c, from, m->directory_id, &why);
+    if (err != OK) {
+        refuse(c, from, err, why);
+        return false;
+    }
+    c->sender_id = consensus_sender_raft_id(c, from, m->directory_id);
+    quorum_sender_heard(&c->out, m);
+    return true;
 }
 
 void consensus_receive(struct consensus *c, int32_t from, const void *p, size_t len)
@@ -717,16 +725,16 @@ void consensus_receive(struct consensus *c, int32_t from, const void *p, size_t 
 static void snapshot_written(void *ctx, struct snapshot *snapshot)
 {
     struct consensus *c = ctx;
-    struct raft_event event = event_of(RAFT_SNAPSHOT);
+    struct raft_event event = consensus_event(RAFT_SNAPSHOT);
     event.snapshot.metadata.index = snapshot->id.index;
     event.snapshot.metadata.term = snapshot->id.term;
     event.snapshot.metadata.configuration_index = snapshot->config_index;
     event.snapshot.trailing = c->options.trailing_entries;
-    if (!decode_config(snapshot->config, &event.snapshot.metadata.configuration)) {
-        fail(c, ERR_NOMEM, "decoding the configuration");
+    if (!consensus_decode_config(snapshot->config, &event.snapshot.metadata.configuration)) {
+        consensus_fail(c, ERR_NOMEM, "decoding the configuration");
         return;
     }
-    drive(c, &event);
+    consensus_drive(c, &event);
     storage_trim(c->storage, c->options.trailing_entries);
 }
 
@@ -756,7 +764,7 @@ struct consensus *consensus_new(struct env *env, struct storage *storage,
     c->storage = storage;
     c->log = storage_log(storage);
     c->options = *options;
-    quorum_sender_init(&c->out, env, storage, options, transport, transport_ctx);
+    quorum_sender_init(&c->out, env, storage, options->node_id, transport, transport_ctx);
     c->handler = handler;
     c->ctx = handler_ctx;
     c->leader = c->gone_node = -1;
@@ -789,7 +797,7 @@ static enum err start_entries(struct consensus *c, uint64_t first, uint32_t n, s
 static enum err start_raft(struct consensus *c, const struct snapshot *snapshot)
 {
     struct raft_snapshot_metadata metadata;
-    struct raft_event event = event_of(RAFT_START);
+    struct raft_event event = consensus_event(RAFT_START);
     uint64_t first = raft_log_first(c->log);
     uint32_t n = (uint32_t)(raft_log_last(c->log) + 1 - first);
     struct arena arena;
@@ -798,7 +806,7 @@ static enum err start_raft(struct consensus *c, const struct snapshot *snapshot)
         metadata.index = snapshot->id.index;
         metadata.term = snapshot->id.term;
         metadata.configuration_index = snapshot->config_index;
-        if (!decode_config(snapshot->config, &metadata.configuration))
+        if (!consensus_decode_config(snapshot->config, &metadata.configuration))
             return ERR_CORRUPT;
         event.start.metadata = &metadata;
     }
@@ -811,7 +819,7 @@ static enum err start_raft(struct consensus *c, const struct snapshot *snapshot)
         event.start.entries = n > 0 ? entries : NULL;
         event.start.n_entries = n;
         c->started = true;
-        drive(c, &event);
+        consensus_drive(c, &event);
     }
     arena_free(&arena);
     free(entries);
@@ -823,7 +831,7 @@ static enum err prepare_raft(struct consensus *c)
     char address[QUORUM_ADDRESS_MAX];
     unsigned seed;
     quorum_address(c->options.node_id, address);
-    if (raft_init(&c->raft, NULL, NULL, raft_id_of(c->options.node_id), address) != 0)
+    if (raft_init(&c->raft, NULL, NULL, consensus_own_raft_id(c), address) != 0)
         return ERR_NOMEM;
     c->raft.tracer = NULL; /* its tracing formats into static buffers, also when nobody reads them */
     c->has_raft = true;
@@ -876,15 +884,6 @@ void consensus_free(struct consensus *c)
     proposals_free(&c->proposals);
     iobuf_unref(c->config);
     free(c);
-}
-
-enum err consensus_describe(struct consensus *c, struct consensus_voter *voter)
-{
-    raft_index index = 0;
-    if (c->failed || !c->announced || raft_match_index(&c->raft, raft_id_of(voter->node_id), &index) != 0)
-        return ERR_NOT_LEADER;
-    voter->last_index = index;
-    return quorum_sender_describe(&c->out, voter);
 }
 
 struct consensus_status consensus_status(const struct consensus *c)

@@ -11,18 +11,21 @@
 #define SLUICE_CONTROLLER_CONSENSUS_H
 
 #include "common/base/types.h"
+#include "controller/member.h"
 #include "controller/quorum_message.h"
 #include "controller/storage.h"
 
 struct consensus;
 
 #define CONSENSUS_VOTERS_MAX  7
+#define CONSENSUS_MEMBERS_MAX 12          /* voters and observers */
 #define CONSENSUS_RECORDS_MAX (14u << 20) /* bytes of one submission */
 
 struct consensus_options {
     int32_t node_id; /* >= 0 */
-    int32_t
-        voters[CONSENSUS_VOTERS_MAX]; /* node ids of the first configuration; used at the first start only */
+    /* Node ids of the first configuration; used at the first start only. A node that is not among them joins:
+     * it waits, without a vote, until a leader makes it a member. */
+    int32_t voters[CONSENSUS_VOTERS_MAX];
     int voters_count;
     uint32_t election_timeout_ms; /* randomised to once or twice this */
     uint32_t heartbeat_ms;
@@ -51,6 +54,8 @@ struct consensus_handler {
     void (*dropped)(void *ctx, uint64_t token, enum err err);
     /* Who leads as far as this node knows; NODE_NONE: nobody. */
     void (*leader)(void *ctx, int32_t leader_id, uint64_t term);
+    /* consensus_members() changed. May be NULL. */
+    void (*members)(void *ctx);
     /* A peer's message was refused, for the log: why. Rate limiting is the handler's. */
     void (*refused)(void *ctx, int32_t from, enum err err, const char *why);
     /* Disk or state is broken: consensus has stopped for good and answers nothing. The process should end. */
@@ -110,11 +115,38 @@ struct consensus_voter {
     uint64_t heard_us;        /* of its last message (env_now_us); now for this node, 0: never */
 };
 
-/* Fills in voter's members but node_id, which the caller sets. ERR_NOT_LEADER (or it is no voter). */
+/* Fills in voter's members but node_id, which the caller sets. ERR_NOT_LEADER (or it is no member). */
 enum err consensus_describe(struct consensus *c, struct consensus_voter *voter);
 
 /* How things stand; any time after consensus_start(). */
 struct consensus_status consensus_status(const struct consensus *c);
+
+/* -- members (thesis, chapter 4; consensus_members.c) -- */
+
+/* All members of the newest configuration in the log, committed or not; none before the first one arrived.
+ * Valid until the next turn. */
+const struct consensus_member *consensus_members(const struct consensus *c, int *ret_count);
+
+/* Whether that configuration is committed, as far as this node knows. */
+bool consensus_members_settled(const struct consensus *c);
+
+/* A controller connected and says which disk it has. One of the first configuration (joined is false) is
+ * pinned to it. One that has joined, or wants to, may be heard although the configuration here is too old to
+ * know it; the newest word of a node id counts. guest is copied. */
+void consensus_introduce(struct consensus *c, const struct consensus_member *guest, bool joined);
+
+enum consensus_change {
+    CONSENSUS_ADD_OBSERVER, /* member: a controller that gets the log and has no vote */
+    CONSENSUS_PROMOTE,      /* an observer (by node_id) becomes a voter; let it catch up first */
+    CONSENSUS_REMOVE,       /* by node_id; never this node itself: transfer leadership first */
+};
+
+/* Proposes one change; it is in force here at once, and settled when it is committed. ERR_NOT_LEADER;
+ * ERR_BUSY: not yet, ask again (another change or a transfer is under way, nothing of this term is committed,
+ * or the observer lacks the entry that made it one); ERR_EXISTS, ERR_NOT_FOUND, ERR_FULL, ERR_INVALID
+ * (itself, or the last voter), ERR_NOMEM. */
+enum err consensus_change_members(struct consensus *c, enum consensus_change change,
+                                  const struct consensus_member *member);
 
 /* Hint that node_id's process is gone (its port refuses): if it leads, the next election starts within a few
  * milliseconds instead of after the time-out. Safe even when wrong. */

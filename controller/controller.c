@@ -74,6 +74,13 @@ static void publish(struct env_task *task)
 
 /* -- life -- */
 
+static void members_changed(struct env_task *task)
+{
+    struct controller *c = CONTAINER_OF(task, struct controller, members_task);
+    if (c->started && !c->failed)
+        peers_members_changed(c);
+}
+
 static void stop_now(struct env_timer *timer);
 static void tell_stopped(struct env_task *task);
 
@@ -82,6 +89,8 @@ static void init_parts(struct controller *c)
     map_init(&c->sessions);
     drive_prepare(c);
     env_task_init(&c->publish_task, publish);
+    env_task_init(&c->members_task, members_changed);
+    membership_init(c);
     env_task_init(&c->stopped_task, tell_stopped);
     env_timer_init(&c->stop_timer, stop_now);
     c->self = (struct rpc_peer_info){.node_id = c->options.node_id, .role = RPC_ROLE_CONTROLLER};
@@ -177,7 +186,9 @@ enum err controller_start(struct controller *c)
 static void close_parts(struct controller *c, bool clean)
 {
     env_task_cancel(&c->publish_task);
+    env_task_cancel(&c->members_task);
     env_timer_cancel(c->env, &c->stop_timer);
+    membership_stop(c);
     controller_metrics_free(c->metrics);
     c->metrics = NULL;
     peers_close(c);

@@ -27,7 +27,7 @@ struct controller_options {
     int32_t node_id;
     struct env_addr listen; /* port 0: the kernel chooses */
     struct controller_voter
-        voters[CONSENSUS_VOTERS_MAX]; /* all of them, this one included; addresses are published */
+        voters[CONSENSUS_VOTERS_MAX]; /* of the first configuration; a node that is not among them joins */
     int voters_count;
     const char *metadata_dir; /* copied */
     uint32_t election_timeout_ms, heartbeat_ms;

@@ -8,12 +8,14 @@
 #include "common/rpc/rpc.h"
 #include "controller/controller.h"
 #include "controller/core/core.h"
+#include "controller/membership.h"
 #include "controller/probes.h"
 
 #define REQUEST_ARENA_FIRST      16384
 #define REQUEST_ARENA_MAX        (64u << 20)
 #define REPLY_BYTES_MAX          (15u << 20)
 #define CONTROLLER_FLIGHT_EVENTS 256 /* power of two */
+#define PEERS_MAX                24  /* other controllers: of the settings, members, and who wants to join */
 
 /* An outgoing connection to another controller. */
 struct peer {
@@ -29,6 +31,8 @@ struct session {
     struct rpc_conn *conn;
     uint64_t id;
     struct list tails; /* struct tail_wait */
+    bool introduced;   /* it is a controller that joined, or wants to: */
+    struct consensus_member guest;
 };
 
 /* A request that the core answers later. */
@@ -50,9 +54,11 @@ struct controller {
     struct tls_loop *tls;
     struct rpc_server *server;
     struct env_addr bound;
-    struct peer peers[CONSENSUS_VOTERS_MAX];
+    struct peer *peers[PEERS_MAX];
     int peers_count;
-    struct meta_controller endpoints[CONSENSUS_VOTERS_MAX]; /* what the core publishes */
+    struct env_task members_task;                /* the quorum's members changed */
+    struct meta_controller endpoints[PEERS_MAX]; /* what the core publishes */
+    struct membership membership;
 
     struct image *image; /* as of the newest applied entry */
     struct core core;
@@ -104,9 +110,21 @@ uint64_t drive_expect(struct controller *c, const struct session *session, uint1
 
 extern const struct consensus_transport controller_transport;
 
-/* Starts a lasting connection to every other voter; closes them all. */
+/* Starts a lasting connection to every other voter of the settings; closes them all. */
 enum err peers_connect(struct controller *c);
 void peers_close(struct controller *c);
+
+/* The members changed: connects to new ones, and publishes where they are while this node leads. */
+void peers_members_changed(struct controller *c);
+
+/* Fills in c->endpoints: what is known of where controllers are. Returns how many. */
+int32_t peers_endpoints(struct controller *c);
+
+/* Where a controller is, NULL: unknown. */
+const struct env_addr *peers_address(const struct controller *c, int32_t node_id);
+
+/* A controller that joined, or wants to, says which disk it has and where it is. */
+void peers_introduced(struct controller *c, struct session *session, struct reader *r);
 
 /* -- requests.c: the front end -- */
 
@@ -115,6 +133,9 @@ extern const struct rpc_server_handler controller_server_handler;
 /* Encodes with one of proto/cluster's encoders and answers. */
 void requests_reply(struct rpc_conn *conn, uint16_t type, uint32_t correlation, struct writer *w);
 void requests_init_writer(struct controller *c, struct writer *w);
+
+/* Answers what drive_expect() gave the token for. */
+void drive_reply(struct controller *c, uint64_t token, const struct core_reply *reply);
 
 /* DescribeQuorum, answered from Raft's state; the request was forwarded by a broker. */
 void describe_quorum(struct controller *c, struct session *session, uint32_t correlation, int16_t version,

@@ -7,6 +7,7 @@
 #include "proto/kafka/messages.h"
 
 #define METADATA_TOPIC "__cluster_metadata"
+#define OBSERVERS_MAX  8 /* that wait to be added */
 
 struct describing {
     struct controller *c;
@@ -28,22 +29,66 @@ static int64_t date_ms(const struct controller *c, uint64_t us)
     return us == 0 ? -1 : env_wall_ms(c->env) - (int64_t)((env_now_us(c->env) - us) / 1000);
 }
 
-static void add_voters(struct describing *d, struct kafka_describe_quorum_response_partition *out)
+static struct kafka_describe_quorum_response_replica_state state_of(const struct describing *d,
+                                                                    const struct consensus_voter *voter)
 {
-    const struct controller *c = d->c;
-    out->current_voters = get(d, (size_t)c->options.voters_count, sizeof(*out->current_voters));
-    for (int i = 0; out->current_voters && i < c->options.voters_count; i++) {
-        struct consensus_voter voter = {.node_id = c->options.voters[i].node_id};
-        if (consensus_describe(c->consensus, &voter) != OK)
+    bool caught_up = voter->last_index >= d->status.commit_index;
+    return (struct kafka_describe_quorum_response_replica_state){
+        .replica_id = voter->node_id,
+        .replica_directory_id = voter->directory_id,
+        .log_end_offset = (int64_t)voter->last_index,
+        .last_fetch_timestamp = date_ms(d->c, voter->heard_us),
+        .last_caught_up_timestamp = caught_up ? date_ms(d->c, voter->heard_us) : -1};
+}
+
+static void add_members(struct describing *d, struct kafka_describe_quorum_response_partition *out)
+{
+    int count;
+    const struct consensus_member *members = consensus_members(d->c->consensus, &count);
+    out->current_voters = get(d, (size_t)count, sizeof(*out->current_voters));
+    out->observers = get(d, (size_t)count + OBSERVERS_MAX, sizeof(*out->observers));
+    for (int i = 0; !d->failed && i < count; i++) {
+        struct consensus_voter voter = {.node_id = members[i].node_id};
+        if (consensus_describe(d->c->consensus, &voter) != OK)
             continue;
-        bool caught_up = voter.last_index >= d->status.commit_index;
-        out->current_voters[out->current_voters_count++] =
-            (struct kafka_describe_quorum_response_replica_state){
-                .replica_id = voter.node_id,
-                .replica_directory_id = voter.directory_id,
-                .log_end_offset = (int64_t)voter.last_index,
-                .last_fetch_timestamp = date_ms(c, voter.heard_us),
-                .last_caught_up_timestamp = caught_up ? date_ms(c, voter.heard_us) : -1};
+        if (!uuid_is_zero(members[i].directory_id))
+            voter.directory_id = members[i].directory_id;
+        else if (uuid_is_zero(voter.directory_id)) /* not heard of since this one leads */
+            voter.directory_id = storage_peer_directory(d->c->storage, voter.node_id);
+        if (members[i].voter)
+            out->current_voters[out->current_voters_count++] = state_of(d, &voter);
+        else
+            out->observers[out->observers_count++] = state_of(d, &voter);
+    }
+}
+
+static bool is_member(const struct describing *d, int32_t node_id)
+{
+    int count;
+    const struct consensus_member *members = consensus_members(d->c->consensus, &count);
+    for (int i = 0; i < count; i++) {
+        if (members[i].node_id == node_id)
+            return true;
+    }
+    return false;
+}
+
+/* Controllers that are here and wait to be added: observers that have nothing yet. */
+static void add_guests(struct describing *d, struct kafka_describe_quorum_response_partition *out)
+{
+    uint32_t pos = 0, added = 0;
+    uint64_t id;
+    void *value;
+    while (!d->failed && added < OBSERVERS_MAX && map_next(&d->c->sessions, &pos, &id, &value)) {
+        const struct session *session = value;
+        if (!session->introduced || is_member(d, session->guest.node_id))
+            continue;
+        out->observers[out->observers_count++] = (struct kafka_describe_quorum_response_replica_state){
+            .replica_id = session->guest.node_id,
+            .replica_directory_id = session->guest.directory_id,
+            .last_fetch_timestamp = date_ms(d->c, env_now_us(d->c->env)),
+            .last_caught_up_timestamp = -1};
+        added++;
     }
 }
 
@@ -59,7 +104,8 @@ static void fill_partition(struct describing *d, int32_t index,
     out->leader_id = d->status.leader;
     out->leader_epoch = (int32_t)d->status.term;
     out->high_watermark = (int64_t)d->status.commit_index;
-    add_voters(d, out);
+    add_members(d, out);
+    add_guests(d, out);
 }
 
 static void fill_topic(struct describing *d, const struct kafka_describe_quorum_request_topic *wanted,
@@ -76,20 +122,23 @@ static void fill_topic(struct describing *d, const struct kafka_describe_quorum_
 
 static void fill_nodes(struct describing *d, struct kafka_describe_quorum_response *out)
 {
-    const struct controller *c = d->c;
-    out->nodes = get(d, (size_t)c->options.voters_count, sizeof(*out->nodes));
-    for (int i = 0; out->nodes && i < c->options.voters_count; i++) {
-        const struct controller_voter *voter = &c->options.voters[i];
-        struct kafka_describe_quorum_response_node *node = &out->nodes[out->nodes_count++];
+    struct controller *c = d->c;
+    int32_t count = 0;
+    out->nodes = get(d, (size_t)c->peers_count + 1, sizeof(*out->nodes));
+    for (int32_t i = -1; out->nodes && i < c->peers_count; i++) {
+        int32_t node_id = i < 0 ? c->options.node_id : c->peers[i]->node_id;
+        const struct env_addr *addr = peers_address(c, node_id);
+        struct kafka_describe_quorum_response_node *node = &out->nodes[count++];
         kafka_describe_quorum_response_node_init(node);
-        node->node_id = voter->node_id;
+        node->node_id = node_id;
         node->listeners = get(d, 1, sizeof(*node->listeners));
         if (!node->listeners)
             return;
         node->listeners_count = 1;
         node->listeners[0] = (struct kafka_describe_quorum_response_listener){
-            .name = STR_LIT("CONTROLLER"), .host = str_from(voter->addr.host), .port = voter->addr.port};
+            .name = STR_LIT("CONTROLLER"), .host = str_from(addr->host), .port = addr->port};
     }
+    out->nodes_count = count;
 }
 
 static void reply(struct controller *c, struct session *session, uint32_t correlation, int16_t version,

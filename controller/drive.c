@@ -93,7 +93,7 @@ static void encode_reply(struct writer *w, const struct core_reply *reply, int32
     }
 }
 
-static void reply_to(struct controller *c, uint64_t token, const struct core_reply *reply)
+void drive_reply(struct controller *c, uint64_t token, const struct core_reply *reply)
 {
     struct pending *pending = map_remove(&c->pendings, token);
     ASSERT(pending != NULL);
@@ -164,7 +164,7 @@ void drive_run(struct controller *c, const struct core_effects *effects)
         note_effect(c, fx);
         switch (fx->type) {
         case FX_PROPOSE: good = good && propose(c, fx); break;
-        case FX_REPLY: reply_to(c, fx->token, &fx->reply); break;
+        case FX_REPLY: drive_reply(c, fx->token, &fx->reply); break;
         case FX_UNCLEAN: tell_unclean(c, fx); break;
         case FX_PROBE: probe_start(c, fx->broker_id, fx->token); break;
         default: UNREACHABLE();
@@ -212,13 +212,8 @@ static struct core_config make_config(struct controller *c)
     config.auto_rebalance = c->options.auto_rebalance;
     config.rebalance_us = c->options.rebalance_us;
     config.imbalance_percent = c->options.imbalance_percent;
-    for (int i = 0; i < c->options.voters_count; i++) {
-        const struct controller_voter *voter = &c->options.voters[i];
-        c->endpoints[i] = (struct meta_controller){
-            .node_id = voter->node_id, .host = str_from(voter->addr.host), .port = voter->addr.port};
-    }
     config.controllers = c->endpoints;
-    config.controllers_count = c->options.voters_count;
+    config.controllers_count = peers_endpoints(c);
     return config;
 }
 

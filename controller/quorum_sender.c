@@ -5,15 +5,37 @@
 
 #define ENTRIES_AT_ONCE 64 /* in one message; libraft asks for thousands */
 
-void quorum_sender_init(struct quorum_sender *s, struct env *env, struct storage *storage,
-                        const struct consensus_options *options, const struct consensus_transport *transport,
-                        void *ctx)
+void quorum_sender_init(struct quorum_sender *s, struct env *env, struct storage *storage, int32_t node_id,
+                        const struct consensus_transport *transport, void *ctx)
 {
     *s = (struct quorum_sender){
-        .env = env, .storage = storage, .node_id = options->node_id, .transport = transport, .ctx = ctx};
-    for (int i = 0; i < options->voters_count; i++) {
-        if (options->voters[i] != options->node_id)
-            s->peers[s->peers_count++].node_id = options->voters[i];
+        .env = env, .storage = storage, .node_id = node_id, .transport = transport, .ctx = ctx};
+}
+
+static bool is_member(const struct quorum_peer *peer, const struct consensus_member *members, int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (members[i].node_id == peer->node_id &&
+            (uuid_is_zero(members[i].directory_id) || uuid_is_zero(peer->directory_id) ||
+             uuid_eq(members[i].directory_id, peer->directory_id)))
+            return true;
+    }
+    return false;
+}
+
+void quorum_sender_members(struct quorum_sender *s, const struct consensus_member *members, int count)
+{
+    int kept = 0;
+    for (int i = 0; i < s->peers_count; i++) {
+        if (is_member(&s->peers[i], members, count))
+            s->peers[kept++] = s->peers[i];
+        else
+            snapshot_sender_stop(&s->peers[i].snapshot);
+    }
+    s->peers_count = kept;
+    for (int i = 0; i < count; i++) {
+        if (members[i].node_id != s->node_id && quorum_sender_peer(s, members[i].node_id) == NULL)
+            s->peers[s->peers_count++] = (struct quorum_peer){.node_id = members[i].node_id};
     }
 }
 
@@ -43,7 +65,8 @@ static void send_sized(struct quorum_sender *s, struct quorum_message *message, 
 void quorum_sender_heard(struct quorum_sender *s, const struct quorum_message *message)
 {
     struct quorum_peer *peer = quorum_sender_peer(s, message->from);
-    ASSERT(peer != NULL);
+    if (peer == NULL)
+        return; /* no member as far as we know */
     peer->heard_us = env_now_us(s->env);
     peer->directory_id = message->directory_id;
 }

@@ -21,14 +21,16 @@ struct quorum_sender {
     int32_t node_id;
     const struct consensus_transport *transport;
     void *ctx;
-    struct quorum_peer peers[CONSENSUS_VOTERS_MAX];
+    struct quorum_peer peers[CONSENSUS_MEMBERS_MAX];
     int peers_count;
 };
 
-/* Peers are the voters but node_id itself. */
-void quorum_sender_init(struct quorum_sender *s, struct env *env, struct storage *storage,
-                        const struct consensus_options *options, const struct consensus_transport *transport,
-                        void *ctx);
+/* No peers yet. */
+void quorum_sender_init(struct quorum_sender *s, struct env *env, struct storage *storage, int32_t node_id,
+                        const struct consensus_transport *transport, void *ctx);
+
+/* Peers are the members but node_id itself; what is known of those that stay is kept. */
+void quorum_sender_members(struct quorum_sender *s, const struct consensus_member *members, int count);
 
 /* The peer with this node id, NULL when it is none. */
 struct quorum_peer *quorum_sender_peer(struct quorum_sender *s, int32_t node_id);

@@ -456,7 +456,12 @@ enum err raft_log_reset_wait(struct raft_log *log, uint64_t next_index)
     log->slots_count = 0;
     log->first = next_index;
     log->durable = next_index - 1;
-    enum err err = raft_log_add_segment_wait(log, next_index, true);
+    /* What was written and not synced must not lie torn behind a newer segment, should the removal be lost.
+     */
+    struct segment *old = raft_log_active(log);
+    enum err err = old == NULL ? OK : sync_segment_wait(old);
+    if (err == OK)
+        err = raft_log_add_segment_wait(log, next_index, true);
     while (err == OK && log->segments_count > 1)
         remove_oldest(log);
     return err;

@@ -99,6 +99,39 @@ TO_CORE(heartbeat)
 TO_CORE(alter_partition)
 TO_CORE(producer_ids)
 
+/* -- requests about the quorum itself -- */
+
+static void on_describe_quorum(struct request *q, int16_t version, const void *request)
+{
+    describe_quorum(q->controller, q->session, q->correlation, version, &q->arena, request);
+}
+
+static void on_add_voter(struct request *q, int16_t version, const void *request)
+{
+    membership_add_voter(q->controller, q->session, q->correlation, version, request);
+}
+
+static void on_remove_voter(struct request *q, int16_t version, const void *request)
+{
+    membership_remove_voter(q->controller, q->session, q->correlation, version, request);
+}
+
+static const struct quorum_call {
+    int16_t api_key;
+    void (*fn)(struct request *q, int16_t version, const void *request);
+} quorum_calls[] = {{KAFKA_API_DESCRIBE_QUORUM, on_describe_quorum},
+                    {KAFKA_API_ADD_RAFT_VOTER, on_add_voter},
+                    {KAFKA_API_REMOVE_RAFT_VOTER, on_remove_voter}};
+
+static const struct quorum_call *find_quorum_call(int16_t api_key)
+{
+    for (size_t i = 0; i < ARRAY_LEN(quorum_calls); i++) {
+        if (quorum_calls[i].api_key == api_key)
+            return &quorum_calls[i];
+    }
+    return NULL;
+}
+
 /* A client's Kafka request, forwarded as received. */
 static void on_admin(struct request *q)
 {
@@ -110,7 +143,7 @@ static void on_admin(struct request *q)
     }
     const struct kafka_message_type *type = kafka_message_type(m.api_key, true);
     if (type == NULL || m.api_version < type->min || m.api_version > type->max ||
-        !(core_admin_supports(m.api_key) || m.api_key == KAFKA_API_DESCRIBE_QUORUM)) {
+        !(core_admin_supports(m.api_key) || find_quorum_call(m.api_key))) {
         refuse(q, KAFKA_UNSUPPORTED_VERSION);
         return;
     }
@@ -120,8 +153,8 @@ static void on_admin(struct request *q)
     if (request == NULL || type->decode(&body, &q->arena, m.api_version, request) != OK ||
         reader_left(&body) > 0)
         refuse(q, KAFKA_INVALID_REQUEST);
-    else if (m.api_key == KAFKA_API_DESCRIBE_QUORUM)
-        describe_quorum(c, q->session, q->correlation, m.api_version, &q->arena, request);
+    else if (find_quorum_call(m.api_key) != NULL)
+        find_quorum_call(m.api_key)->fn(q, m.api_version, request);
     else if ((token = drive_expect(c, q->session, q->type, q->correlation)) == 0)
         refuse(q, KAFKA_UNKNOWN_SERVER_ERROR);
     else
@@ -135,6 +168,12 @@ static void on_raft(struct request *q)
     const struct rpc_peer_info *peer = rpc_conn_peer(q->session->conn);
     if (q->controller->consensus != NULL)
         consensus_receive(q->controller->consensus, peer->node_id, q->reader.p, reader_left(&q->reader));
+}
+
+static void on_introduce(struct request *q)
+{
+    if (q->controller->consensus != NULL)
+        peers_introduced(q->controller, q->session, &q->reader);
 }
 
 static void on_tail(struct request *q)
@@ -179,6 +218,7 @@ static const struct handler {
     void (*fn)(struct request *q);
 } handlers[] = {
     {CLUSTER_RPC_RAFT, CONTROLLERS, false, true, on_raft},
+    {CLUSTER_RPC_INTRODUCE, CONTROLLERS, false, true, on_introduce},
     {CLUSTER_RPC_REGISTER_BROKER, BROKERS, true, false, on_register_broker},
     {CLUSTER_RPC_HEARTBEAT, BROKERS, true, false, on_heartbeat},
     {CLUSTER_RPC_TAIL, EVERYBODY, true, false, on_tail},

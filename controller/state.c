@@ -122,6 +122,7 @@ static void on_gained(void *ctx, uint64_t term)
 static void on_lost(void *ctx)
 {
     struct controller *c = ctx;
+    membership_lost(c);
     LOG(c->options.logger, INFO, "controller.resigned", F_U64("index", image_index(c->image)));
     if (core_is_active(&c->core))
         drive_run(c, core_deactivate(&c->core, env_now_us(c->env)));
@@ -145,6 +146,12 @@ static void on_leader(void *ctx, int32_t leader_id, uint64_t term)
     LOG(c->options.logger, INFO, "quorum.leader", F_I64("leader", leader_id), F_U64("term", term));
 }
 
+static void on_members(void *ctx)
+{
+    struct controller *c = ctx;
+    env_defer(c->env, &c->members_task);
+}
+
 static void on_refused(void *ctx, int32_t from, enum err err, const char *why)
 {
     struct controller *c = ctx;
@@ -163,5 +170,6 @@ const struct consensus_handler controller_consensus_handler = {.applied = on_app
                                                                .lost = on_lost,
                                                                .dropped = on_dropped,
                                                                .leader = on_leader,
+                                                               .members = on_members,
                                                                .refused = on_refused,
                                                                .failed = on_failed};

@@ -34,6 +34,7 @@ struct storage {
     char dir[LOG_PATH_MAX];
     int32_t node_id;
     struct uuid cluster_id, directory_id;
+    bool joined;
     struct env_file *lock;
     bool has_state;
     struct quorum_state state;
@@ -78,12 +79,14 @@ static enum err write_identity_wait(struct storage *s)
     properties_add_uuid(&p, "directory.id", s->directory_id);
     if (!uuid_is_zero(s->cluster_id))
         properties_add_uuid(&p, "cluster.id", s->cluster_id);
+    if (s->joined)
+        properties_add_u64(&p, "quorum.joined", 1);
     return atomic_file_write_wait(s->env, s->dir, IDENTITY_NAME, p.text, p.len);
 }
 
 static enum err parse_identity(struct storage *s, struct str props, char *text)
 {
-    uint64_t version = 0, node_id = 0;
+    uint64_t version = 0, node_id = 0, joined = 0;
     enum err err = properties_get_u64(props, "version", &version);
     if (err == OK)
         err = properties_get_u64(props, "node.id", &node_id);
@@ -91,6 +94,9 @@ static enum err parse_identity(struct storage *s, struct str props, char *text)
         err = properties_get_uuid(props, "directory.id", &s->directory_id);
     if (err == OK && properties_get(props, "cluster.id").len >= 0)
         err = properties_get_uuid(props, "cluster.id", &s->cluster_id);
+    if (err == OK && properties_get(props, "quorum.joined").len >= 0)
+        err = properties_get_u64(props, "quorum.joined", &joined);
+    s->joined = joined != 0;
     if (err != OK || version != 1) {
         SAY(text, "%s/%s: not understood: written by another version, or not by Sluice", s->dir,
             IDENTITY_NAME);
@@ -189,6 +195,15 @@ static enum err write_peers_wait(struct storage *s)
         properties_add_uuid(&p, key, s->peers[i].directory_id);
     }
     return atomic_file_write_wait(s->env, s->dir, PEERS_NAME, p.text, p.len);
+}
+
+struct uuid storage_peer_directory(const struct storage *s, int32_t node_id)
+{
+    for (int i = 0; i < s->peers_count; i++) {
+        if (s->peers[i].node_id == node_id)
+            return s->peers[i].directory_id;
+    }
+    return (struct uuid){{0}};
 }
 
 enum err storage_check_peer_wait(struct storage *s, int32_t node_id, struct uuid directory_id)
@@ -512,6 +527,22 @@ enum err storage_bootstrap_wait(struct storage *s, uint8_t type, struct bytes co
         err = raft_log_sync_wait(s->log);
     s->state.term = 1;
     return err == OK ? write_state_wait(s) : err;
+}
+
+enum err storage_join_wait(struct storage *s)
+{
+    ASSERT(!s->has_state);
+    s->joined = true; /* first: what it is must be known before it has any state */
+    enum err err = write_identity_wait(s);
+    if (err == OK)
+        err = raft_log_reset_wait(s->log, 1);
+    s->state.term = 1;
+    return err == OK ? write_state_wait(s) : err;
+}
+
+bool storage_joined(const struct storage *storage)
+{
+    return storage->joined;
 }
 
 uint64_t storage_term(const struct storage *storage)

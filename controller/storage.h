@@ -53,6 +53,11 @@ bool storage_is_new(const struct storage *storage);
 /* Writes entry 1 (an entry of type `type`, term 1, the first Raft configuration) and term 1. Blocks. */
 enum err storage_bootstrap_wait(struct storage *storage, uint8_t type, struct bytes configuration);
 
+/* Instead: this disk joins a quorum that exists. It has an empty log, term 1, and says for ever that it
+ * joined. Blocks. */
+enum err storage_join_wait(struct storage *storage);
+bool storage_joined(const struct storage *storage);
+
 /* As durable now. */
 uint64_t storage_term(const struct storage *storage);
 uint64_t storage_vote(const struct storage *storage); /* Raft id, 0: none */
@@ -72,6 +77,9 @@ enum err storage_set_cluster_id_wait(struct storage *storage, struct uuid cluste
 /* Whether the controller node_id still has the disk that it had when it was first seen (it is pinned then).
  * ERR_MISMATCH when not: it lost its log and must not vote under its old identity. */
 enum err storage_check_peer_wait(struct storage *storage, int32_t node_id, struct uuid directory_id);
+
+/* The pinned directory id of a controller, zero when none is. */
+struct uuid storage_peer_directory(const struct storage *storage, int32_t node_id);
 
 /* Empties the log: the newest snapshot takes its place, the next entry is the one behind it. Blocks. */
 enum err storage_void_log_wait(struct storage *storage);

@@ -76,6 +76,8 @@ void handle_list_partition_reassignments(struct request *rq);
 void handle_update_features(struct request *rq);
 void handle_describe_quorum(struct request *rq);
 void handle_unregister_broker(struct request *rq);
+void handle_add_raft_voter(struct request *rq);
+void handle_remove_raft_voter(struct request *rq);
 void handle_describe_cluster(struct request *rq);
 void handle_describe_topic_partitions(struct request *rq);
 

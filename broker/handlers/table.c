@@ -45,6 +45,8 @@ static const struct handler table[] = {
     {KAFKA_API_UNREGISTER_BROKER, 0, 0, 0, RIGHT_ALTER, ANY_FACTOR, handle_unregister_broker},
     {KAFKA_API_DESCRIBE_TOPIC_PARTITIONS, 0, 0, 0, RIGHT_DESCRIBE, ANY_FACTOR,
      handle_describe_topic_partitions},
+    {KAFKA_API_ADD_RAFT_VOTER, 0, 1, 0, RIGHT_ALTER, ANY_FACTOR, handle_add_raft_voter},
+    {KAFKA_API_REMOVE_RAFT_VOTER, 0, 0, 0, RIGHT_ALTER, ANY_FACTOR, handle_remove_raft_voter},
 };
 
 const struct handler *handler_find(int16_t api_key)

@@ -152,21 +152,48 @@ static void on_link_error(void *ctx, struct rpc_client *client, enum err why)
         control_reject(link->control, KAFKA_INCONSISTENT_CLUSTER_ID);
 }
 
-static void links_open(struct control *control)
+static bool link_open(struct control *control, struct str host, uint16_t port)
 {
     static const struct rpc_client_handler handler = {
         .up = on_link_up, .down = on_link_down, .error = on_link_error};
+    struct control_link *link = &control->links[control->link_count];
+
+    *link = (struct control_link){.control = control, .node_id = -1, .addr = {.port = port}};
+    str_copy(host, link->addr.host, sizeof(link->addr.host));
+    link->client = rpc_client_new(control->env, control->tls, &link->addr, &control->self, &handler, link);
+    control->link_count += link->client != NULL;
+    return link->client != NULL;
+}
+
+static bool learn_controller(void *ctx, const struct meta_controller *controller)
+{
+    struct control *control = ctx;
+
+    for (unsigned i = 0; i < control->link_count; i++)
+        if (control->links[i].node_id == controller->node_id ||
+            (control->links[i].addr.port == controller->port &&
+             str_eq_z(controller->host, control->links[i].addr.host)))
+            return true;
+    if (controller->port != 0 && control->link_count < CONTROL_LINKS_MAX)
+        link_open(control, controller->host, controller->port);
+    return true;
+}
+
+void control_learn_controllers(struct control *control)
+{
+    if (!control->controllers_changed)
+        return;
+    control->controllers_changed = false;
+    image_each_controller(control->image, learn_controller, control);
+}
+
+static void links_open(struct control *control)
+{
     const struct endpoints *servers = &control->broker->config->controller_bootstrap_servers;
 
-    control->link_count = MIN(servers->count, (uint32_t)CONTROL_LINKS_MAX);
-    for (unsigned i = 0; i < control->link_count; i++) {
-        struct control_link *link = &control->links[i];
-        *link = (struct control_link){
-            .control = control, .node_id = -1, .addr = {.port = servers->items[i].port}};
-        str_copy(str_from(servers->items[i].host), link->addr.host, sizeof(link->addr.host));
-        link->client =
-            rpc_client_new(control->env, control->tls, &link->addr, &control->self, &handler, link);
-        ASSERT(link->client); /* at start: nothing to lose yet */
+    for (uint32_t i = 0; i < MIN(servers->count, (uint32_t)CONTROL_LINKS_MAX); i++) {
+        bool opened = link_open(control, str_from(servers->items[i].host), servers->items[i].port);
+        ASSERT(opened); /* at start: nothing to lose yet */
     }
 }
 

@@ -65,7 +65,8 @@ struct control {
 
     struct control_link links[CONTROL_LINKS_MAX];
     unsigned link_count;
-    int active; /* link of the controller taken for active, -1: none */
+    bool controllers_changed; /* in the image, since it was last looked at */
+    int active;               /* link of the controller taken for active, -1: none */
     struct env_timer retry;
 
     bool registered;
@@ -102,6 +103,10 @@ struct control {
 
 /* The active controller's link when it is up, else NULL (and the retry timer runs). */
 struct control_link *control_active(struct control *control);
+
+/* Connects to controllers that the metadata knows and the settings do not: the quorum may have other members
+ * than when this broker was set up. */
+void control_learn_controllers(struct control *control);
 
 /* What a reply said about who leads: follows the hint, else tries the next controller. from: the link that
  * answered. */

@@ -130,10 +130,12 @@ static int describe_cluster(struct describe *d, struct session *s, int16_t versi
 
 #define SILENT_MS 500 /* a follower is heard of at every heartbeat of the leader */
 
-static void print_voter(struct describe *d, struct json *j,
-                        const struct kafka_describe_quorum_response_partition *p, int64_t now_ms,
-                        const struct kafka_describe_quorum_response_replica_state *voter)
+static void print_controller(struct describe *d, struct json *j,
+                             const struct kafka_describe_quorum_response_partition *p, int64_t now_ms,
+                             const struct kafka_describe_quorum_response_replica_state *voter, bool votes)
 {
+    char directory[UUID_TEXT_MAX];
+    uuid_format(voter->replica_directory_id, directory);
     int64_t behind = MAX((int64_t)0, p->high_watermark - voter->log_end_offset);
     int64_t silent_ms = voter->last_fetch_timestamp < 0 ? -1 : now_ms - voter->last_fetch_timestamp;
     if (d->cli->output == CLI_JSON) {
@@ -142,11 +144,14 @@ static void print_voter(struct describe *d, struct json *j,
         json_bool(j, "leads", voter->replica_id == p->leader_id);
         json_i64(j, "entries_behind", behind);
         json_i64(j, "silent_ms", silent_ms);
+        json_z(j, "directory_id", directory);
         json_object_end(j);
         return;
     }
     printf("  controller %-3d %s", voter->replica_id,
-           voter->replica_id == p->leader_id ? "leads" : "follows");
+           !votes                              ? "observes"
+           : voter->replica_id == p->leader_id ? "leads"
+                                               : "follows");
     if (behind > 0)
         printf(", %lld entries behind", (long long)behind);
     if (silent_ms < 0)
@@ -184,7 +189,13 @@ static int on_quorum(void *ctx, const struct client_reply *reply)
         printf("quorum  term %d  commit index %lld\n", p->leader_epoch, (long long)p->high_watermark);
     }
     for (int32_t i = 0; i < p->current_voters_count; i++)
-        print_voter(d, &j, p, newest_ms(p), &p->current_voters[i]);
+        print_controller(d, &j, p, newest_ms(p), &p->current_voters[i], true);
+    if (d->cli->output == CLI_JSON) {
+        json_array_end(&j);
+        json_array(&j, "observers");
+    }
+    for (int32_t i = 0; i < p->observers_count; i++)
+        print_controller(d, &j, p, newest_ms(p), &p->observers[i], false);
     if (d->cli->output == CLI_JSON) {
         json_array_end(&j);
         json_object_end(&j);

@@ -22,6 +22,8 @@
     X("partition", "rebalance", partition_rebalance, "even out replicas over brokers and racks") \
     X("broker", "drain", broker_drain, "take leaders, and new replicas, off a broker") \
     X("broker", "unregister", broker_unregister, "forget a broker that will not come back") \
+    X("controller", "add", controller_add, "make a new controller a voter of the quorum") \
+    X("controller", "remove", controller_remove, "take a controller out of the quorum") \
     X("cluster", "describe", cluster_describe, "brokers and cluster id") \
     X("log", "dump", log_dump, "print the files of partition directories") \
     X("log", "verify", log_verify, "check the files of partition directories") \

@@ -32,7 +32,10 @@
     X(LOG_RETAINED, "log-retained")                                                                          \
     X(LOG_COMPACTED, "log-compacted")                                                                        \
     X(COMPACTION_STOPPED, "compaction-stopped")                                                              \
-    X(SWAP_RECOVERED, "swap-recovered")
+    X(SWAP_RECOVERED, "swap-recovered")                                                                      \
+    X(QUORUM_MEMBER_ADDED, "quorum-member-added")                                                            \
+    X(QUORUM_MEMBER_REMOVED, "quorum-member-removed")                                                        \
+    X(QUORUM_LEADER_REMOVED, "quorum-leader-removed")
 
 enum probe {
 #define X(id, name) PROBE_##id,

@@ -174,6 +174,27 @@ static void plan_controllers(struct plan *plan)
     }
 }
 
+void core_set_controllers(struct core *core, const struct meta_controller *controllers, int32_t count)
+{
+    ASSERT(!core->active);
+    core->config.controllers = controllers;
+    core->config.controllers_count = count;
+}
+
+const struct core_effects *core_controllers(struct core *core, uint64_t now_us,
+                                            const struct meta_controller *controllers, int32_t count)
+{
+    struct plan plan;
+    ASSERT(core->active);
+    event_begin(core, now_us);
+    core->config.controllers = controllers;
+    core->config.controllers_count = count;
+    plan_begin(&plan, core);
+    plan_controllers(&plan);
+    plan_end(&plan); /* out of memory: they are published by the next leader */
+    return &core->effects;
+}
+
 const struct core_effects *core_activate(struct core *core, uint64_t now_us, int64_t wall_ms,
                                          struct image *image, uint64_t term)
 {

@@ -47,7 +47,7 @@ struct core_config {
     uint64_t session_us;        /* a broker that is silent this long is fenced */
     uint64_t suspect_window_us; /* closes of several brokers within this time mean "suspect myself" */
     int32_t num_partitions, default_replication_factor; /* for -1 in CreateTopics */
-    const struct meta_controller *controllers; /* endpoints to publish; borrowed for the life of the core */
+    const struct meta_controller *controllers; /* endpoints to publish; borrowed, see core_controllers() */
     int32_t controllers_count;
     bool auto_rebalance;       /* auto.leader.rebalance.enable */
     uint64_t rebalance_us;     /* leader.imbalance.check.interval.seconds */
@@ -156,6 +156,10 @@ void core_free(struct core *core);
 /* Between core_activate and core_deactivate. */
 bool core_is_active(const struct core *core);
 
+/* Endpoints that the next activation publishes, in place of the config's; borrowed likewise. Inactive only.
+ */
+void core_set_controllers(struct core *core, const struct meta_controller *controllers, int32_t count);
+
 /* The committed image that plans build on (borrowed), NULL while inactive. */
 const struct image *core_image(const struct core *core);
 
@@ -167,6 +171,11 @@ const struct image *core_image(const struct core *core);
  * wall_ms: the date, for created_ms. */
 const struct core_effects *core_activate(struct core *core, uint64_t now_us, int64_t wall_ms,
                                          struct image *image, uint64_t term);
+
+/* The controllers have changed: publishes endpoints that are new or others than before. The array is borrowed
+ * until the next call, or for the life of the core. Active only. */
+const struct core_effects *core_controllers(struct core *core, uint64_t now_us,
+                                            const struct meta_controller *controllers, int32_t count);
 
 /* Leadership is lost: requests with proposals in flight are answered REQUEST_TIMED_OUT (outcome unknown), all
  * others NOT_CONTROLLER. */
