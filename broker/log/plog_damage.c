@@ -271,7 +271,8 @@ static enum err check_batch(struct mend *mend, const uint8_t *p, int64_t expecte
         return ERR_MISMATCH;
     if (epoch < 0 || (before >= 0 && epoch < epoch_cache_at(&log->epochs, before)))
         return ERR_MISMATCH;
-    if (behind < log->end && epoch > epoch_cache_at(&log->epochs, behind))
+    int32_t epoch_behind = behind < log->end ? epoch_cache_at(&log->epochs, behind) : EPOCH_NONE;
+    if (epoch_behind != EPOCH_NONE && epoch > epoch_behind)
         return ERR_MISMATCH;
     if (epoch != epoch_cache_at(&log->epochs, batch_base_offset(p)))
         mend->new_epochs = true;

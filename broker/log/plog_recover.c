@@ -352,18 +352,29 @@ static enum err scan_from(struct plog *log, const struct plog_setup *setup, int3
     return OK;
 }
 
-static enum err rebuild_epochs_segment(struct plog *log, struct plog_segment *seg)
+/* Epochs of a segment that may have bad batches: those behind a bad one count as well. */
+static enum err rebuild_epochs_segment(struct plog *log, struct plog_segment *seg, int64_t limit)
 {
     struct plog_walk walk;
     struct batch_header batch;
+    uint32_t position;
+    int64_t expected = seg->base_offset;
+    bool found = true, loose = log->config.may_have_gaps; /* what follows may begin later */
     enum err err = plog_walk_begin(&walk, log, seg, 0, false);
-    while (err == OK) {
+    while (err == OK && found) {
         err = plog_walk_next(&walk, &batch, NULL);
-        if (err == OK && batch.leader_epoch > epoch_cache_latest(&log->epochs))
+        bool bad = err == ERR_CORRUPT || err == ERR_TRUNCATED;
+        if (bad)
+            err = plog_walk_search(&walk, expected - 1, limit, &found, &position);
+        bool fits = !bad && err == OK && batch.base_offset < limit &&
+                    (loose ? batch.base_offset >= expected : batch.base_offset == expected);
+        if (fits && batch.leader_epoch > epoch_cache_latest(&log->epochs))
             err = epoch_cache_assign(&log->epochs, batch.leader_epoch, batch.base_offset, NULL);
+        expected = fits ? batch.last_offset + 1 : expected;
+        loose = log->config.may_have_gaps || !fits;
     }
     plog_walk_end(&walk);
-    return err == ERR_NOT_FOUND || err == ERR_CORRUPT || err == ERR_TRUNCATED ? OK : err;
+    return err == ERR_NOT_FOUND ? OK : err;
 }
 
 enum err plog_rebuild_epochs(struct plog *log)
@@ -371,7 +382,9 @@ enum err plog_rebuild_epochs(struct plog *log)
     enum err err = OK;
     epoch_cache_clear(&log->epochs);
     for (int32_t i = 0; i < log->segments_count && err == OK; i++)
-        err = rebuild_epochs_segment(log, &log->segments[i]);
+        err = rebuild_epochs_segment(log, &log->segments[i],
+                                     i + 1 < log->segments_count ? log->segments[i + 1].base_offset
+                                                                 : INT64_MAX);
     log->epochs_dirty = true;
     return err;
 }

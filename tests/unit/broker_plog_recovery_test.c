@@ -643,6 +643,32 @@ START_TEST(epochs_and_producers_come_back_without_their_files)
 }
 END_TEST
 
+/* Else the range is taken for one of a later epoch, and what a peer has of it is refused for ever. */
+START_TEST(epochs_behind_a_bad_batch_come_back_and_the_batch_is_mended)
+{
+    struct sample s, peer;
+    sample_start(&s, 1 << 20);
+    sample_start(&peer, 1 << 20);
+    ck_assert_int_eq(fixture_open(&s.f, true, s.end[BATCHES], 0), OK);
+    uint64_t epochs = epoch_cache_hash(plog_epochs(s.f.log));
+    for (int byte = 1; byte < 17; byte += 5) { /* base offset, length, magic */
+        back(&s);
+        log_bytes(&s)[byte] ^= 1;
+        env_unlink(s.f.env, LOG_DIR "/leader-epoch-checkpoint");
+        ck_assert_int_eq(fixture_open(&s.f, false, s.end[BATCHES - 1], 0), OK);
+        ck_assert_int_eq(epoch_cache_at(plog_epochs(s.f.log), s.end[1]), 0);
+        ck_assert_int_eq(epoch_cache_at(plog_epochs(s.f.log), s.end[11]), 1);
+        struct plog_damage found;
+        ck_assert_int_eq(plog_damage_search(s.f.log, 0, &found), OK);
+        ck_assert_int_eq(found.end, s.end[1]);
+        mend(&s, &peer, 0, 1, OK);
+        ck_assert_uint_eq(epoch_cache_hash(plog_epochs(s.f.log)), epochs);
+    }
+    sample_stop(&peer);
+    sample_stop(&s);
+}
+END_TEST
+
 START_TEST(epochs_above_the_recovery_point_are_taken_from_the_batches)
 {
     struct sample s;
@@ -830,6 +856,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_closed_segments_index_that_lies_is_rebuilt_when_it_is_used);
     tcase_add_test(tcase, a_closed_segments_times_are_those_of_its_batches_whatever_its_index_says);
     tcase_add_test(tcase, epochs_and_producers_come_back_without_their_files);
+    tcase_add_test(tcase, epochs_behind_a_bad_batch_come_back_and_the_batch_is_mended);
     tcase_add_test(tcase, epochs_above_the_recovery_point_are_taken_from_the_batches);
     tcase_add_test(tcase, a_process_killed_at_any_write_comes_back);
     tcase_add_test(tcase, a_machine_that_dies_at_any_write_comes_back_with_all_that_was_synced);
