@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "broker/shard/partition_repair.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "broker/log/plog_damage.h"
 #include "broker/log/plog_scrub.h"
 #include "broker/shard/partition_internal.h"
@@ -19,6 +22,7 @@ bool partition_repair_next(const struct partition *p, int64_t from, struct parti
     i = i < count ? i : 0;
     *ret_repair = (struct partition_repair){.offset = list[i].offset,
                                             .end = list[i].end,
+                                            .ask_from = MAX(list[i].offset, p->core.log_start),
                                             .leader_epoch = p->core.leader_epoch,
                                             .leader = p->core.role == REPLICA_FOLLOWER ? p->core.leader : -1};
     return true;
@@ -107,6 +111,39 @@ static void mended(struct partition *p, const struct partition_repair_reply *rep
     partition_settle_soon(p);
 }
 
+/* A peer may have nothing below the log start: a batch without records stands for what nobody can read any
+ * more, so that offsets go on without a gap. Its epoch is that of the batch behind it. */
+static void write_filler(uint8_t *p, const uint8_t *behind, int64_t offset)
+{
+    memcpy(p, behind, BATCH_HEADER_BYTES);
+    batch_set_base_offset(p, offset);
+    store_be32(p + BATCH_AT_LENGTH, BATCH_HEADER_BYTES - BATCH_PREFIX_BYTES);
+    store_be16(p + BATCH_AT_ATTRIBUTES, 0);
+    store_be32(p + BATCH_AT_LAST_OFFSET_DELTA, (uint32_t)(batch_base_offset(behind) - 1 - offset));
+    store_be32(p + BATCH_AT_RECORD_COUNT, 0);
+    batch_set_producer(p, BATCH_NO_PRODUCER_ID, BATCH_NO_EPOCH, BATCH_NO_SEQUENCE);
+    store_be32(p + BATCH_AT_CRC, batch_compute_crc(p));
+    ASSERT(batch_verify(p, BATCH_HEADER_BYTES) == OK);
+}
+
+static enum err replace(struct partition *p, const struct partition_repair_reply *reply,
+                        const struct taken *taken)
+{
+    int64_t base = taken->len > 0 ? batch_base_offset(reply->records) : reply->offset;
+    bool fill = base > reply->offset && base <= p->core.log_start && base - reply->offset <= INT32_MAX;
+    if (!fill || p->gaps)
+        return plog_replace_range(p->log, reply->offset, taken->end, reply->records, (uint32_t)taken->len);
+    size_t size = BATCH_HEADER_BYTES + (size_t)taken->len;
+    uint8_t *filled = malloc(size);
+    if (filled == NULL)
+        return ERR_NOMEM;
+    write_filler(filled, reply->records, reply->offset);
+    memcpy(filled + BATCH_HEADER_BYTES, reply->records, (size_t)taken->len);
+    enum err err = plog_replace_range(p->log, reply->offset, taken->end, filled, (uint32_t)size);
+    free(filled);
+    return err;
+}
+
 enum err partition_repair_take(struct partition *p, const struct partition_repair_reply *reply,
                                int64_t *ret_end)
 {
@@ -119,7 +156,7 @@ enum err partition_repair_take(struct partition *p, const struct partition_repai
     struct taken taken = select_batches(p, reply, damage->end, limit);
     if (taken.end == reply->offset)
         return ERR_NOT_FOUND;
-    enum err err = plog_replace_range(p->log, reply->offset, taken.end, reply->records, (uint32_t)taken.len);
+    enum err err = replace(p, reply, &taken);
     if (err == OK) {
         *ret_end = taken.end;
         mended(p, reply, &taken);

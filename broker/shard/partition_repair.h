@@ -6,9 +6,10 @@
 
 #include "broker/shard/partition.h"
 
-/* What is to be asked of a peer next: its bytes from offset on, at most to end. */
+/* What is to be asked of a peer next: its bytes from ask_from on, at most to end. */
 struct partition_repair {
     int64_t offset, end;
+    int64_t ask_from; /* offset, or the log start when that lies inside: peers may have nothing below it */
     int32_t leader_epoch;
     int32_t leader; /* whom p follows; -1: nobody */
 };
@@ -33,7 +34,7 @@ enum err partition_scrub_take(struct partition *p, struct plog_scrub *scrub, con
 
 /* What a peer answered. */
 struct partition_repair_reply {
-    int64_t offset;       /* that was asked */
+    int64_t offset;       /* where the range that was asked for begins */
     int32_t leader_epoch; /* with which it was asked, and which the peer agreed to */
     bool from_leader; /* the peer leads in that epoch, and p follows it: its whole log is what ours must be */
     int64_t high_watermark; /* the peer's: below it all replicas must hold the same */

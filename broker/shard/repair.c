@@ -154,7 +154,7 @@ static void encode_request(struct repairer *r, struct writer *w)
     kafka_fetch_request_partition_init(&part);
     part.partition = r->active->index;
     part.current_leader_epoch = MUTANT(REFETCH_UNCHECKED) ? -1 : r->asked.leader_epoch;
-    part.fetch_offset = r->asked.offset;
+    part.fetch_offset = r->asked.ask_from;
     part.partition_max_bytes = PIECE_BYTES;
     topic.topic_id = r->active->topic_id;
     topic.partitions = &part;

@@ -146,7 +146,7 @@ static enum err ask(struct broker *who, struct broker *peer, int32_t peer_id)
     struct partition_read_result result;
     int64_t end;
     ck_assert(partition_repair_next(who->p, 0, &want));
-    struct partition_read request = {.fetch_offset = want.offset,
+    struct partition_read request = {.fetch_offset = want.ask_from,
                                      .max_bytes = 600,
                                      .at_least_one = true,
                                      .replica_id = PARTITION_READER_REPAIR,
@@ -247,6 +247,38 @@ START_TEST(a_follower_is_mended_by_its_leader_piece_by_piece)
 }
 END_TEST
 
+/* Found by simulation: readers stood at the log start for ever, for no peer has what lies below it. */
+START_TEST(a_range_that_begins_below_the_log_start_is_mended)
+{
+    for (int first = 13; first <= 16; first++) { /* batch; the log start lies inside the 16th */
+        int64_t offset, start, low;
+        int32_t bytes;
+        setup();
+        reopen(&b[1], 1, 3);
+        for (int i = first; i < 18; i++)
+            flip(&b[1], batch_at(&b[0], i, &offset) + 70);
+        batch_at(&b[0], first, &offset);
+        ck_assert_int_eq(read_at(&b[1], offset, PARTITION_READER_REPAIR, &bytes), KAFKA_CORRUPT_MESSAGE);
+        batch_at(&b[0], 16, &start);
+        ck_assert_int_eq(partition_delete_records(b[0].p, start + 1, &low), KAFKA_NONE);
+        fetch(&b[0], &b[1], 2);
+        ck_assert_int_eq(view_of(&b[1]).log_start, start + 1);
+        while (partition_damages(b[1].p) > 0)
+            ck_assert_int_eq(ask(&b[1], &b[0], 1), OK);
+        ck_assert_int_eq(read_at(&b[1], start + 1, PARTITION_READER_REPAIR, &bytes), KAFKA_NONE);
+        ck_assert_int_gt(bytes, 0);
+        int64_t end = view_of(&b[1]).log_end;
+        run_ms(100);
+        broker_close(&b[1], false);
+        run_ms(50);
+        broker_open(&b[1], &config); /* what was put in is no damage to a scan */
+        ck_assert_int_eq(partition_damages(b[1].p), 0);
+        ck_assert_int_eq(view_of(&b[1]).log_end, end);
+        teardown();
+    }
+}
+END_TEST
+
 START_TEST(what_may_be_another_record_is_not_believed)
 {
     int64_t offset, end;
@@ -326,6 +358,7 @@ static void add(TCase *tcase)
 {
     tcase_add_loop_test(tcase, a_leader_is_mended_by_a_follower_and_serves_the_rest_meanwhile, 0, 5);
     tcase_add_test(tcase, a_follower_is_mended_by_its_leader_piece_by_piece);
+    tcase_add_test(tcase, a_range_that_begins_below_the_log_start_is_mended);
     tcase_add_test(tcase, what_may_be_another_record_is_not_believed);
     tcase_add_test(tcase, a_peer_with_the_same_damage_sends_nothing);
 }
