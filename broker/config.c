@@ -138,6 +138,17 @@ static const struct setting settings[] = {
                         INT32_MAX, 0, "Longest session time-out that a member may ask for."),
     SETTING_INT("group.max.size", C, group_max_size, "2147483647", 1, INT32_MAX, 0,
                 "Members that one group may have."),
+    SETTING_DURATION_MS("group.consumer.session.timeout.ms", C, group_consumer_session_timeout_ms, "45000", 1,
+                        INT32_MAX, 0, "How long a member of the consumer protocol may be silent."),
+    SETTING_DURATION_MS("group.consumer.heartbeat.interval.ms", C, group_consumer_heartbeat_interval_ms,
+                        "5000", 1, INT32_MAX, 0,
+                        "How often members of the consumer protocol are told to report."),
+    SETTING_INT("group.consumer.max.size", C, group_consumer_max_size, "2147483647", 1, INT32_MAX, 0,
+                "Members that one group of the consumer protocol may have."),
+    SETTING_ENUM(
+        "group.consumer.migration.policy", C, group_consumer_migration_policy, "bidirectional",
+        "disabled|upgrade|downgrade|bidirectional", 0,
+        "Whether groups change between the classic and the consumer protocol while they have members."),
 };
 
 #undef C

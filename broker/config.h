@@ -7,6 +7,14 @@
 #include "common/config/security_config.h"
 #include "common/config/setting.h"
 
+/* group.consumer.migration.policy */
+enum group_migration {
+    GROUP_MIGRATION_DISABLED,
+    GROUP_MIGRATION_UPGRADE,
+    GROUP_MIGRATION_DOWNGRADE,
+    GROUP_MIGRATION_BOTH
+};
+
 struct broker_config {
     int32_t node_id;
     const char *rack;
@@ -60,6 +68,9 @@ struct broker_config {
     int32_t group_initial_rebalance_delay_ms;
     int32_t group_min_session_timeout_ms, group_max_session_timeout_ms;
     int32_t group_max_size;
+    int32_t group_consumer_session_timeout_ms, group_consumer_heartbeat_interval_ms;
+    int32_t group_consumer_max_size;
+    int group_consumer_migration_policy; /* enum group_migration */
 
     int64_t log_retention_check_interval_ms;
     int64_t log_dir_free_min_bytes;

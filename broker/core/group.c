@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "broker/core/group.h"
 
+#include "broker/core/group_consumer.h"
 #include "broker/core/group_internal.h"
 
-#define REPLAY_ARENA_BYTES (64u << 20) /* of one record, which is at most a batch */
+#define REPLAY_ARENA_BYTES  (256u << 20) /* of one record, which is at most a batch */
+#define SCRATCH_ARENA_BYTES (1u << 30)   /* a group's members times what they subscribe to */
 
 struct groups *groups_new(const struct core_alloc *alloc, const struct group_settings *settings,
                           uint64_t seed)
@@ -21,6 +23,8 @@ struct groups *groups_new(const struct core_alloc *alloc, const struct group_set
     list_init(&g->writes);
     list_init(&g->settled);
     arena_init(&g->replaying, NULL, 0, REPLAY_ARENA_BYTES);
+    arena_init(&g->scratch, NULL, 0, SCRATCH_ARENA_BYTES);
+    arena_init(&g->writing, NULL, 0, SCRATCH_ARENA_BYTES);
     return g;
 }
 
@@ -42,6 +46,8 @@ void groups_free(struct groups *g)
     heap_free(&g->timers);
     writer_free(&g->out);
     arena_free(&g->replaying);
+    arena_free(&g->scratch);
+    arena_free(&g->writing);
     core_resize(g->alloc, g, sizeof(*g), 0);
 }
 
@@ -58,6 +64,8 @@ static void begin_sessions(void *ctx, struct group *group)
 
     list_for_each (it, &group->members)
         member_alive(g, group, CONTAINER_OF(it, struct member, link));
+    if (group->consumer)
+        cgroup_begin_sessions(g, group);
 }
 
 void groups_loaded(struct groups *g)
@@ -76,7 +84,14 @@ static bool needs_name(enum group_call_type type)
            type == GROUP_CALL_LEAVE;
 }
 
-void groups_call(struct groups *g, struct group_call *call)
+/* These only read what is committed. */
+static bool reads_only(enum group_call_type type)
+{
+    return type == GROUP_CALL_FETCH || type == GROUP_CALL_DESCRIBE || type == GROUP_CALL_LIST ||
+           type == GROUP_CALL_CONSUMER_DESCRIBE;
+}
+
+void group_call_start(struct groups *g, struct group_call *call)
 {
     static void (*const start[GROUP_CALL_COUNT])(struct groups * g, struct group_call * call) = {
         [GROUP_CALL_JOIN] = group_join,
@@ -89,16 +104,23 @@ void groups_call(struct groups *g, struct group_call *call)
         [GROUP_CALL_DESCRIBE] = group_describe,
         [GROUP_CALL_DELETE] = group_delete,
         [GROUP_CALL_LIST] = groups_list,
+        [GROUP_CALL_CONSUMER_HEARTBEAT] = cgroup_heartbeat,
+        [GROUP_CALL_CONSUMER_DESCRIBE] = cgroup_describe,
     };
 
+    start[call->type](g, call);
+}
+
+void groups_call(struct groups *g, struct group_call *call)
+{
     ASSERT(!call->settled && call->type < GROUP_CALL_COUNT);
     list_init(&call->link);
     if (g->loading)
         settle(g, call, KAFKA_COORDINATOR_LOAD_IN_PROGRESS);
     else if (needs_name(call->type) && call->group_id.len <= 0)
         settle(g, call, KAFKA_INVALID_GROUP_ID);
-    else
-        start[call->type](g, call);
+    else if (reads_only(call->type) || !group_round_waits(g, group_find(g, call->group_id), call))
+        group_call_start(g, call);
 }
 
 /* -- writes -- */
@@ -126,12 +148,16 @@ static void write_over(struct groups *g, struct write *write, int16_t error)
 
     if (write->type == WRITE_SYNC)
         group_sync_stored(g, group, write->out.seq, error);
-    if (write->type != WRITE_RECORDS && error == KAFKA_NONE)
+    if (write->type != WRITE_RECORDS && write->type != WRITE_ROUND && error == KAFKA_NONE)
         group->stored = true;
     if (write->call)
         settle(g, write->call, error);
+    bool round = group->round_seq == write->out.seq;
     write_free(g, write);
-    group_drop_if_void(g, group);
+    if (round)
+        group_round_over(g, group, error);
+    else
+        group_drop_if_void(g, group);
 }
 
 static struct write *first_write(const struct groups *g)
@@ -144,7 +170,7 @@ void groups_committed(struct groups *g, uint64_t seq)
     struct write *write;
 
     while ((write = first_write(g)) != NULL && write->out.seq <= seq) {
-        if (write->type == WRITE_RECORDS)
+        if (write->type == WRITE_RECORDS || write->type == WRITE_ROUND)
             write_apply(g, write);
         write_over(g, write, KAFKA_NONE);
     }
@@ -208,6 +234,10 @@ static uint64_t writes_deadline(const struct groups *g)
 
 static void group_tick(struct groups *g, struct group *group)
 {
+    if (group->consumer || group->round_seq != 0) {
+        cgroup_tick(g, group);
+        return;
+    }
     group_expire_members(g, group);
     if (group->state == GROUP_PREPARING && group->join_deadline_us <= g->now_us)
         group_join_due(g, group);
@@ -252,6 +282,12 @@ static void end_group(void *ctx, struct group *group)
         member->join = member->sync = NULL;
     }
     group->joins_waiting = 0;
+    while (!list_empty(&group->waiting)) {
+        struct group_call *call = CONTAINER_OF(group->waiting.next, struct group_call, link);
+        list_remove(&call->link);
+        settle(g, call, KAFKA_NOT_COORDINATOR);
+    }
+    group->round_seq = 0;
 }
 
 static void end_writes(struct groups *g, struct list *writes)
@@ -331,6 +367,12 @@ static void check_group(void *ctx, struct group *group)
     const struct groups *g = checking->g;
 
     check_members(group);
+    if (group->consumer) {
+        ASSERT(group->state == GROUP_EMPTY);
+        cgroup_check(group->consumer);
+        checking->sum += group->consumer->epoch > 0 ? cgroup_digest(group) : 0; /* 0: not written yet */
+    }
+    ASSERT(group->round_seq != 0 || list_empty(&group->waiting));
     checking->groups++;
     for (int32_t i = 0; i < group->topics_count; i++)
         checking->offsets += (uint64_t)group->topics[i].count;

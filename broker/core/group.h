@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The group coordinator of one partition of __consumer_offsets: pure. Classic groups (facts §5, KIP-134, 345,
- * 394, 559, 814) and their committed offsets.
+ * 394, 559, 814), groups of the consumer protocol (KIP-848), and their committed offsets.
  *
  * Events go in by groups_call(), groups_committed(), groups_failed() and groups_tick(), each after
  * groups_set_time(). Effects are taken afterwards with groups_take_write() (records to append, in this order)
@@ -22,6 +22,23 @@
 
 struct groups;
 
+/* A topic as the metadata has it. */
+struct group_topic_view {
+    struct uuid id;
+    struct str name; /* valid until the metadata changes: use at once */
+    int32_t partitions;
+    bool internal;
+};
+
+/* The metadata, as far as groups look at it. Answers change only when version() does. */
+struct group_topics {
+    void *ctx;
+    bool (*by_name)(void *ctx, struct str name, struct group_topic_view *ret);
+    bool (*by_id)(void *ctx, struct uuid id, struct group_topic_view *ret);
+    void (*each)(void *ctx, bool (*each)(void *arg, const struct group_topic_view *topic), void *arg);
+    uint64_t (*version)(void *ctx);
+};
+
 /* Kafka's settings of the same names. */
 struct group_settings {
     int32_t session_min_ms, session_max_ms; /* group.{min,max}.session.timeout.ms */
@@ -30,6 +47,12 @@ struct group_settings {
     int32_t metadata_max;                   /* offset.metadata.max.bytes */
     int32_t commit_timeout_ms;              /* offsets.commit.timeout.ms */
     int64_t retention_ms, retention_check_ms;
+    /* Groups of the consumer protocol (KIP-848). */
+    const struct group_topics *topics;
+    int32_t consumer_session_ms,
+        consumer_heartbeat_ms;                 /* group.consumer.{session.timeout,heartbeat.interval}.ms */
+    int32_t consumer_size_max;                 /* group.consumer.max.size */
+    bool consumer_upgrade, consumer_downgrade; /* group.consumer.migration.policy */
 };
 
 /* What a call asks, and the structs that request and response point to. */
@@ -45,6 +68,8 @@ enum group_call_type {
     GROUP_CALL_DESCRIBE,      /* none, kafka_describe_groups_response_group */
     GROUP_CALL_DELETE,        /* none, none */
     GROUP_CALL_LIST,          /* kafka_list_groups_request, kafka_list_groups_response */
+    GROUP_CALL_CONSUMER_HEARTBEAT, /* kafka_consumer_group_heartbeat_request, _response */
+    GROUP_CALL_CONSUMER_DESCRIBE,  /* none, kafka_consumer_group_describe_response_group */
     GROUP_CALL_COUNT,
 };
 

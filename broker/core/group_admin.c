@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DescribeGroups, ListGroups, DeleteGroups. */
+#include "broker/core/group_consumer.h"
 #include "broker/core/group_internal.h"
 #include "proto/kafka/gen/describe_groups.h"
 #include "proto/kafka/gen/list_groups.h"
 
 #define NOT_FOUND_VERSION 6 /* DescribeGroups; before it a group that is not there is "Dead" */
 #define TYPE_CLASSIC      "classic"
+#define TYPE_CONSUMER     "consumer"
 
 static const char *const state_names[GROUP_STATE_COUNT] = {
     [GROUP_EMPTY] = "Empty",
@@ -68,7 +70,7 @@ void group_describe(struct groups *g, struct group_call *call)
     int16_t error = KAFKA_NONE;
 
     describe_nothing(call);
-    if (!group) {
+    if (!group || group->consumer) { /* that one is described by its own request */
         response->group_state = STR_LIT("Dead");
         error = call->version >= NOT_FOUND_VERSION ? KAFKA_GROUP_ID_NOT_FOUND : KAFKA_NONE;
     } else if (!describe(call, group)) {
@@ -115,17 +117,20 @@ static void list_one(void *ctx, struct group *group)
     struct group_call *call = listing->call;
     const struct kafka_list_groups_request *request = call->request;
     struct kafka_list_groups_response *response = call->response;
-    struct str state = str_from(state_names[group->state]);
+    const struct cgroup *cg = group->consumer;
+    struct str state = str_from(cg ? cgroup_state_name(cg) : state_names[group->state]);
+    struct str type = cg ? STR_LIT(TYPE_CONSUMER) : STR_LIT(TYPE_CLASSIC);
+    struct str protocol_type = cg ? STR_LIT(CONSUMER_PROTOCOL) : group->protocol_type;
 
     if (!passes(request->states_filter, request->states_filter_count, state) ||
-        !passes(request->types_filter, request->types_filter_count, STR_LIT(TYPE_CLASSIC)))
+        !passes(request->types_filter, request->types_filter_count, type))
         return;
     struct kafka_list_groups_response_group *out = &response->groups[response->groups_count++];
     kafka_list_groups_response_group_init(out);
     out->group_id = call_str(call, group->id);
-    out->protocol_type = call_str(call, group->protocol_type.len < 0 ? STR_LIT("") : group->protocol_type);
+    out->protocol_type = call_str(call, protocol_type.len < 0 ? STR_LIT("") : protocol_type);
     out->group_state = state;
-    out->group_type = STR_LIT(TYPE_CLASSIC);
+    out->group_type = type;
     listing->failed = listing->failed || out->group_id.len < 0 || out->protocol_type.len < 0;
 }
 
@@ -151,7 +156,10 @@ static void forget(struct groups *g, struct group *group)
     for (int32_t i = 0; i < group->topics_count; i++)
         for (int32_t k = 0; k < group->topics[i].count; k++)
             write_offset_gone(g, group, group->topics[i].name, group->topics[i].offsets[k].partition);
-    write_group_gone(g, group);
+    if (group->consumer)
+        write_cgroup_gone(g, group);
+    else
+        write_group_gone(g, group);
 }
 
 void group_delete(struct groups *g, struct group_call *call)
@@ -160,13 +168,16 @@ void group_delete(struct groups *g, struct group_call *call)
 
     if (!group) {
         settle(g, call, KAFKA_GROUP_ID_NOT_FOUND);
-    } else if (group->state != GROUP_EMPTY) {
+    } else if (!group_has_nobody(group)) {
         settle(g, call, KAFKA_NON_EMPTY_GROUP);
     } else if (group->record_writes > 0) {
         settle(g, call, KAFKA_COORDINATOR_NOT_AVAILABLE); /* offsets on their way would outlive it */
     } else {
         write_begin(g);
         forget(g, group);
-        write_end(g, WRITE_RECORDS, group, call);
+        if (group->consumer)
+            group_round_begin(g, group, call);
+        else
+            write_end(g, WRITE_RECORDS, group, call);
     }
 }

@@ -61,18 +61,22 @@ struct group {
     struct str protocol_type, protocol, leader; /* null: none */
     struct list members, pending_members;
     int32_t members_count, joins_waiting;
-    bool new_member_added;      /* since the initial delay began */
-    bool initial;               /* the first join: waits out its delay whoever has joined */
-    uint64_t initial_left_us;   /* by how much the initial delay may still be extended */
-    uint64_t join_deadline_us;  /* PREPARING */
-    uint64_t sync_deadline_us;  /* COMPLETING */
-    int64_t state_ms;           /* wall clock of the last change of state, -1 unknown */
-    bool stored;                /* the log has a record of it */
-    uint64_t storing_seq;       /* the leader's assignment on its way to the log; 0: none */
-    uint32_t writes;            /* under way */
-    uint32_t record_writes;     /* of them WRITE_RECORDS */
-    struct heap_node timer;     /* may be early */
-    struct group_topic *topics; /* by name */
+    bool new_member_added;       /* since the initial delay began */
+    bool initial;                /* the first join: waits out its delay whoever has joined */
+    uint64_t initial_left_us;    /* by how much the initial delay may still be extended */
+    uint64_t join_deadline_us;   /* PREPARING */
+    uint64_t sync_deadline_us;   /* COMPLETING */
+    int64_t state_ms;            /* wall clock of the last change of state, -1 unknown */
+    bool stored;                 /* the log has a record of it */
+    uint64_t storing_seq;        /* the leader's assignment on its way to the log; 0: none */
+    uint32_t writes;             /* under way */
+    uint32_t record_writes;      /* of them WRITE_RECORDS */
+    struct cgroup *consumer;     /* group_consumer.h; NULL: a classic group */
+    uint64_t round_seq;          /* the write of the round under way (group_consumer.h); 0: none */
+    struct list waiting;         /* calls that wait for its end */
+    bool upgrading, downgrading; /* what the round is */
+    struct heap_node timer;      /* may be early */
+    struct group_topic *topics;  /* by name */
     int32_t topics_count, topics_cap;
 };
 
@@ -80,6 +84,7 @@ enum write_type {
     WRITE_RECORDS, /* applied by replay when committed */
     WRITE_SYNC,    /* a generation's assignment: Stable when committed */
     WRITE_STATE,   /* says what is so already: static member replaced, group empty */
+    WRITE_ROUND,   /* applied by replay when committed; the group does nothing else meanwhile */
 };
 
 struct write {
@@ -108,6 +113,8 @@ struct groups {
     struct writer out; /* the write being made */
     int32_t out_count;
     struct arena replaying; /* decoded records */
+    struct arena scratch;   /* of the call at hand */
+    struct arena writing;   /* of the record at hand */
     uint64_t retention_due_us;
     bool loading;
 };
@@ -185,6 +192,9 @@ void groups_expire_offsets(struct groups *g);
  */
 bool group_subscribes(const struct group *group, struct str topic);
 
+/* Nobody is in it, whatever its protocol. */
+bool group_has_nobody(const struct group *group);
+
 /* -- group_admin.c -- */
 void group_describe(struct groups *g, struct group_call *call);
 void group_delete(struct groups *g, struct group_call *call);
@@ -197,6 +207,9 @@ void write_offset(struct groups *g, const struct group *group, struct str topic,
 /* Tombstones may be many: what does not fit one batch goes on in the next write, all or nothing no more. */
 void write_offset_gone(struct groups *g, struct group *group, struct str topic, int32_t partition);
 void write_group(struct groups *g, const struct group *group); /* as it stands */
+struct kafka_group_metadata_record_value;
+void write_group_value(struct groups *g, const struct group *group,
+                       const struct kafka_group_metadata_record_value *value);
 void write_group_gone(struct groups *g, const struct group *group);
 /* Ends it; the records go to the log. Nothing happens when none was written. Returns its seq, 0 for none. */
 uint64_t write_end(struct groups *g, enum write_type type, struct group *group, struct group_call *call);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* JoinGroup and the rebalance it leads to. */
+#include "broker/core/group_consumer.h"
 #include "broker/core/group_internal.h"
 #include "proto/kafka/gen/join_group.h"
 
@@ -477,6 +478,8 @@ void group_join(struct groups *g, struct group_call *call)
         refuse(g, call, KAFKA_INVALID_SESSION_TIMEOUT, request->member_id);
     } else if (request->protocol_type.len <= 0 || request->protocols_count <= 0) {
         refuse(g, call, KAFKA_INCONSISTENT_GROUP_PROTOCOL, request->member_id);
+    } else if (group && group->consumer) {
+        cgroup_join(g, group, call);
     } else if (!group && request->member_id.len > 0) {
         refuse(g, call, KAFKA_UNKNOWN_MEMBER_ID, request->member_id);
     } else {

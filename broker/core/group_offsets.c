@@ -2,12 +2,11 @@
 /* Committed offsets: the table, OffsetCommit, OffsetFetch, OffsetDelete, expiry. */
 #include <string.h>
 
+#include "broker/core/group_consumer.h"
 #include "broker/core/group_internal.h"
 #include "proto/kafka/gen/offset_commit.h"
 #include "proto/kafka/gen/offset_delete.h"
 #include "proto/kafka/gen/offset_fetch.h"
-
-#define CONSUMER_PROTOCOL "consumer"
 
 /* -- the table -- */
 
@@ -139,15 +138,31 @@ void group_offsets_clear(struct groups *g, struct group *group)
 
 /* -- OffsetCommit -- */
 
-/* Who may commit: a member of this generation, or anybody while the group has no members. */
-static int16_t check_commit(struct groups *g, struct group *group,
-                            const struct kafka_offset_commit_request *request)
+#define MEMBER_EPOCH_VERSION                                                                                 \
+    9 /* OffsetCommit; before it members of the consumer protocol cannot say who they are */
+
+static int16_t check_consumer_commit(struct groups *g, struct group *group, const struct group_call *call)
 {
+    const struct kafka_offset_commit_request *request = call->request;
+    const struct cmember *member = cmember_find(group->consumer, request->member_id);
+
+    if (member && !member->classic && call->version < MEMBER_EPOCH_VERSION)
+        return KAFKA_UNSUPPORTED_VERSION;
+    return cgroup_check_epoch(g, group, request->member_id, request->group_instance_id,
+                              request->generation_id_or_member_epoch, KAFKA_STALE_MEMBER_EPOCH);
+}
+
+/* Who may commit: a member of this generation, or anybody while the group has no members. */
+static int16_t check_commit(struct groups *g, struct group *group, const struct group_call *call)
+{
+    const struct kafka_offset_commit_request *request = call->request;
     bool simple = request->generation_id_or_member_epoch < 0;
     struct member *member = NULL;
 
     if (!group)
         return simple ? KAFKA_NONE : KAFKA_ILLEGAL_GENERATION;
+    if (group->consumer)
+        return check_consumer_commit(g, group, call);
     if (simple && group->state == GROUP_EMPTY)
         return KAFKA_NONE;
     int16_t error = member_check(group, request->member_id, request->group_instance_id, &member);
@@ -186,7 +201,7 @@ void group_commit(struct groups *g, struct group_call *call)
     const struct kafka_offset_commit_request *request = call->request;
     struct kafka_offset_commit_response *response = call->response;
     struct group *group = group_find(g, request->group_id);
-    int16_t error = check_commit(g, group, request);
+    int16_t error = check_commit(g, group, call);
 
     if (error != KAFKA_NONE) {
         settle(g, call, error);
@@ -276,11 +291,29 @@ static bool fetch_all(struct group_call *call, const struct group *group)
     return response->topics != NULL;
 }
 
+/* A member of the consumer protocol says who it is, and must be that (KIP-848). */
+static int16_t check_fetch(struct groups *g, struct group *group,
+                           const struct kafka_offset_fetch_request_group *request)
+{
+    bool anybody = request->member_id.len <= 0 && request->member_epoch < 0;
+
+    if (anybody || !group || !group->consumer)
+        return KAFKA_NONE;
+    return cgroup_check_epoch(g, group, request->member_id, STR_NULL, request->member_epoch,
+                              KAFKA_STALE_MEMBER_EPOCH);
+}
+
 void group_fetch(struct groups *g, struct group_call *call)
 {
     const struct kafka_offset_fetch_request_group *request = call->request;
     struct kafka_offset_fetch_response_group *response = call->response;
-    const struct group *group = group_find(g, request->group_id);
+    struct group *group = group_find(g, request->group_id);
+    int16_t error = check_fetch(g, group, request);
+
+    if (error != KAFKA_NONE) {
+        settle(g, call, error);
+        return;
+    }
     bool ok = request->topics_count < 0 ? fetch_all(call, group) : fetch_named(call, group);
 
     if (!ok) {
@@ -310,6 +343,8 @@ static bool metadata_names(struct bytes metadata, struct str topic)
 
 bool group_subscribes(const struct group *group, struct str topic)
 {
+    if (group->consumer && cgroup_subscribes(group->consumer, topic))
+        return true;
     list_for_each (it, &group->members) {
         const struct member *member = CONTAINER_OF(it, struct member, link);
         for (int32_t i = 0; i < member->protocols_count; i++)
@@ -324,7 +359,7 @@ bool group_subscribes(const struct group *group, struct str topic)
 static void delete_topic(struct groups *g, struct group *group,
                          struct kafka_offset_delete_response_topic *topic)
 {
-    bool subscribed = group->state != GROUP_EMPTY && group_subscribes(group, topic->name);
+    bool subscribed = !group_has_nobody(group) && group_subscribes(group, topic->name);
 
     for (int32_t i = 0; i < topic->partitions_count; i++) {
         struct kafka_offset_delete_response_partition *out = &topic->partitions[i];
@@ -364,10 +399,10 @@ static int64_t idle_since_ms(const struct group *group, struct str topic, const 
 {
     bool consumer = str_eq_z(group->protocol_type, CONSUMER_PROTOCOL);
 
-    if (group->state == GROUP_EMPTY)
+    if (group_has_nobody(group))
         return group->protocol_type.len > 0 && group->state_ms >= 0 ? MAX(group->state_ms, offset->commit_ms)
                                                                     : offset->commit_ms;
-    if (group->state == GROUP_STABLE && consumer && !group_subscribes(group, topic))
+    if ((group->consumer || (group->state == GROUP_STABLE && consumer)) && !group_subscribes(group, topic))
         return offset->commit_ms;
     return -1;
 }
@@ -402,14 +437,19 @@ static void expire_group(void *ctx, struct group *group)
     struct groups *g = ctx;
     int64_t gone = 0, had = 0;
 
-    if (group->writes > 0)
+    if (group->writes > 0 || group->round_seq != 0)
         return; /* next time */
     write_begin(g);
     for (int32_t i = 0; i < group->topics_count; i++) {
         had += group->topics[i].count;
         gone += expire_topic(g, group, &group->topics[i]);
     }
-    bool idle = group->state == GROUP_EMPTY && list_empty(&group->pending_members);
+    bool idle = group_has_nobody(group) && list_empty(&group->pending_members);
+    if (idle && gone == had && group->consumer) {
+        write_cgroup_gone(g, group);
+        group_round_begin(g, group, NULL);
+        return;
+    }
     if (idle && gone == had && group->stored)
         write_group_gone(g, group);
     write_end(g, WRITE_RECORDS, group, NULL);

@@ -2,7 +2,9 @@
 /* Kafka's records of __consumer_offsets: made, and applied. */
 #include <string.h>
 
+#include "broker/core/group_consumer.h"
 #include "broker/core/group_internal.h"
+#include "broker/core/group_write.h"
 #include "common/base/mutant.h"
 #include "proto/kafka/gen/group_metadata_record.h"
 #include "proto/kafka/gen/offset_commit_record.h"
@@ -25,34 +27,14 @@ void write_begin(struct groups *g)
     g->out_count = 0;
 }
 
-static size_t part_begin(struct groups *g)
-{
-    size_t at = writer_pos(&g->out);
-
-    writer_i32(&g->out, -1);
-    return at;
-}
-
-static void part_end(struct groups *g, size_t at)
-{
-    if (g->out.err == OK)
-        writer_patch_i32(&g->out, at, (int32_t)(writer_pos(&g->out) - at - 4));
-}
-
-static void no_value(struct groups *g)
-{
-    writer_i32(&g->out, -1);
-    g->out_count++;
-}
-
 static void offset_key(struct groups *g, const struct group *group, struct str topic, int32_t partition)
 {
     struct kafka_offset_commit_record_key key = {.group = group->id, .topic = topic, .partition = partition};
-    size_t at = part_begin(g);
+    size_t at = write_part_begin(g);
 
     writer_i16(&g->out, TYPE_OFFSET);
     kafka_offset_commit_record_key_encode(&g->out, TYPE_OFFSET, &key);
-    part_end(g, at);
+    write_part_end(g, at);
 }
 
 void write_offset(struct groups *g, const struct group *group, struct str topic,
@@ -66,10 +48,10 @@ void write_offset(struct groups *g, const struct group *group, struct str topic,
     value.leader_epoch = offset->leader_epoch;
     value.metadata = offset->metadata;
     value.commit_timestamp = offset->commit_ms;
-    size_t at = part_begin(g);
+    size_t at = write_part_begin(g);
     writer_i16(&g->out, OFFSET_VALUE_VERSION);
     kafka_offset_commit_record_value_encode(&g->out, OFFSET_VALUE_VERSION, &value);
-    part_end(g, at);
+    write_part_end(g, at);
     g->out_count++;
 }
 
@@ -80,17 +62,17 @@ void write_offset_gone(struct groups *g, struct group *group, struct str topic, 
         write_begin(g);
     }
     offset_key(g, group, topic, partition);
-    no_value(g);
+    write_no_value(g);
 }
 
 static void group_key(struct groups *g, const struct group *group)
 {
     struct kafka_group_metadata_record_key key = {.group = group->id};
-    size_t at = part_begin(g);
+    size_t at = write_part_begin(g);
 
     writer_i16(&g->out, TYPE_GROUP);
     kafka_group_metadata_record_key_encode(&g->out, TYPE_GROUP, &key);
-    part_end(g, at);
+    write_part_end(g, at);
 }
 
 static struct bytes not_null(struct bytes b)
@@ -112,12 +94,22 @@ static void fill_member(const struct group *group, const struct member *member,
     out->assignment = not_null(member->assignment);
 }
 
+void write_group_value(struct groups *g, const struct group *group,
+                       const struct kafka_group_metadata_record_value *value)
+{
+    group_key(g, group);
+    size_t at = write_part_begin(g);
+    writer_i16(&g->out, GROUP_VALUE_VERSION);
+    kafka_group_metadata_record_value_encode(&g->out, GROUP_VALUE_VERSION, value);
+    write_part_end(g, at);
+    g->out_count++;
+}
+
 void write_group(struct groups *g, const struct group *group)
 {
     size_t size = (size_t)group->members_count * sizeof(struct kafka_group_metadata_record_value_member);
     struct kafka_group_metadata_record_value value;
 
-    group_key(g, group);
     kafka_group_metadata_record_value_init(&value);
     value.protocol_type = group->protocol_type.len < 0 ? STR_LIT("") : group->protocol_type;
     value.generation = group->generation;
@@ -127,18 +119,14 @@ void write_group(struct groups *g, const struct group *group)
     value.members = size > 0 ? group_alloc(g, size) : NULL;
     list_for_each (it, &group->members)
         fill_member(group, CONTAINER_OF(it, struct member, link), &value.members[value.members_count++]);
-    size_t at = part_begin(g);
-    writer_i16(&g->out, GROUP_VALUE_VERSION);
-    kafka_group_metadata_record_value_encode(&g->out, GROUP_VALUE_VERSION, &value);
-    part_end(g, at);
-    g->out_count++;
+    write_group_value(g, group, &value);
     group_release(g, value.members, size);
 }
 
 void write_group_gone(struct groups *g, const struct group *group)
 {
     group_key(g, group);
-    no_value(g);
+    write_no_value(g);
 }
 
 uint64_t write_end(struct groups *g, enum write_type type, struct group *group, struct group_call *call)
@@ -222,7 +210,7 @@ static void replay_group_gone(struct groups *g, struct str id)
     if (!group)
         return;
     group->stored = false;
-    if (!g->loading)
+    if (!g->loading && !group->upgrading)
         return;
     drop_members(g, group);
     group->state = GROUP_EMPTY;
@@ -272,7 +260,7 @@ enum err groups_replay(struct groups *g, struct bytes key, struct bytes value)
     else if (type == TYPE_GROUP)
         err = replay_group(g, &r, value);
     else
-        err = ERR_VERSION;
+        err = cgroup_replay(g, type, &r, value);
     return err;
 }
 

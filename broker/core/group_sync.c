@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SyncGroup, Heartbeat, LeaveGroup, and members that fall silent. */
+#include "broker/core/group_consumer.h"
 #include "broker/core/group_internal.h"
 #include "common/base/mutant.h"
 #include "common/base/probe.h"
@@ -105,9 +106,13 @@ void group_sync(struct groups *g, struct group_call *call)
     const struct kafka_sync_group_request *request = call->request;
     struct group *group = group_find(g, request->group_id);
     struct member *member = NULL;
+
+    if (group && group->consumer) {
+        cgroup_sync(g, group, call);
+        return;
+    }
     int16_t error = group ? member_check(group, request->member_id, request->group_instance_id, &member)
                           : KAFKA_UNKNOWN_MEMBER_ID;
-
     if (error == KAFKA_NONE && request->generation_id != group->generation)
         error = KAFKA_ILLEGAL_GENERATION;
     if (error == KAFKA_NONE && protocol_differs(group, request))
@@ -131,9 +136,13 @@ void group_heartbeat(struct groups *g, struct group_call *call)
     const struct kafka_heartbeat_request *request = call->request;
     struct group *group = group_find(g, request->group_id);
     struct member *member = NULL;
+
+    if (group && group->consumer) {
+        cgroup_classic_heartbeat(g, group, call);
+        return;
+    }
     int16_t error = group ? member_check(group, request->member_id, request->group_instance_id, &member)
                           : KAFKA_UNKNOWN_MEMBER_ID;
-
     if (error == KAFKA_NONE && request->generation_id != group->generation)
         error = KAFKA_ILLEGAL_GENERATION;
     if (error == KAFKA_NONE) {
@@ -196,6 +205,10 @@ void group_leave(struct groups *g, struct group_call *call)
     struct group *group = group_find(g, request->group_id);
     int16_t error;
 
+    if (group && group->consumer) {
+        cgroup_leave(g, group, call);
+        return;
+    }
     if (call->version >= LEAVE_BATCH_VERSION)
         error = leave_batch(g, group, call);
     else
@@ -252,6 +265,8 @@ uint64_t group_next_due(const struct group *group)
 {
     uint64_t due = GROUPS_NO_DEADLINE;
 
+    if (group->consumer || group->round_seq != 0)
+        return cgroup_next_due(group);
     if (group->state == GROUP_PREPARING)
         due = group->join_deadline_us;
     if (group->state == GROUP_COMPLETING && group->storing_seq == 0)

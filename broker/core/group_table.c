@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "broker/core/group_consumer.h"
 #include "broker/core/group_internal.h"
 
 /* -- memory -- */
@@ -95,6 +96,7 @@ static struct group *group_make(struct groups *g, struct str id)
     group->state_ms = -1;
     list_init(&group->members);
     list_init(&group->pending_members);
+    list_init(&group->waiting);
     group->next = map_get(&g->by_hash, group->hash);
     bool put = map_put(&g->by_hash, group->hash, group);
     ASSERT(put);
@@ -127,7 +129,8 @@ static void unlink_group(struct groups *g, struct group *group)
 
 static void group_free(struct groups *g, struct group *group)
 {
-    ASSERT(group->writes == 0);
+    ASSERT(group->writes == 0 && list_empty(&group->waiting));
+    cgroup_drop(g, group);
     while (!list_empty(&group->members))
         member_remove(g, group, CONTAINER_OF(group->members.next, struct member, link));
     while (!list_empty(&group->pending_members))
@@ -146,7 +149,8 @@ static void group_free(struct groups *g, struct group *group)
 void group_drop_if_void(struct groups *g, struct group *group)
 {
     if (group->state == GROUP_EMPTY && group->members_count == 0 && list_empty(&group->pending_members) &&
-        group->topics_count == 0 && group->writes == 0 && !group->stored)
+        group->topics_count == 0 && group->writes == 0 && !group->stored && !group->consumer &&
+        list_empty(&group->waiting))
         group_free(g, group);
 }
 
@@ -159,6 +163,11 @@ void group_drop_all(struct groups *g)
         map_next(&g->by_hash, &pos, &key, &first);
         group_free(g, first);
     }
+}
+
+bool group_has_nobody(const struct group *group)
+{
+    return group->state == GROUP_EMPTY && (!group->consumer || group->consumer->members_count == 0);
 }
 
 void group_set_state(struct groups *g, struct group *group, enum group_state state)

@@ -95,6 +95,11 @@ void groupwise_add(struct groupwise *op, enum group_call_type type, struct str g
         part->request.call.error = KAFKA_NOT_COORDINATOR;
 }
 
+void groupwise_add_failed(struct groupwise *op, int16_t error)
+{
+    new_part(op, GROUP_CALL_COUNT, STR_LIT(""), NULL, NULL)->request.call.error = error;
+}
+
 static bool leads(const struct shard *shard, const struct image_topic *topic, int32_t index)
 {
     const struct image_partition *state = image_partition(shard->image, topic, index);

@@ -34,6 +34,9 @@ struct groupwise *groupwise_begin(struct request *rq, int32_t parts_max, void *r
 void groupwise_add(struct groupwise *op, enum group_call_type type, struct str group_id, const void *request,
                    void *response);
 
+/* Adds a part that has failed already. */
+void groupwise_add_failed(struct groupwise *op, int16_t error);
+
 /* Adds a part for every partition of __consumer_offsets that this broker leads; response(op, i) gives the
  * i-th part's. parts_max must be enough: groupwise_partitions(). */
 int32_t groupwise_partitions(struct shard *shard);

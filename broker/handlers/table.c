@@ -43,6 +43,8 @@ static const struct handler table[] = {
     {KAFKA_API_UPDATE_FEATURES, 0, 2, 0, RIGHT_ALTER, ANY_FACTOR, handle_update_features},
     {KAFKA_API_DESCRIBE_CLUSTER, 0, 2, 0, RIGHT_DESCRIBE, ANY_FACTOR, handle_describe_cluster},
     {KAFKA_API_UNREGISTER_BROKER, 0, 0, 0, RIGHT_ALTER, ANY_FACTOR, handle_unregister_broker},
+    {KAFKA_API_CONSUMER_GROUP_HEARTBEAT, 0, 1, 0, RIGHT_READ, ANY_FACTOR, handle_consumer_group_heartbeat},
+    {KAFKA_API_CONSUMER_GROUP_DESCRIBE, 0, 1, 0, RIGHT_DESCRIBE, ANY_FACTOR, handle_consumer_group_describe},
     {KAFKA_API_DESCRIBE_TOPIC_PARTITIONS, 0, 0, 0, RIGHT_DESCRIBE, ANY_FACTOR,
      handle_describe_topic_partitions},
     {KAFKA_API_ADD_RAFT_VOTER, 0, 1, 0, RIGHT_ALTER, ANY_FACTOR, handle_add_raft_voter},

@@ -11,6 +11,8 @@ struct group_core {
     struct core_alloc alloc;
     struct group_settings settings;
     struct groups *groups;
+    struct shard *shard;
+    struct group_topics topics;
     uint64_t bytes; /* held by the core */
 };
 
@@ -26,6 +28,77 @@ static void *resize(void *ctx, void *old, size_t old_size, size_t new_size)
     if (p || new_size == 0)
         core->bytes += new_size - old_size;
     return p;
+}
+
+/* -- the metadata, as the core asks about it -- */
+
+static void view_of(const struct image_topic *topic, struct group_topic_view *ret)
+{
+    ret->id = topic->id;
+    ret->name = topic->name;
+    ret->partitions = topic->partitions_count;
+    ret->internal = topic->name.len > 2 && topic->name.p[0] == '_' && topic->name.p[1] == '_';
+}
+
+static bool topic_by_name(void *ctx, struct str name, struct group_topic_view *ret)
+{
+    const struct image_topic *topic = image_topic_by_name(((struct shard *)ctx)->image, name);
+
+    if (topic)
+        view_of(topic, ret);
+    return topic != NULL;
+}
+
+static bool topic_by_id(void *ctx, struct uuid id, struct group_topic_view *ret)
+{
+    const struct image_topic *topic = image_topic_by_id(((struct shard *)ctx)->image, id);
+
+    if (topic)
+        view_of(topic, ret);
+    return topic != NULL;
+}
+
+struct each_topic {
+    bool (*each)(void *arg, const struct group_topic_view *topic);
+    void *arg;
+};
+
+static bool on_topic(void *ctx, const struct image_topic *topic)
+{
+    const struct each_topic *to = ctx;
+    struct group_topic_view view;
+
+    view_of(topic, &view);
+    return to->each(to->arg, &view);
+}
+
+static void topics_each(void *ctx, bool (*each)(void *arg, const struct group_topic_view *topic), void *arg)
+{
+    struct each_topic to = {each, arg};
+
+    image_each_topic(((struct shard *)ctx)->image, on_topic, &to);
+}
+
+static uint64_t topics_version(void *ctx)
+{
+    return image_index(((struct shard *)ctx)->image);
+}
+
+static void consumer_settings(struct group_core *core, const struct broker_config *config)
+{
+    int policy = config->group_consumer_migration_policy;
+
+    core->topics = (struct group_topics){.ctx = core->shard,
+                                         .by_name = topic_by_name,
+                                         .by_id = topic_by_id,
+                                         .each = topics_each,
+                                         .version = topics_version};
+    core->settings.topics = &core->topics;
+    core->settings.consumer_session_ms = config->group_consumer_session_timeout_ms;
+    core->settings.consumer_heartbeat_ms = config->group_consumer_heartbeat_interval_ms;
+    core->settings.consumer_size_max = config->group_consumer_max_size;
+    core->settings.consumer_upgrade = policy == GROUP_MIGRATION_UPGRADE || policy == GROUP_MIGRATION_BOTH;
+    core->settings.consumer_downgrade = policy == GROUP_MIGRATION_DOWNGRADE || policy == GROUP_MIGRATION_BOTH;
 }
 
 static void *group_open(struct shard *shard)
@@ -47,6 +120,8 @@ static void *group_open(struct shard *shard)
         .retention_ms = config->offsets_retention_minutes * 60000,
         .retention_check_ms = config->offsets_retention_check_interval_ms,
     };
+    core->shard = shard;
+    consumer_settings(core, config);
     env_random(shard->env, &seed, sizeof(seed));
     core->groups = groups_new(&core->alloc, &core->settings, seed);
     if (!core->groups) {

@@ -10,6 +10,13 @@
 #define PROBE_TABLE(X)                                                                                       \
     X(GROUP_STABLE, "group-stable")                                                                          \
     X(GROUP_MEMBER_SILENT, "group-member-silent")                                                            \
+    X(CONSUMER_REVOKED, "consumer-member-revoked")                                                           \
+    X(CONSUMER_FENCED, "consumer-member-fenced")                                                             \
+    X(CONSUMER_STALE_COMMIT, "consumer-commit-stale")                                                        \
+    X(CONSUMER_MEMBER_SILENT, "consumer-member-silent")                                                      \
+    X(CONSUMER_ROUND_REFUSED, "consumer-round-refused")                                                      \
+    X(GROUP_UPGRADED, "group-upgraded")                                                                      \
+    X(GROUP_DOWNGRADED, "group-downgraded")                                                                  \
     X(COORDINATOR_RELOADED, "coordinator-reloaded")                                                          \
     X(COORDINATOR_WRITE_LOST, "coordinator-write-undecided")                                                 \
     X(DUPLICATE_ANSWERED, "duplicate-answered")                                                              \

@@ -8,7 +8,7 @@
  * 0. */
 const struct feature features[] = {
     {"eligible.leader.replicas.version", 0, 1, 1},
-    {"group.version", 0, 1, 0},
+    {"group.version", 0, 1, 1},
     {"kraft.version", 0, 1, 1},
     {"metadata.version", 29, 29, 29},
     {"transaction.version", 0, 2, 0},

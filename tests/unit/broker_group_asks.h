@@ -36,8 +36,8 @@ static struct ask *ask_send(struct world *w, struct ask *ask)
 }
 
 /* member_id "" asks for one; instance: NULL for dynamic members; metadata: what it subscribes to. */
-static struct ask *join_as(struct world *w, int16_t version, const char *member_id, const char *instance,
-                           const char *metadata)
+static struct ask *join_with(struct world *w, int16_t version, const char *member_id, const char *instance,
+                             const char *metadata, size_t metadata_len)
 {
     struct ask *ask = ask_new(w, GROUP_CALL_JOIN, version);
 
@@ -51,13 +51,26 @@ static struct ask *join_as(struct world *w, int16_t version, const char *member_
     ask->in.join.group_instance_id = str_from(instance);
     ask->in.join.protocol_type = STR_LIT("consumer");
     ask->part.protocol.name = STR_LIT("range");
-    ask->part.protocol.metadata = (struct bytes){(const uint8_t *)metadata, (int32_t)strlen(metadata)};
+    ask->part.protocol.metadata = (struct bytes){(const uint8_t *)metadata, (int32_t)metadata_len};
     ask->in.join.protocols = &ask->part.protocol;
     ask->in.join.protocols_count = 1;
     return ask_send(w, ask);
 }
 
-static struct ask *sync_as(struct world *w, const char *member_id, int32_t generation, const char *other)
+static inline struct ask *join_as(struct world *w, int16_t version, const char *member_id,
+                                  const char *instance, const char *metadata)
+{
+    return join_with(w, version, member_id, instance, metadata, strlen(metadata));
+}
+
+static inline struct ask *join_bytes(struct world *w, int16_t version, const char *member_id,
+                                     const char *metadata, size_t metadata_len)
+{
+    return join_with(w, version, member_id, NULL, metadata, metadata_len);
+}
+
+static struct ask *sync_with(struct world *w, const char *member_id, int32_t generation, const char *other,
+                             struct bytes mine)
 {
     struct ask *ask = ask_new(w, GROUP_CALL_SYNC, 3);
 
@@ -68,12 +81,24 @@ static struct ask *sync_as(struct world *w, const char *member_id, int32_t gener
     ask->in.sync.generation_id = generation;
     ask->in.sync.member_id = str_from(ask->member_id);
     ask->part.assignments[0].member_id = str_from(ask->member_id);
-    ask->part.assignments[0].assignment = (struct bytes){(const uint8_t *)"mine", 4};
+    ask->part.assignments[0].assignment = mine;
     ask->part.assignments[1].member_id = str_from(other ? other : "");
     ask->part.assignments[1].assignment = (struct bytes){(const uint8_t *)"theirs", 6};
     ask->in.sync.assignments = ask->part.assignments;
     ask->in.sync.assignments_count = 2;
     return ask_send(w, ask);
+}
+
+static inline struct ask *sync_as(struct world *w, const char *member_id, int32_t generation,
+                                  const char *other)
+{
+    return sync_with(w, member_id, generation, other, (struct bytes){(const uint8_t *)"mine", 4});
+}
+
+static inline struct ask *sync_bytes(struct world *w, const char *member_id, int32_t generation,
+                                     const char *mine, int32_t len)
+{
+    return sync_with(w, member_id, generation, NULL, (struct bytes){(const uint8_t *)mine, len});
 }
 
 static struct ask *heartbeat_as(struct world *w, const char *member_id, int32_t generation)
@@ -98,9 +123,10 @@ static struct ask *leave_as(struct world *w, const char *member_id)
     return ask_send(w, ask);
 }
 
-static struct ask *commit_as(struct world *w, const char *member_id, int32_t generation, int64_t offset)
+static struct ask *commit_as_version(struct world *w, int16_t version, const char *member_id,
+                                     int32_t generation, int64_t offset)
 {
-    struct ask *ask = ask_new(w, GROUP_CALL_COMMIT, 7);
+    struct ask *ask = ask_new(w, GROUP_CALL_COMMIT, version);
 
     ask_name(ask, member_id);
     kafka_offset_commit_request_init(&ask->in.commit);
@@ -122,11 +148,17 @@ static struct ask *commit_as(struct world *w, const char *member_id, int32_t gen
     return ask_send(w, ask);
 }
 
+static struct ask *commit_as(struct world *w, const char *member_id, int32_t generation, int64_t offset)
+{
+    return commit_as_version(w, 7, member_id, generation, offset);
+}
+
 /* The committed offset of t-0, -1 when there is none. */
 static inline int64_t offset_of(struct world *w)
 {
     struct ask *ask = ask_new(w, GROUP_CALL_FETCH, 8);
 
+    kafka_offset_fetch_request_group_init(&ask->in.fetch);
     ask->in.fetch.group_id = ask->call.group_id;
     ask->in.fetch.topics_count = -1;
     ask_send(w, ask);

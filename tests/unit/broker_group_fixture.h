@@ -12,6 +12,7 @@
 #include "proto/kafka/error.h"
 #include "proto/kafka/messages.h"
 #include "tests/lib/unit.h"
+#include "tests/unit/broker_group_topics.h"
 
 #define WORLD_ASKS_MAX 512
 #define WORLD_LOG_MAX  (1 << 20)
@@ -28,6 +29,7 @@ struct ask {
         struct kafka_leave_group_request leave;
         struct kafka_offset_commit_request commit;
         struct kafka_offset_fetch_request_group fetch;
+        struct kafka_consumer_group_heartbeat_request consumer;
     } in;
     union {
         struct kafka_join_group_response join;
@@ -36,13 +38,20 @@ struct ask {
         struct kafka_offset_commit_response commit;
         struct kafka_offset_fetch_response_group fetch;
         struct kafka_describe_groups_response_group describe;
+        struct kafka_consumer_group_heartbeat_response consumer;
+        struct kafka_consumer_group_describe_response_group consumer_describe;
+        struct kafka_list_groups_response list;
     } out;
     union {
         struct kafka_join_group_request_protocol protocol;
         struct kafka_sync_group_request_assignment assignments[2];
         struct kafka_leave_group_request_member member;
         struct kafka_offset_commit_request_topic commit;
+        struct kafka_consumer_group_heartbeat_request_topic_partition owned[4];
     } part;
+    struct str names[4];
+    int32_t owned[64];
+    char text[4][WORLD_NAME_MAX];
     struct kafka_offset_commit_request_partition offset;
     struct kafka_offset_commit_response_topic topic_out;
     struct kafka_offset_commit_response_partition offset_out;
@@ -52,6 +61,7 @@ struct ask {
 
 struct world {
     struct groups *g;
+    struct world_topics metadata;
     struct core_alloc alloc;
     struct group_settings settings;
     int64_t bytes; /* held by the core */
@@ -79,6 +89,9 @@ static void *world_resize(void *ctx, void *old, size_t old_size, size_t new_size
 static void world_init(struct world *w)
 {
     memset(w, 0, sizeof(*w));
+    w->metadata.view =
+        (struct group_topics){&w->metadata, world_by_name, world_by_id, world_each, world_version};
+    world_set_topic(&w->metadata, 0, "t", 4);
     w->alloc = (struct core_alloc){.ctx = w, .resize = world_resize};
     w->settings = (struct group_settings){.session_min_ms = 1000,
                                           .session_max_ms = 60000,
@@ -87,7 +100,13 @@ static void world_init(struct world *w)
                                           .metadata_max = 16,
                                           .commit_timeout_ms = 5000,
                                           .retention_ms = 3600000,
-                                          .retention_check_ms = 600000};
+                                          .retention_check_ms = 600000,
+                                          .topics = &w->metadata.view,
+                                          .consumer_session_ms = 10000,
+                                          .consumer_heartbeat_ms = 3000,
+                                          .consumer_size_max = 100,
+                                          .consumer_upgrade = true,
+                                          .consumer_downgrade = true};
     w->now_us = 1000000;
     w->log = malloc(WORLD_LOG_MAX);
     w->g = groups_new(&w->alloc, &w->settings, 1);
