@@ -20,6 +20,7 @@ struct driver_conn {
 
 struct client_driver {
     struct env *env;
+    struct tls_loop *tls; /* NULL: plain text */
     struct client *client;
     const struct client_driver_handler *handler;
     void *ctx;
@@ -144,7 +145,8 @@ static void do_connect(struct client_driver *driver, const struct client_effect 
     list_push_back(&driver->conns, &conn->link);
     memcpy(addr.host, effect->connect.address->host, sizeof(addr.host));
     addr.port = effect->connect.address->port;
-    conn->conn = env_connect(driver->env, &addr, &conn_handler, conn);
+    conn->conn = tls_connect(driver->env, driver->tls, TLS_USE_CLIENT, TLS_ROLE_ANY, TLS_NODE_ANY, &addr,
+                             &conn_handler, conn);
 }
 
 static void do_send(struct client_driver *driver, const struct client_effect *effect)
@@ -239,6 +241,11 @@ struct client_driver *client_driver_new(struct env *env, const struct client_con
         return NULL;
     }
     return driver;
+}
+
+void client_driver_set_tls(struct client_driver *driver, struct tls_loop *tls)
+{
+    driver->tls = tls;
 }
 
 /* Frees what is left once the turn that closed us is over. */

@@ -7,6 +7,7 @@
 
 #include "client/core/client.h"
 #include "common/env/env.h"
+#include "common/tls/tls.h"
 
 struct client_driver;
 
@@ -25,6 +26,10 @@ struct client_driver_handler {
 /* config is copied; its seed is mixed with the env's randomness. NULL when memory is out. */
 struct client_driver *client_driver_new(struct env *env, const struct client_config *config,
                                         const struct client_driver_handler *handler, void *ctx);
+
+/* Connections that are made from now on speak TLS; before the first turn. The caller keeps its reference on
+ * tls until the driver is closed. */
+void client_driver_set_tls(struct client_driver *driver, struct tls_loop *tls);
 
 /* Closes the connections; closed() of the last one frees the driver, so the loop must run on for a moment.
  * done (may be NULL) is called then. No handler is called any more. */

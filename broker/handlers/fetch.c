@@ -337,6 +337,25 @@ static void fetch_op_init(struct fetch_op *op, struct request *rq, struct kafka_
     kafka_fetch_response_init(&op->response);
 }
 
+/* Only a registered broker reads as a follower, under its present epoch; one that has registered anew may be
+ * ahead of what this broker has heard. With TLS its certificate must name it. */
+static int16_t follower_refused(const struct fetch_op *op)
+{
+    struct shard *shard = op->rq->shard;
+    const struct image_broker *broker = image_broker(shard->image, op->replica_id);
+
+    if (!tls_conn_is_node(op->rq->conn->conn, TLS_ROLE_BROKER, op->replica_id,
+                          image_cluster_id(shard->image)))
+        return KAFKA_CLUSTER_AUTHORIZATION_FAILED;
+    if (broker && op->replica_epoch >= broker->epoch)
+        return KAFKA_NONE;
+    shard_count(shard, replica_fetches_refused, 1);
+    LOG_LIMITED(shard->broker->log, &shard->close_limit, WARN, "replica.fetch_refused",
+                F_STR("peer", op->rq->conn->peer), F_I64("broker", op->replica_id),
+                F_I64("epoch", op->replica_epoch), F_I64("registered", broker ? broker->epoch : -1));
+    return KAFKA_STALE_BROKER_EPOCH;
+}
+
 void handle_fetch(struct request *rq)
 {
     struct kafka_fetch_request *request = request_decode(rq, fetch);
@@ -350,8 +369,11 @@ void handle_fetch(struct request *rq)
     }
     fetch_op_init(op, rq, request);
     rq->op = op;
-    if (request->session_id != 0) {
+    if (op->follower)
+        op->response.error_code = follower_refused(op);
+    if (op->response.error_code == KAFKA_NONE && request->session_id != 0)
         op->response.error_code = KAFKA_FETCH_SESSION_ID_NOT_FOUND;
+    if (op->response.error_code != KAFKA_NONE) {
         request_respond(rq, fetch, &op->response);
         return;
     }

@@ -35,6 +35,7 @@ struct request;
     X(produce_bytes, "Bytes accepted by Produce")                                                            \
     X(metadata_held, "Metadata answers that waited for new leaders")                                         \
     X(fetch_cold_reads, "Reads for Fetch that went to a disk thread")                                        \
+    X(replica_fetches_refused, "Fetches of followers that are not registered with the epoch they claim")     \
     X(fetch_bytes, "Record bytes sent by Fetch")                                                             \
     X(log_cleaner_runs, "Compactions that ended")                                                            \
     X(log_cleaner_failures, "Compactions that failed")                                                       \

@@ -37,6 +37,10 @@ struct cli {
     const struct cli_world *world;
     char name[64]; /* "sluice topic create", for messages */
     const char *bootstrap;
+    struct cli_tls {
+        bool any_host;
+        const char *ca, *cert, *key; /* PEM files; ca NULL: plain text */
+    } tls;
     enum cli_output output;
     uint64_t timeout_us; /* of one operation */
     bool quiet;          /* no progress, no summary */

@@ -85,6 +85,8 @@ static int run_verb(struct cli *cli, int argc, char **argv, int first)
 int main(int argc, char **argv)
 {
     struct cli cli = {.world = &world, .name = "sluice", .timeout_us = 30000000};
+    cli.tls = (struct cli_tls){
+        .ca = getenv("SLUICE_TLS_CA"), .cert = getenv("SLUICE_TLS_CERT"), .key = getenv("SLUICE_TLS_KEY")};
     struct words words = {.cli = &cli, .first = 0};
     struct argp_child children[] = {{cli_global_argp(), 0, NULL, 0}, {0}};
     struct argp argp = {.options = own_options, .parser = parse_words, .children = children};

@@ -11,13 +11,19 @@
 
 #define DEFAULT_PORT 9092
 
-enum { OPTION_TIMEOUT = 0x1000 };
+enum { OPTION_TIMEOUT = 0x1000, OPTION_TLS_CA, OPTION_TLS_CERT, OPTION_TLS_KEY, OPTION_TLS_ANY_HOST };
 
 static const struct argp_option global_options[] = {
     {"bootstrap", 'b', "HOST:PORT,...", 0,
      "Brokers to start from (default: $SLUICE_BOOTSTRAP, or localhost:9092)", 100},
     {"output", 'o', "text|json", 0, "How results are printed (default text)", 100},
     {"timeout", OPTION_TIMEOUT, "DURATION", 0, "How long an operation may take (default 30s)", 100},
+    {"tls-ca", OPTION_TLS_CA, "FILE", 0,
+     "Speak TLS to brokers whose certificate these CAs have signed (PEM; default: $SLUICE_TLS_CA)", 100},
+    {"tls-cert", OPTION_TLS_CERT, "FILE", 0, "Certificate to show (PEM; default: $SLUICE_TLS_CERT)", 100},
+    {"tls-key", OPTION_TLS_KEY, "FILE", 0, "Its key (PEM; default: $SLUICE_TLS_KEY)", 100},
+    {"tls-any-host", OPTION_TLS_ANY_HOST, NULL, 0,
+     "Do not compare the names in the brokers' certificates with their addresses", 100},
     {"quiet", 'q', NULL, 0, "Neither progress nor summaries", 100},
     {0},
 };
@@ -54,6 +60,10 @@ static error_t parse_global(int key, char *arg, struct argp_state *state)
     switch (key) {
     case 'b': cli->bootstrap = arg; return 0;
     case 'q': cli->quiet = true; return 0;
+    case OPTION_TLS_CA: cli->tls.ca = arg; return 0;
+    case OPTION_TLS_CERT: cli->tls.cert = arg; return 0;
+    case OPTION_TLS_KEY: cli->tls.key = arg; return 0;
+    case OPTION_TLS_ANY_HOST: cli->tls.any_host = true; return 0;
     case OPTION_TIMEOUT: cli->timeout_us = cli_duration_us(state, "timeout", arg); return 0;
     case 'o':
         if (strcmp(arg, "json") != 0 && strcmp(arg, "text") != 0)

@@ -6,6 +6,7 @@
 #include "common/base/assert.h"
 
 #define TOPIC_WAIT_US 3000000
+#define HANDSHAKE_MS  10000
 #define REACH_US      5000000 /* how long to look for any broker at all */
 
 /* What a synchronous helper waits for. */
@@ -37,6 +38,35 @@ int session_config(const struct cli *cli, struct client_config *config)
     return cli_bootstrap(cli, config);
 }
 
+static bool is_given(const char *text)
+{
+    return text && text[0];
+}
+
+/* Reads the certificates that the command line names. */
+static int open_tls(struct session *s)
+{
+    const struct cli_tls *given = &s->cli->tls;
+    const struct tls_options options = {.certificate = given->cert,
+                                        .key = given->key,
+                                        .ca = given->ca,
+                                        .allow_12 = true,
+                                        .any_host = given->any_host,
+                                        .handshake_timeout_ms = HANDSHAKE_MS};
+    char text[TLS_TEXT_MAX];
+    if (!is_given(given->ca) && (is_given(given->cert) || is_given(given->key)))
+        return cli_fail_words(s->cli, EXIT_USAGE, "--tls-cert and --tls-key need --tls-ca",
+                              "name the CA that signed the brokers' certificates", "cannot speak TLS");
+    if (!is_given(given->ca))
+        return EXIT_OK;
+    if (tls_new(s->env, &options, &s->tls, text) != OK)
+        return cli_fail_words(s->cli, EXIT_LOCAL_IO, text, "check --tls-ca, --tls-cert and --tls-key",
+                              "cannot speak TLS");
+    s->tls_loop = tls_loop_new(s->env, s->tls);
+    client_driver_set_tls(s->driver, s->tls_loop);
+    return EXIT_OK;
+}
+
 int session_open(struct session *s, struct cli *cli, const struct client_config *config,
                  const struct client_driver_handler *handler, void *ctx)
 {
@@ -51,6 +81,9 @@ int session_open(struct session *s, struct cli *cli, const struct client_config 
         return cli_fail_words(cli, EXIT_LOCAL_IO, "out of memory", NULL, "cannot start");
     s->client = client_driver_client(s->driver);
     env_timer_init(&s->reach, on_reach);
+    int code = open_tls(s);
+    if (code != EXIT_OK)
+        return code;
     env_timer_set(s->env, &s->reach, env_now_us(s->env) + REACH_US);
     return EXIT_OK;
 }
@@ -153,5 +186,7 @@ void session_close(struct session *s)
         while (!closed)
             s->cli->world->env_turn(s->env);
     }
+    tls_loop_drop(s->tls_loop);
     s->cli->world->env_free(s->env);
+    tls_free(s->tls);
 }

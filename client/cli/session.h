@@ -9,6 +9,8 @@
 struct session {
     struct cli *cli;
     struct env *env;
+    struct tls *tls; /* NULL: plain text */
+    struct tls_loop *tls_loop;
     struct client_driver *driver;
     struct client *client;
     bool interrupted; /* SIGINT or SIGTERM came */

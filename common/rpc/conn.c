@@ -124,6 +124,8 @@ static void conn_on_hello(struct rpc_conn *conn, const struct rpc_frame *frame)
         enum err write_err = conn_write_hello(conn);
         err = err != OK ? err : write_err;
     }
+    if (err == ERR_IDENTITY)
+        tls_conn_refuse(conn->stream);
     if (err != OK) {
         rpc_conn_fail(conn, err);
         return;

@@ -32,6 +32,7 @@ struct tls_material {
     mbedtls_pk_context key;
     mbedtls_ssl_config configs[TLS_USE_COUNT];
     bool usable[TLS_USE_COUNT];
+    bool insists[TLS_USE_COUNT]; /* the peer must show a certificate */
 };
 
 /* Reads; on failure text says which and why. free is safe on a zeroed value. */

@@ -160,11 +160,15 @@ static bool is_cluster(enum tls_use use)
     return use == TLS_USE_CLUSTER_SERVER || use == TLS_USE_CLUSTER_CLIENT;
 }
 
+/* A server lets the library finish the handshake with a bad certificate, and refuses it then (check_peer() in
+ * session.c), before a byte is read: the library's own alert is encrypted with keys that a TLS 1.3 client has
+ * already put away. */
 static int authmode(const struct tls_options *o, enum tls_use use)
 {
-    if (use != TLS_USE_SERVER || o->client_auth == TLS_CLIENT_REQUIRED)
+    if (!is_server(use))
         return MBEDTLS_SSL_VERIFY_REQUIRED;
-    return o->client_auth == TLS_CLIENT_REQUESTED ? MBEDTLS_SSL_VERIFY_OPTIONAL : MBEDTLS_SSL_VERIFY_NONE;
+    return use == TLS_USE_SERVER && o->client_auth == TLS_CLIENT_NONE ? MBEDTLS_SSL_VERIFY_NONE
+                                                                      : MBEDTLS_SSL_VERIFY_OPTIONAL;
 }
 
 static bool config_init(struct tls_material *m, const struct tls_options *o, enum tls_use use)
@@ -190,6 +194,7 @@ static bool config_init(struct tls_material *m, const struct tls_options *o, enu
         mbedtls_ssl_conf_ca_chain(conf, &m->ca, NULL);
     if (own && mbedtls_ssl_conf_own_cert(conf, &m->own, &m->key) != 0)
         return false;
+    m->insists[use] = use != TLS_USE_SERVER || o->client_auth == TLS_CLIENT_REQUIRED;
     m->usable[use] = (own || use == TLS_USE_CLIENT) && (ca || mode == MBEDTLS_SSL_VERIFY_NONE);
     return true;
 }

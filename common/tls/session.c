@@ -144,10 +144,21 @@ void tls_session_refuse(struct tls_session *s, enum err why)
     mbedtls_ssl_send_alert_message(&s->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, alert_of(s, why));
 }
 
-/* In the mode that asks for a certificate without insisting, the library lets bad ones pass. */
+static unsigned char alert_no_certificate(const struct tls_session *s)
+{
+    return mbedtls_ssl_get_version_number(&s->ssl) == MBEDTLS_SSL_VERSION_TLS1_3
+               ? MBEDTLS_SSL_ALERT_MSG_CERT_REQUIRED
+               : MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE;
+}
+
+/* Servers: the library lets bad certificates, and none, pass (see material.c). */
 static enum err check_peer(struct tls_session *s)
 {
     const mbedtls_x509_crt *cert = mbedtls_ssl_get_peer_cert(&s->ssl);
+    if (cert == NULL && s->material->insists[s->use]) {
+        mbedtls_ssl_send_alert_message(&s->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, alert_no_certificate(s));
+        return fail_untrusted(s);
+    }
     if (cert == NULL)
         return OK;
     if (mbedtls_ssl_get_verify_result(&s->ssl) != 0) {

@@ -89,7 +89,7 @@ void tls_stream_fail(struct tls_stream *s, enum err why)
 static void raw_closed(void *ctx, enum err why)
 {
     struct tls_stream *s = ctx;
-    if (s->state == TLS_SHAKING && (s->working || s->session != NULL || s->in != NULL))
+    if (s->state == TLS_SHAKING && (s->working || s->session != NULL || (s->in != NULL && s->in->len > 0)))
         count_failure(s, why); /* a peer that said nothing is no failure: a probe of the port */
     shaking_leave(s);
     env_task_cancel(&s->pump);
@@ -483,9 +483,14 @@ bool tls_conn_is_node(struct env_conn *conn, enum tls_role role, int32_t node_id
         LOG_LIMITED(s->loop->tls->options.log, &s->loop->limit, ERROR, "tls.identity_refused",
                     F_STR("peer", env_addr_format(&s->addr, address)), F_I64("claimed_role", role),
                     F_I64("claimed_id", node_id), F_STR("certificate", peer != NULL ? peer->principal : ""));
-    if (s->state == TLS_OPEN) {
-        tls_session_refuse(s->session, ERR_IDENTITY);
-        tls_out_send(s);
-    }
     return false;
+}
+
+void tls_conn_refuse(struct env_conn *conn)
+{
+    struct tls_stream *s = stream_of(conn);
+    if (conn->ops != &tls_stream_ops || s->state != TLS_OPEN)
+        return;
+    tls_session_refuse(s->session, ERR_IDENTITY);
+    tls_out_send(s);
 }

@@ -118,9 +118,12 @@ struct tls_peer {
 const struct tls_peer *tls_conn_peer(const struct env_conn *conn);
 
 /* Whether the peer may speak as that node: always in plain text, else when its certificate names it (and no
- * other cluster; cluster_id zero: not known yet). A refusal is counted, logged, and told to the peer as an
- * alert; the caller closes. */
+ * other cluster; cluster_id zero: not known yet). A refusal is counted and logged. */
 bool tls_conn_is_node(struct env_conn *conn, enum tls_role role, int32_t node_id, struct uuid cluster_id);
+
+/* Tells the peer that it is refused for who it is (an alert), before the caller closes; nothing in plain
+ * text. */
+void tls_conn_refuse(struct env_conn *conn);
 
 /* Reads "sluice://[cluster]/role/id" (role: controller, broker, tool) or "role-id" (common name). False: it
  * is neither. Pure. */

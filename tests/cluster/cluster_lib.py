@@ -44,12 +44,20 @@ def wait_for(what, condition, seconds=30):
 class Cluster:
     """A running cluster, brokers with two shards unless told; use it as a context. Everything is ended and removed at the end; logs of a failure are shown."""
 
-    def __init__(self, controllers=1, brokers=1, **settings):
+    def __init__(self, controllers=1, brokers=1, tls=False, **settings):
         self.dir = tempfile.mkdtemp(prefix='sluice-cluster-')
         self.size = ['--controllers', str(controllers), '--brokers', str(brokers)]
+        self.kcat_options = []
+        if tls:
+            self.size.append('--tls')
+            self.kcat_options = ['-X', 'security.protocol=ssl', '-X', 'ssl.ca.location=' + self.tls_file('ca.pem')]
         self.settings = []
         for key, value in {'num_shards': 2, **settings}.items():
             self.settings += ['--set', f'{key.replace("_", ".")}={value}']
+
+    def tls_file(self, name):
+        """Path of a certificate or key of a cluster with TLS."""
+        return os.path.join(self.dir, 'tls', name)
 
     def command(self, *words, check=True):
         """One command of scripts/cluster."""
@@ -121,7 +129,7 @@ class Cluster:
 
     def topic(self, name):
         """{partition: (leader, sorted isr)} as kcat sees it."""
-        view = json.loads(run('kcat', '-b', self.bootstrap, '-L', '-J', '-t', name))
+        view = json.loads(run('kcat', '-b', self.bootstrap, *self.kcat_options, '-L', '-J', '-t', name))
         return {p['partition']: (p['leader'], sorted(r['id'] for r in p['isrs'])) for t in view['topics'] for p in t['partitions']}
 
     def make_topic(self, name):
