@@ -551,6 +551,22 @@ static void share_descriptors(struct broker *broker)
             F_STR("fix", "raise the limit of open files for more connections (max.connections)"));
 }
 
+/* Recovery points stand still meanwhile: a restart scans more. */
+static void manifest_changed(void *ctx, enum err err)
+{
+    struct broker_shared *shared = ctx;
+
+    atomic_store(&shared->manifest_failed, err != OK);
+    atomic_fetch_add(&shared->manifest_failures, err != OK);
+    if (!shared->log)
+        return;
+    if (err != OK)
+        LOG(shared->log, ERROR, "manifest.failed", F_ERR("error", err),
+            F_STR("fix", "look after the data disk; a new file is tried until one is written"));
+    else
+        LOG(shared->log, INFO, "manifest.healed", F_STR("file", "a new one has taken its place"));
+}
+
 static enum err fill_shared(struct broker *broker, char *message)
 {
     struct broker_shared *shared = &broker->shared;
@@ -567,6 +583,7 @@ static enum err fill_shared(struct broker *broker, char *message)
         security_is_ssl(&config->security, security_controller_listener(&config->security));
     shared->replica_tls = security_is_ssl(&config->security, config->inter_broker_listener_name);
     shared->manifest = broker->dir->manifest;
+    manifest_watch(shared->manifest, manifest_changed, shared);
     shared->power_lost = data_dir_power_lost(broker->dir);
     disk_guard_init(&shared->guard, broker->dir->path, shared->config->log_dir_free_min_bytes);
     share_descriptors(broker);

@@ -89,6 +89,21 @@ static double read_full(void *ctx)
     return atomic_load_explicit(&((struct disk_guard *)ctx)->full, memory_order_relaxed);
 }
 
+static double read_manifest_failed(void *ctx)
+{
+    return atomic_load_explicit(&((struct broker_shared *)ctx)->manifest_failed, memory_order_relaxed);
+}
+
+static void add_manifest(struct metrics *metrics, struct broker_shared *broker)
+{
+    metrics_gauge_fn(metrics, "sluice_broker_manifest_failed",
+                     "1: the data directory's journal cannot be written, a new one is being tried",
+                     METRIC_NO_LABELS, read_manifest_failed, broker);
+    metrics_counter_fn(metrics, "sluice_broker_manifest_failures_total",
+                       "Failed writes and syncs of the data directory's journal", METRIC_NO_LABELS,
+                       read_count, &broker->manifest_failures);
+}
+
 static void add_disk(struct metrics *metrics, struct disk_guard *guard)
 {
     metrics_gauge_fn(metrics, "sluice_broker_disk_full",
@@ -114,6 +129,7 @@ void broker_metrics_add(struct broker_shared *broker)
     }
     add_budget(metrics, &broker->budget);
     add_disk(metrics, &broker->guard);
+    add_manifest(metrics, broker);
     metrics_gauge_fn(metrics, "sluice_broker_connections", "Connections of clients and followers",
                      METRIC_NO_LABELS, read_connections, &broker->connection_count);
 }

@@ -4,6 +4,8 @@
 #include "common/base/assert.h"
 #include "proto/kafka/error.h"
 
+#define ROOM_RETRY_US 5000 /* no room for a cold read: asked again after this */
+
 /* -- on the owner -- */
 
 static void part_missing(struct fetch_part *part)
@@ -62,18 +64,43 @@ static void on_warm(struct env_io *io, enum err err)
 {
     struct fetch_sub *sub = CONTAINER_OF(io, struct fetch_sub, io);
 
+    budget_give(&sub->owner->broker->budget, BUDGET_COLD_READS, (size_t)sub->at->result.cold.len);
     iobuf_unref(sub->cold);
     sub->cold = NULL;
     partition_read_release(&sub->at->result);
     sub_read(sub, true);
 }
 
+/* Perhaps there is room now. What was cold may be warm, or gone. */
+static void on_room(struct env_timer *timer)
+{
+    sub_read(CONTAINER_OF(timer, struct fetch_sub, room), false);
+}
+
+static void wait_for_room(struct fetch_sub *sub)
+{
+    struct env *env = sub->owner->env;
+
+    shard_count(sub->owner, fetch_cold_waits, 1);
+    partition_read_release(&sub->at->result);
+    env_timer_init(&sub->room, on_room);
+    env_timer_set(env, &sub->room, env_now_us(env) + ROOM_RETRY_US);
+}
+
 /* False: no memory for it, the loop has to wait. */
 static bool warm_up(struct fetch_sub *sub, const struct partition_piece *cold)
 {
+    struct budget *budget = &sub->owner->broker->budget;
+
+    if (!budget_take(budget, BUDGET_COLD_READS, (size_t)cold->len)) {
+        wait_for_room(sub);
+        return true;
+    }
     sub->cold = iobuf_get(sub->owner->env->pool, (size_t)cold->len);
-    if (!sub->cold)
+    if (!sub->cold) {
+        budget_give(budget, BUDGET_COLD_READS, (size_t)cold->len);
         return false;
+    }
     shard_count(sub->owner, fetch_cold_reads, 1);
     env_file_read_async(cold->file, cold->file_offset, sub->cold->data, (size_t)cold->len, &sub->io, on_warm);
     return true;

@@ -53,7 +53,8 @@ struct fetch_sub {
     /* Owner's: */
     bool watching;
     struct fetch_part *at; /* READ goes on with it; its data is being read from the disk while cold is set */
-    struct iobuf *cold;
+    struct iobuf *cold;    /* charged to the memory budget; a READ that finds no room waits for it */
+    struct env_timer room;
     struct env_io io;
     /* Home's: */
     bool out; /* the owner holds it */

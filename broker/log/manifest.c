@@ -59,6 +59,8 @@ struct manifest {
     bool rewrite_busy, syncing; /* the request is under way */
     enum err failed;            /* the file is not to be believed; a new one will take its place */
     struct env_timer heal;      /* when that is tried */
+    void (*changed)(void *ctx, enum err err); /* manifest_watch() */
+    void *changed_ctx;
     uint64_t heal_wait_us;
     bool heal_due;
 
@@ -150,14 +152,23 @@ static struct segframe frame_of(const struct node *node, uint8_t data[ENTRY_SIZE
 
 /* -- rewriting -- */
 
+static void tell(struct manifest *m, enum err err)
+{
+    if (m->changed)
+        m->changed(m->changed_ctx, err);
+}
+
 /* Only the owner writes `failed`, so that it may read it without the lock. The failed file is neither written
  * nor believed again: what is in memory goes into a new one, and so on until one is durable. */
 static void fail(struct manifest *m, enum err err)
 {
+    bool first = m->failed == OK;
     pthread_mutex_lock(&m->lock);
-    if (m->failed == OK)
+    if (first)
         m->failed = err;
     pthread_mutex_unlock(&m->lock);
+    if (first)
+        tell(m, err);
     if (m->closing || env_timer_armed(&m->heal))
         return;
     env_timer_set(m->env, &m->heal, env_now_us(m->env) + m->heal_wait_us);
@@ -167,9 +178,12 @@ static void fail(struct manifest *m, enum err err)
 /* A new file that holds all entries is durable. */
 static void healed(struct manifest *m)
 {
+    bool was = m->failed != OK;
     pthread_mutex_lock(&m->lock);
     m->failed = OK;
     pthread_mutex_unlock(&m->lock);
+    if (was)
+        tell(m, OK);
     env_timer_cancel(m->env, &m->heal);
     m->heal_due = false;
     m->heal_wait_us = HEAL_FIRST_US;
@@ -496,6 +510,12 @@ uint32_t manifest_count(struct manifest *m)
         count += !node->removed;
     pthread_mutex_unlock(&m->lock);
     return count;
+}
+
+void manifest_watch(struct manifest *m, void (*changed)(void *ctx, enum err err), void *ctx)
+{
+    m->changed = changed;
+    m->changed_ctx = ctx;
 }
 
 enum err manifest_failed(struct manifest *m)

@@ -79,6 +79,10 @@ void manifest_remove(struct manifest *manifest, struct uuid topic_id, int32_t in
 /* Entries now. */
 uint32_t manifest_count(struct manifest *manifest);
 
+/* changed(ctx, err) is called on the owner's loop when the file fails (err), and when a new one has taken its
+ * place (OK). May be called from inside manifest_trust() and manifest_close(). */
+void manifest_watch(struct manifest *manifest, void (*changed)(void *ctx, enum err err), void *ctx);
+
 /* Why the file is not to be believed, OK: it is. After a failed write or sync it is not written again; what
  * is in memory goes to a new file (with back-off), and OK comes back once that is durable. */
 enum err manifest_failed(struct manifest *manifest);

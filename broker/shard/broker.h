@@ -43,6 +43,8 @@ struct broker_shared {
     bool replica_tls;    /* to other brokers */
     struct budget budget;
     struct manifest *manifest;
+    _Atomic bool manifest_failed; /* its file; a new one is being tried */
+    _Atomic uint64_t manifest_failures;
     bool power_lost;          /* unclean stop, and the page cache did not survive (another boot id) */
     uint32_t log_files_max;   /* descriptors that partition logs may hold (log.open.files) */
     uint32_t connections_max; /* what descriptors are left for; 0: max.connections alone counts */

@@ -84,6 +84,11 @@ void partition_delete(struct partition *p);
 void partition_apply(struct partition *p, const struct image_partition *state,
                      const struct partition_config *config);
 
+/* The wall clock was set: what waits for a wall time is looked at again, at some time within the check
+ * interval.
+ */
+void partition_clock_jumped(struct partition *p);
+
 /* Which partition this is; the name lives as long as p. */
 struct uuid partition_topic_id(const struct partition *p);
 struct str partition_topic(const struct partition *p);

@@ -47,6 +47,13 @@ void partition_maintain_later(struct partition *p)
     partition_maintain_at(p, env_now_us(p->host->env) + random % MIN(interval_us(p), UINT32_MAX));
 }
 
+/* A deadline that stands counts wall time as it was; a partition that waits for none needs no look. */
+void partition_clock_jumped(struct partition *p)
+{
+    if (env_timer_armed(&p->maintain))
+        partition_maintain_later(p);
+}
+
 /* -- retention -- */
 
 static struct plog_retention limits(const struct partition *p)

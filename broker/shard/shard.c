@@ -19,6 +19,9 @@
 #include "common/base/assert.h"
 #include "common/obs/log.h"
 
+#define CLOCK_LOOK_US (60 * 1000 * 1000ull)
+#define CLOCK_JUMP_MS 1000 /* less is a clock being disciplined */
+
 struct partition *shard_partition(struct shard *shard, struct uuid topic_id, int32_t index)
 {
     struct route *route = route_find(&shard->routes, topic_id, index);
@@ -232,6 +235,37 @@ static void host_init(struct shard *shard)
     };
 }
 
+/* -- the wall clock -- */
+
+static void clock_jumped(void *ctx, struct route *route)
+{
+    (void)ctx;
+    if (route->partition)
+        partition_clock_jumped(route->partition);
+}
+
+static int64_t wall_ahead_ms(struct shard *shard)
+{
+    return env_wall_ms(shard->env) - (int64_t)(env_now_us(shard->env) / 1000);
+}
+
+/* Deadlines of retention and compaction are wall times that timers of the monotonic clock wait for. One look
+ * for all partitions of the shard, however many they are; only a jump makes each of them look. */
+static void on_clock(struct env_timer *timer)
+{
+    struct shard *shard = CONTAINER_OF(timer, struct shard, clock);
+    int64_t ahead_ms = wall_ahead_ms(shard), moved_ms = ahead_ms - shard->wall_ahead_ms;
+
+    if (shard->stopping)
+        return;
+    if (moved_ms >= CLOCK_JUMP_MS || moved_ms <= -CLOCK_JUMP_MS) {
+        LOG(shard->broker->log, WARN, "clock.jumped", F_I64("ms", moved_ms));
+        shard->wall_ahead_ms = ahead_ms;
+        route_each(&shard->routes, clock_jumped, NULL);
+    }
+    env_timer_set(shard->env, timer, env_now_us(shard->env) + CLOCK_LOOK_US);
+}
+
 /* -- life -- */
 
 static void on_admission(struct env_timer *timer)
@@ -252,6 +286,8 @@ enum err shard_init(struct shard *shard, struct broker_shared *broker, unsigned 
     list_init(&shard->producer_ids.waits);
     list_init(&shard->auto_creates);
     env_timer_init(&shard->admission_timer, on_admission);
+    env_timer_init(&shard->clock, on_clock);
+    shard->wall_ahead_ms = wall_ahead_ms(shard);
     route_table_init(&shard->routes);
     shard->image = image_new();
     shard->rx = malloc(SHARD_RX_BYTES);
@@ -268,6 +304,7 @@ enum err shard_init(struct shard *shard, struct broker_shared *broker, unsigned 
         return ERR_NOMEM;
     init_cleaner(shard);
     host_init(shard);
+    env_timer_set(env, &shard->clock, env_now_us(env) + CLOCK_LOOK_US);
     return OK;
 }
 
@@ -294,6 +331,7 @@ void shard_shutdown(struct shard *shard, bool clean)
     struct closing closing = {shard, clean};
 
     shard->stopping = true;
+    env_timer_cancel(shard->env, &shard->clock);
     for (unsigned i = 0; i < shard->broker->listener_count; i++)
         if (shard->listeners[i])
             env_listener_close(shard->listeners[i]);

@@ -36,6 +36,7 @@ struct request;
     X(metadata_held, "Metadata answers that waited for new leaders")                                         \
     X(fetch_cold_reads, "Reads for Fetch that went to a disk thread")                                        \
     X(replica_fetches_refused, "Fetches of followers that are not registered with the epoch they claim")     \
+    X(fetch_cold_waits, "Times that such a read waited for room in the memory budget")                       \
     X(fetch_bytes, "Record bytes sent by Fetch")                                                             \
     X(log_cleaner_runs, "Compactions that ended")                                                            \
     X(log_cleaner_failures, "Compactions that failed")                                                       \
@@ -115,6 +116,8 @@ struct shard {
     struct repairer *repairer;
     struct scrubber *scrubber;
     struct plog_handles handles;  /* open files of partition logs */
+    struct env_timer clock;       /* looks whether the wall clock has jumped */
+    int64_t wall_ahead_ms;        /* of the monotonic clock, when it looked last */
     struct tail_cache tail_cache; /* newest batches of the partitions led here */
     struct list connections;
     uint32_t connections_alive;    /* closed ones with requests in flight, too */

@@ -14,6 +14,7 @@
     X(REQUESTS, "requests")                                                                                  \
     X(REPLIES, "replies")                                                                                    \
     X(REPLICATION, "replication")                                                                            \
+    X(COLD_READS, "cold_reads")                                                                              \
     X(CACHE, "cache")                                                                                        \
     X(CONNECTIONS, "connections")
 

@@ -63,6 +63,7 @@ struct mem_env {
     uint32_t changes, fail_change, last_change;
     uint64_t free_bytes; /* 0: writes fail with ERR_NO_SPACE; else only told */
     bool sync_broken, write_broken;
+    int64_t wall_shift_ms;
     bool cold;      /* env_file_cached() says no */
     uint32_t boots; /* changes when the machine, not only the process, went down */
 };
@@ -530,7 +531,7 @@ static uint64_t loop_now_us(struct env *env)
 
 static int64_t loop_wall_ms(struct env *env)
 {
-    return 1700000000000 + (int64_t)(MEM(env)->world->now_us / 1000);
+    return 1700000000000 + MEM(env)->wall_shift_ms + (int64_t)(MEM(env)->world->now_us / 1000);
 }
 
 static void loop_random(struct env *env, void *buf, size_t len)
@@ -802,6 +803,11 @@ void mem_env_fail_sync_after(struct mem_env *m, uint32_t n)
 {
     m->fail_sync = n;
     m->sync_broken = m->sync_broken && n > 0;
+}
+
+void mem_env_shift_wall(struct mem_env *m, int64_t ms)
+{
+    m->wall_shift_ms += ms;
 }
 
 void mem_env_set_cold(struct mem_env *m, bool cold)

@@ -50,6 +50,9 @@ void mem_env_fail_write_after(struct mem_env *m, uint32_t n);
 uint32_t mem_env_open_files(const struct mem_env *m);
 void mem_env_limit_files(struct mem_env *m, uint32_t files_max);
 
+/* Somebody sets the wall clock forward (or back). */
+void mem_env_shift_wall(struct mem_env *m, int64_t ms);
+
 /* From now on no range of any file is in the page cache (env_file_cached()), or every one is, as at first. */
 void mem_env_set_cold(struct mem_env *m, bool cold);
 

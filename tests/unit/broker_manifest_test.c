@@ -412,6 +412,41 @@ static void cut_power(struct fixture *f)
     ck_assert(!f->report.damaged && !f->report.created);
 }
 
+struct told {
+    int failures, heals;
+};
+
+static void on_changed(void *ctx, enum err err)
+{
+    struct told *told = ctx;
+    if (err != OK)
+        told->failures++;
+    else
+        told->heals++;
+}
+
+START_TEST(its_owner_is_told_when_it_fails_and_when_it_heals)
+{
+    struct fixture f;
+    struct told told = {0};
+    start(&f);
+    open_it(&f);
+    manifest_watch(f.m, on_changed, &told);
+    put(&f, 1, 10, false);
+    run(&f);
+    ck_assert(told.failures == 0 && told.heals == 0);
+    mem_env_fail_sync_after(f.mem, 1);
+    put(&f, 1, 30, false); /* moves the log start */
+    for (int i = 0; i < 20; i++)
+        run(&f); /* every new file fails as well */
+    ck_assert(told.failures == 1 && told.heals == 0);
+    mem_env_repair(f.mem);
+    wait_healed(&f);
+    ck_assert(told.failures == 1 && told.heals == 1);
+    stop(&f);
+}
+END_TEST
+
 START_TEST(after_a_failed_write_all_goes_into_a_new_file)
 {
     struct fixture f;
@@ -500,6 +535,7 @@ static void add(TCase *tcase)
     tcase_add_loop_test(tcase, a_death_at_any_moment_leaves_a_good_journal, 0, 21);
     tcase_add_test(tcase, every_cut_of_the_file_gives_a_prefix_of_its_history);
     tcase_add_test(tcase, a_damaged_journal_is_set_aside_and_never_fatal);
+    tcase_add_test(tcase, its_owner_is_told_when_it_fails_and_when_it_heals);
     tcase_add_test(tcase, after_a_failed_write_all_goes_into_a_new_file);
     tcase_add_test(tcase, after_a_failed_sync_all_goes_into_a_new_file);
     tcase_add_test(tcase, a_stop_after_a_failed_write_is_clean_in_a_new_file);

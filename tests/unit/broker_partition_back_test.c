@@ -298,6 +298,40 @@ START_TEST(a_directory_that_is_set_aside_may_have_been_ours_and_is_told_as_lost)
 }
 END_TEST
 
+/* No descriptor, no permission, an error of the disk: the replica is there, offline, and says so; its files
+ * stay as they are, and it comes back by itself once it can. */
+START_TEST(a_log_that_cannot_be_opened_is_offline_and_tried_again)
+{
+    struct fixture f;
+    struct waiter w;
+    struct partition_fetch_state fetch;
+    struct image_topic topic = fixture_topic();
+    setup(&f, true);
+    produce(&f.b, 5, 1, &w);
+    seconds(&f, 1);
+    partition_close(f.b.p, true);
+    mem_env_limit_files(f.b.mem, mem_env_open_files(f.b.mem));
+    ck_assert_int_eq(partition_open(&f.b.host, &topic, 0, &f.config, &f.b.p), OK);
+    state(&f, 1, 4);
+    seconds(&f, 1);
+    ck_assert(view_of(&f.b).offline && !view_of(&f.b).is_leader);
+    ck_assert_int_eq(f.b.failed, ERR_FD_LIMIT); /* the shard counts and names it */
+    ck_assert_int_ge(f.leaves, 1);              /* and the controllers know */
+    ck_assert_int_eq(produce(&f.b, 1, 1, &w).error, KAFKA_KAFKA_STORAGE_ERROR);
+    ck_assert(!partition_fetch_state(f.b.p, &fetch));
+    partition_leave_done(f.b.p, KAFKA_NONE);
+    state(&f, 2, 5);
+    seconds(&f, 120);
+    ck_assert_int_eq(f.reopened, 0);
+    mem_env_limit_files(f.b.mem, 0);
+    seconds(&f, 60);
+    ck_assert_int_eq(f.reopened, 1);
+    ck_assert(view_of(&f.b).is_follower && !view_of(&f.b).offline);
+    ck_assert_int_eq(view_of(&f.b).log_end, 5);
+    teardown(&f);
+}
+END_TEST
+
 START_TEST(a_full_disk_refuses_new_records_only_and_for_as_long_as_it_is_full)
 {
     struct fixture f;
@@ -336,6 +370,7 @@ END_TEST
 
 static void add(TCase *tcase)
 {
+    tcase_add_test(tcase, a_log_that_cannot_be_opened_is_offline_and_tried_again);
     tcase_add_test(tcase, a_full_disk_refuses_new_records_only_and_for_as_long_as_it_is_full);
     tcase_add_test(tcase, after_a_failed_sync_the_log_is_opened_again_and_what_was_not_synced_written_again);
     tcase_add_test(tcase, the_only_replica_leads_on_in_a_new_epoch);

@@ -109,6 +109,32 @@ START_TEST(nothing_is_due_on_a_log_without_records_or_limits)
 }
 END_TEST
 
+START_TEST(a_wall_clock_that_jumps_ahead_is_no_reason_to_be_late)
+{
+    struct fixture f;
+    setup(&f);
+    f.config.retention_ms = 48 * HOUR_MS;
+    start(&f);
+    put(&f, 10, 50);
+    pass(&f, HOUR_MS);
+    mem_env_shift_wall(f.b.mem, 50 * HOUR_MS);
+    partition_clock_jumped(f.b.p); /* the shard has noticed */
+    pass(&f, HOUR_MS / 4);
+    ck_assert_int_eq(view_of(&f.b).log_start, 10);
+    put(&f, 10, 50);
+    mem_env_shift_wall(f.b.mem, -40 * HOUR_MS);
+    partition_clock_jumped(f.b.p);
+    pass(&f, 47 * HOUR_MS);
+    ck_assert_int_eq(view_of(&f.b).log_start, 10); /* by the clock as it is they are young */
+    pass(&f, 43 * HOUR_MS);
+    ck_assert_int_eq(view_of(&f.b).log_start, 20);
+    ck_assert_uint_eq(f.b.env->timers.count, 0);
+    partition_clock_jumped(f.b.p);
+    ck_assert_uint_eq(f.b.env->timers.count, 0); /* nothing waits for a time */
+    teardown(&f);
+}
+END_TEST
+
 START_TEST(size_takes_whole_segments)
 {
     struct fixture f;
@@ -260,6 +286,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_quiet_topic_loses_what_is_too_old);
     tcase_add_test(tcase, nothing_is_due_on_a_log_without_records_or_limits);
     tcase_add_test(tcase, a_torn_time_index_costs_no_records);
+    tcase_add_test(tcase, a_wall_clock_that_jumps_ahead_is_no_reason_to_be_late);
     tcase_add_test(tcase, size_takes_whole_segments);
     tcase_add_test(tcase, count_moves_the_start_to_the_exact_offset);
     tcase_add_test(tcase, what_is_not_committed_stays);
