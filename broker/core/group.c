@@ -18,6 +18,7 @@ struct groups *groups_new(const struct core_alloc *alloc, const struct group_set
     g->retention_due_us = GROUPS_NO_DEADLINE;
     prng_seed(&g->prng, seed);
     map_init(&g->by_hash);
+    map_init(&g->pending_txns);
     heap_init(&g->timers);
     list_init(&g->writes_new);
     list_init(&g->writes);
@@ -40,6 +41,7 @@ void groups_free(struct groups *g)
 {
     ASSERT(list_empty(&g->settled));
     ASSERT(list_empty(&g->writes) && list_empty(&g->writes_new));
+    group_txns_drop_all(g);
     group_drop_all(g);
     ASSERT(list_empty(&g->settled));
     map_free(&g->by_hash);
@@ -94,15 +96,11 @@ static bool reads_only(enum group_call_type type)
 void group_call_start(struct groups *g, struct group_call *call)
 {
     static void (*const start[GROUP_CALL_COUNT])(struct groups * g, struct group_call * call) = {
-        [GROUP_CALL_JOIN] = group_join,
-        [GROUP_CALL_SYNC] = group_sync,
-        [GROUP_CALL_HEARTBEAT] = group_heartbeat,
-        [GROUP_CALL_LEAVE] = group_leave,
-        [GROUP_CALL_COMMIT] = group_commit,
-        [GROUP_CALL_FETCH] = group_fetch,
-        [GROUP_CALL_OFFSET_DELETE] = group_offset_delete,
-        [GROUP_CALL_DESCRIBE] = group_describe,
-        [GROUP_CALL_DELETE] = group_delete,
+        [GROUP_CALL_JOIN] = group_join,           [GROUP_CALL_SYNC] = group_sync,
+        [GROUP_CALL_HEARTBEAT] = group_heartbeat, [GROUP_CALL_LEAVE] = group_leave,
+        [GROUP_CALL_COMMIT] = group_commit,       [GROUP_CALL_TXN_COMMIT] = group_txn_commit,
+        [GROUP_CALL_FETCH] = group_fetch,         [GROUP_CALL_OFFSET_DELETE] = group_offset_delete,
+        [GROUP_CALL_DESCRIBE] = group_describe,   [GROUP_CALL_DELETE] = group_delete,
         [GROUP_CALL_LIST] = groups_list,
         [GROUP_CALL_CONSUMER_HEARTBEAT] = cgroup_heartbeat,
         [GROUP_CALL_CONSUMER_DESCRIBE] = cgroup_describe,
@@ -137,7 +135,8 @@ static int16_t refusal(const struct write *write, int16_t error)
     case KAFKA_REQUEST_TIMED_OUT: return KAFKA_COORDINATOR_NOT_AVAILABLE;
     case KAFKA_MESSAGE_TOO_LARGE:
     case KAFKA_RECORD_LIST_TOO_LARGE:
-        return write->type == WRITE_RECORDS ? KAFKA_INVALID_COMMIT_OFFSET_SIZE : KAFKA_UNKNOWN_SERVER_ERROR;
+        return write->type == WRITE_RECORDS || write->type == WRITE_TXN ? KAFKA_INVALID_COMMIT_OFFSET_SIZE
+                                                                        : KAFKA_UNKNOWN_SERVER_ERROR;
     default: return error;
     }
 }
@@ -148,7 +147,8 @@ static void write_over(struct groups *g, struct write *write, int16_t error)
 
     if (write->type == WRITE_SYNC)
         group_sync_stored(g, group, write->out.seq, error);
-    if (write->type != WRITE_RECORDS && write->type != WRITE_ROUND && error == KAFKA_NONE)
+    if (write->type != WRITE_RECORDS && write->type != WRITE_TXN && write->type != WRITE_ROUND &&
+        error == KAFKA_NONE)
         group->stored = true;
     if (write->call)
         settle(g, write->call, error);
@@ -172,6 +172,8 @@ void groups_committed(struct groups *g, uint64_t seq)
     while ((write = first_write(g)) != NULL && write->out.seq <= seq) {
         if (write->type == WRITE_RECORDS || write->type == WRITE_ROUND)
             write_apply(g, write);
+        else if (write->type == WRITE_TXN)
+            group_txn_apply(g, write);
         write_over(g, write, KAFKA_NONE);
     }
 }

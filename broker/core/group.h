@@ -63,6 +63,7 @@ enum group_call_type {
     GROUP_CALL_LEAVE,         /* kafka_leave_group_request, _response */
     GROUP_CALL_COMMIT,        /* kafka_offset_commit_request, _response: laid out, checked partitions have
                                  KAFKA_NONE, others keep the error they have */
+    GROUP_CALL_TXN_COMMIT,    /* kafka_txn_offset_commit_request, _response: laid out as for commits */
     GROUP_CALL_FETCH,         /* kafka_offset_fetch_request_group, kafka_offset_fetch_response_group */
     GROUP_CALL_OFFSET_DELETE, /* kafka_offset_delete_request, _response: laid out as for commits */
     GROUP_CALL_DESCRIBE,      /* none, kafka_describe_groups_response_group */
@@ -81,6 +82,7 @@ struct group_call {
     int16_t version; /* of the API */
     int16_t error;   /* the answer as a whole: KAFKA_NONE, or why not; also where the response has a field */
     bool settled;
+    bool stable; /* FETCH: offsets that a transaction may change are not told (KIP-447) */
     struct str group_id, client_id, client_host;
     const void *request;
     void *response;       /* initialized */
@@ -110,6 +112,10 @@ void groups_set_time(struct groups *g, uint64_t now_us, int64_t wall_ms);
 /* Loading: one record of the log, in order; value len -1: a tombstone. ERR_MALFORMED: not one of ours, the
  * state is unchanged. ERR_VERSION: of a later version, skipped. Takes no effect that must be taken. */
 enum err groups_replay(struct groups *g, struct bytes key, struct bytes value);
+/* The same for a record of a transactional batch: it counts when its producer's transaction commits. */
+enum err groups_replay_txn(struct groups *g, int64_t producer_id, struct bytes key, struct bytes value);
+/* A committed marker, live or loaded: the producer's offsets count now, or never. */
+void groups_marked(struct groups *g, int64_t producer_id, bool commit);
 /* Everything has been replayed: sessions begin. */
 void groups_loaded(struct groups *g);
 

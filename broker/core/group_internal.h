@@ -82,6 +82,7 @@ struct group {
 
 enum write_type {
     WRITE_RECORDS, /* applied by replay when committed */
+    WRITE_TXN,     /* the same, pending until a marker comes */
     WRITE_SYNC,    /* a generation's assignment: Stable when committed */
     WRITE_STATE,   /* says what is so already: static member replaced, group empty */
     WRITE_ROUND,   /* applied by replay when committed; the group does nothing else meanwhile */
@@ -116,6 +117,8 @@ struct groups {
     struct arena scratch;   /* of the call at hand */
     struct arena writing;   /* of the record at hand */
     uint64_t retention_due_us;
+    struct map pending_txns; /* of struct pending_txn, by producer id (group_txn.c) */
+    uint64_t last_order;
     bool loading;
 };
 
@@ -192,6 +195,14 @@ void groups_expire_offsets(struct groups *g);
  */
 bool group_subscribes(const struct group *group, struct str topic);
 
+/* -- group_txn.c -- */
+void group_txn_commit(struct groups *g, struct group_call *call);
+void group_txn_apply(struct groups *g, const struct write *write);
+/* A commit of the partition's offset without a transaction counts: what is pending is older. */
+void group_txn_superseded(struct groups *g, struct str group, struct str topic, int32_t partition);
+bool group_txn_pending(const struct groups *g, struct str group, struct str topic, int32_t partition);
+void group_txns_drop_all(struct groups *g);
+
 /* Nobody is in it, whatever its protocol. */
 bool group_has_nobody(const struct group *group);
 
@@ -213,6 +224,9 @@ void write_group_value(struct groups *g, const struct group *group,
 void write_group_gone(struct groups *g, const struct group *group);
 /* Ends it; the records go to the log. Nothing happens when none was written. Returns its seq, 0 for none. */
 uint64_t write_end(struct groups *g, enum write_type type, struct group *group, struct group_call *call);
+/* The same as the producer's transaction (WRITE_TXN). */
+uint64_t write_end_txn(struct groups *g, struct group *group, struct group_call *call, int64_t producer_id,
+                       int16_t producer_epoch);
 void write_apply(struct groups *g, const struct write *write);
 
 #endif

@@ -221,20 +221,25 @@ void group_commit(struct groups *g, struct group_call *call)
 
 /* -- OffsetFetch -- */
 
-static bool fetch_partition(struct group_call *call, const struct group_topic *topic, int32_t partition,
+static bool fetch_partition(const struct groups *g, struct group_call *call, struct str name,
+                            const struct group_topic *topic, int32_t partition,
                             struct kafka_offset_fetch_response_group_topic_partition *out)
 {
     const struct group_offset *offset = offset_find(topic, partition);
 
     kafka_offset_fetch_response_group_topic_partition_init(out);
     out->partition_index = partition;
+    if (call->stable && group_txn_pending(g, call->group_id, name, partition)) {
+        out->error_code = KAFKA_UNSTABLE_OFFSET_COMMIT;
+        offset = NULL;
+    }
     out->committed_offset = offset ? offset->offset : -1;
     out->committed_leader_epoch = offset ? offset->leader_epoch : -1;
     out->metadata = call_str(call, offset ? offset->metadata : STR_LIT(""));
     return out->metadata.len >= 0;
 }
 
-static bool fetch_topic(struct group_call *call, const struct group *group,
+static bool fetch_topic(const struct groups *g, struct group_call *call, const struct group *group,
                         const struct kafka_offset_fetch_request_group_topic *in,
                         struct kafka_offset_fetch_response_group_topic *out)
 {
@@ -247,25 +252,25 @@ static bool fetch_topic(struct group_call *call, const struct group *group,
     if (!out->partitions)
         return false;
     for (int32_t i = 0; i < in->partition_indexes_count; i++)
-        if (!fetch_partition(call, topic, in->partition_indexes[i],
+        if (!fetch_partition(g, call, in->name, topic, in->partition_indexes[i],
                              &out->partitions[out->partitions_count++]))
             return false;
     return true;
 }
 
-static bool fetch_named(struct group_call *call, const struct group *group)
+static bool fetch_named(const struct groups *g, struct group_call *call, const struct group *group)
 {
     const struct kafka_offset_fetch_request_group *request = call->request;
     struct kafka_offset_fetch_response_group *response = call->response;
 
     response->topics = arena_calloc(call->arena, (size_t)request->topics_count, sizeof(*response->topics));
     for (int32_t i = 0; response->topics && i < request->topics_count; i++)
-        if (!fetch_topic(call, group, &request->topics[i], &response->topics[response->topics_count++]))
+        if (!fetch_topic(g, call, group, &request->topics[i], &response->topics[response->topics_count++]))
             return false;
     return response->topics != NULL;
 }
 
-static bool fetch_all_of(struct group_call *call, const struct group_topic *topic,
+static bool fetch_all_of(const struct groups *g, struct group_call *call, const struct group_topic *topic,
                          struct kafka_offset_fetch_response_group_topic *out)
 {
     out->name = call_str(call, topic->name);
@@ -273,20 +278,20 @@ static bool fetch_all_of(struct group_call *call, const struct group_topic *topi
     if (!out->partitions || out->name.len < 0)
         return false;
     for (int32_t i = 0; i < topic->count; i++)
-        if (!fetch_partition(call, topic, topic->offsets[i].partition,
+        if (!fetch_partition(g, call, topic->name, topic, topic->offsets[i].partition,
                              &out->partitions[out->partitions_count++]))
             return false;
     return true;
 }
 
-static bool fetch_all(struct group_call *call, const struct group *group)
+static bool fetch_all(const struct groups *g, struct group_call *call, const struct group *group)
 {
     struct kafka_offset_fetch_response_group *response = call->response;
     int32_t count = group ? group->topics_count : 0;
 
     response->topics = arena_calloc(call->arena, (size_t)count, sizeof(*response->topics));
     for (int32_t i = 0; response->topics && i < count; i++)
-        if (!fetch_all_of(call, &group->topics[i], &response->topics[response->topics_count++]))
+        if (!fetch_all_of(g, call, &group->topics[i], &response->topics[response->topics_count++]))
             return false;
     return response->topics != NULL;
 }
@@ -314,7 +319,7 @@ void group_fetch(struct groups *g, struct group_call *call)
         settle(g, call, error);
         return;
     }
-    bool ok = request->topics_count < 0 ? fetch_all(call, group) : fetch_named(call, group);
+    bool ok = request->topics_count < 0 ? fetch_all(g, call, group) : fetch_named(g, call, group);
 
     if (!ok) {
         response->topics = NULL;

@@ -152,6 +152,20 @@ uint64_t write_end(struct groups *g, enum write_type type, struct group *group, 
     return write->out.seq;
 }
 
+uint64_t write_end_txn(struct groups *g, struct group *group, struct group_call *call, int64_t producer_id,
+                       int16_t producer_epoch)
+{
+    uint64_t seq = write_end(g, WRITE_TXN, group, call);
+
+    if (seq == 0)
+        return 0;
+    struct write *write = CONTAINER_OF(g->writes_new.prev, struct write, link);
+    write->out.transactional = true;
+    write->out.producer_id = producer_id;
+    write->out.producer_epoch = producer_epoch;
+    return seq;
+}
+
 /* -- applying -- */
 
 static enum err replay_offset(struct groups *g, struct reader *key, struct bytes value)
@@ -161,6 +175,7 @@ static enum err replay_offset(struct groups *g, struct reader *key, struct bytes
 
     if (kafka_offset_commit_record_key_decode(key, &g->replaying, TYPE_OFFSET, &k) != OK)
         return ERR_MALFORMED;
+    group_txn_superseded(g, k.group, k.topic, k.partition);
     if (value.len < 0) {
         struct group *group = group_find(g, k.group);
         if (group)

@@ -21,6 +21,7 @@ void producer_state_free(struct producer_state *state)
 {
     core_resize(state->alloc, state->entries, state->entries_cap * sizeof(*state->entries), 0);
     core_resize(state->alloc, state->slots, state->slots_cap * sizeof(*state->slots), 0);
+    core_resize(state->alloc, state->txns, state->txns_cap * sizeof(*state->txns), 0);
     producer_state_init(state, state->alloc, state->expiry_us);
 }
 
@@ -28,7 +29,7 @@ void producer_state_clear(struct producer_state *state)
 {
     if (state->slots)
         memset(state->slots, 0, state->slots_cap * sizeof(*state->slots));
-    state->count = 0;
+    state->count = state->txns_count = 0;
     state->newest = state->oldest = PRODUCER_INDEX_NONE;
 }
 
@@ -163,15 +164,35 @@ static enum err grow(struct producer_state *state)
     return state->slots_cap >= cap * 2 ? OK : grow_slots(state, cap * 2);
 }
 
+void producer_touch(struct producer_state *state, struct producer_entry *entry, uint64_t now_us)
+{
+    uint32_t index = (uint32_t)(entry - state->entries);
+    unlink_entry(state, index);
+    link_newest(state, index);
+    entry->used_us = now_us;
+}
+
+/* Whoever has a transaction open is not forgotten: its end must find it. */
+static void forget_oldest(struct producer_state *state, uint64_t now_us)
+{
+    struct producer_entry *oldest = &state->entries[state->oldest];
+    if (oldest->txn_first >= 0)
+        producer_touch(state, oldest, now_us);
+    else
+        remove_oldest(state);
+}
+
 enum err producer_state_reserve(struct producer_state *state, uint64_t now_us)
 {
     for (int i = 0; i < EXPIRE_PER_CALL && state->count > 0; i++) {
         if (state->entries[state->oldest].used_us + state->expiry_us > now_us)
             break;
-        remove_oldest(state);
+        forget_oldest(state, now_us);
     }
+    for (uint32_t i = 0; i < PRODUCER_COUNT_MAX && state->count == PRODUCER_COUNT_MAX; i++)
+        forget_oldest(state, now_us);
     if (state->count == PRODUCER_COUNT_MAX)
-        remove_oldest(state);
+        return ERR_NOMEM;
     if (state->count < state->entries_cap && state->slots_cap >= state->entries_cap * 2)
         return OK;
     return grow(state);
@@ -185,8 +206,12 @@ struct producer_entry *producer_add(struct producer_state *state, int64_t produc
     ASSERT(state->slots[slot] == 0);
     uint32_t index = state->count++;
     state->slots[slot] = index + 1;
-    state->entries[index] =
-        (struct producer_entry){.producer_id = producer_id, .epoch = epoch, .used_us = now_us};
+    state->entries[index] = (struct producer_entry){.producer_id = producer_id,
+                                                    .epoch = epoch,
+                                                    .coordinator_epoch = -1,
+                                                    .txn_first = -1,
+                                                    .marker_offset = PRODUCER_MARKER_NONE,
+                                                    .used_us = now_us};
     link_newest(state, index);
     return &state->entries[index];
 }
@@ -240,12 +265,16 @@ enum producer_verdict producer_state_judge(const struct producer_state *state,
         return PRODUCER_APPEND;
     if (batch->producer_epoch < entry->epoch)
         return PRODUCER_FENCED;
+    if (entry->txn_first >= 0 && !batch->transactional)
+        return PRODUCER_TXN_OPEN;
     if (batch->producer_epoch > entry->epoch)
         return batch->first_sequence == 0 ? PRODUCER_APPEND : PRODUCER_OUT_OF_ORDER;
     if (find_duplicate(entry, batch, ret_original))
         return PRODUCER_DUPLICATE;
     if (entry->count == 0)
-        return PRODUCER_APPEND;
+        return entry->marker_offset == PRODUCER_MARKER_NONE || batch->first_sequence == 0
+                   ? PRODUCER_APPEND
+                   : PRODUCER_OUT_OF_ORDER;
     int32_t next = producer_sequence_add(entry->window[entry->count - 1].last_sequence, 1);
     return batch->first_sequence == next ? PRODUCER_APPEND : PRODUCER_OUT_OF_ORDER;
 }
@@ -262,15 +291,20 @@ enum err producer_state_update(struct producer_state *state, const struct produc
             return err;
         entry = producer_add(state, batch->producer_id, batch->producer_epoch, now_us);
     } else {
-        uint32_t index = (uint32_t)(entry - state->entries);
-        unlink_entry(state, index);
-        link_newest(state, index);
-        entry->used_us = now_us;
+        producer_touch(state, entry, now_us);
+    }
+    if (batch->transactional && entry->txn_first < 0) {
+        enum err err = producer_state_reserve_txn(state);
+        if (err)
+            return err;
+        producer_txn_open(state, entry, batch->last_offset - batch->offset_delta);
     }
     if (entry->epoch != batch->producer_epoch) {
         entry->epoch = batch->producer_epoch;
         entry->count = 0;
     }
+    if (batch->first_sequence < 0)
+        return OK; /* a coordinator's: never sent twice */
     producer_window_push(entry, &(struct producer_range){.first_sequence = batch->first_sequence,
                                                          .last_sequence = batch->last_sequence,
                                                          .offset_delta = batch->offset_delta,
@@ -281,13 +315,13 @@ enum err producer_state_update(struct producer_state *state, const struct produc
 
 bool producer_state_truncate(struct producer_state *state, int64_t end_offset)
 {
-    bool whole = true;
+    bool whole = state->txns_count == 0 || state->txns[state->txns_count - 1].first_offset < end_offset;
     for (uint32_t i = 0; i < state->count; i++) {
         struct producer_entry *entry = &state->entries[i];
         bool had = entry->count > 0;
         while (entry->count > 0 && entry->window[entry->count - 1].last_offset >= end_offset)
             entry->count--;
-        whole = whole && !(had && entry->count == 0);
+        whole = whole && !(had && entry->count == 0) && entry->marker_offset < end_offset;
     }
     return whole;
 }
@@ -314,9 +348,12 @@ void producer_state_check(const struct producer_state *state)
         ASSERT(e->count <= PRODUCER_WINDOW);
         for (uint32_t k = 1; k < e->count; k++)
             ASSERT(e->window[k].last_offset > e->window[k - 1].last_offset);
+        ASSERT(e->txn_first < 0 || producer_state_open_txn(state, e->producer_id) == e->txn_first);
         linked++;
     }
     ASSERT(linked == state->count);
+    for (uint32_t i = 1; i < state->txns_count; i++)
+        ASSERT(state->txns[i].first_offset > state->txns[i - 1].first_offset);
 }
 
 static uint64_t hash_entry(const struct producer_entry *e)
@@ -328,7 +365,7 @@ static uint64_t hash_entry(const struct producer_entry *e)
                             r->timestamp_ms};
         hash = hash_bytes(words, sizeof(words), hash);
     }
-    return hash;
+    return e->txn_first < 0 ? hash : hash_bytes(&e->txn_first, sizeof(e->txn_first), hash);
 }
 
 uint64_t producer_state_hash(const struct producer_state *state)

@@ -29,9 +29,9 @@ struct creation {
     char name[NAME_MAX_BYTES];
 };
 
-#define INTERNAL_CONFIGS 3
+#define INTERNAL_CONFIGS 4 /* at most */
 struct internal_text {
-    char segment_bytes[16];
+    char segment_bytes[16], min_isr[16];
     struct kafka_create_topics_request_config configs[INTERNAL_CONFIGS];
 };
 
@@ -64,17 +64,25 @@ static void on_created(struct control_call *call)
 static void make_internal(struct kafka_create_topics_request_topic *topic, const struct broker_config *config,
                           struct internal_text *text)
 {
-    snprintf(text->segment_bytes, sizeof(text->segment_bytes), "%d", config->offsets_topic_segment_bytes);
+    bool txn = str_eq_z(topic->name, "__transaction_state");
+
+    snprintf(text->segment_bytes, sizeof(text->segment_bytes), "%d",
+             txn ? config->transaction_state_log_segment_bytes : config->offsets_topic_segment_bytes);
+    snprintf(text->min_isr, sizeof(text->min_isr), "%d", config->transaction_state_log_min_isr);
     text->configs[0] =
         (struct kafka_create_topics_request_config){STR_LIT("cleanup.policy"), STR_LIT("compact")};
     text->configs[1] =
         (struct kafka_create_topics_request_config){STR_LIT("compression.type"), STR_LIT("producer")};
     text->configs[2] =
         (struct kafka_create_topics_request_config){STR_LIT("segment.bytes"), str_from(text->segment_bytes)};
+    text->configs[3] =
+        (struct kafka_create_topics_request_config){STR_LIT("min.insync.replicas"), str_from(text->min_isr)};
     topic->configs = text->configs;
-    topic->configs_count = INTERNAL_CONFIGS;
-    topic->num_partitions = config->offsets_topic_num_partitions;
-    topic->replication_factor = (int16_t)config->offsets_topic_replication_factor;
+    topic->configs_count = txn ? INTERNAL_CONFIGS : INTERNAL_CONFIGS - 1;
+    topic->num_partitions =
+        txn ? config->transaction_state_log_num_partitions : config->offsets_topic_num_partitions;
+    topic->replication_factor = (int16_t)(txn ? config->transaction_state_log_replication_factor
+                                              : config->offsets_topic_replication_factor);
 }
 
 static void encode_body(struct writer *w, const struct broker_config *config, struct str name)

@@ -65,6 +65,29 @@ static void part_records(struct fetch_op *op, struct fetch_part *part)
         (struct kafka_records){.pieces = pieces, .pieces_count = result->pieces_count, .len = result->bytes};
 }
 
+/* Without records there is nothing that was aborted. */
+static void part_aborted(struct fetch_op *op, struct fetch_part *part, bool with_records)
+{
+    struct kafka_fetch_response_partition *out = part->out;
+    int32_t count = with_records ? part->result.aborted_count : 0;
+
+    out->aborted_transactions =
+        arena_calloc(&op->rq->arena, (size_t)count, sizeof(*out->aborted_transactions));
+    out->aborted_transactions_count = 0;
+    if (!out->aborted_transactions) { /* without the list the records may not be seen */
+        out->error_code = KAFKA_UNKNOWN_SERVER_ERROR;
+        out->records = (struct kafka_records){.p = (const uint8_t *)"", .len = 0};
+        return;
+    }
+    for (int32_t i = 0; i < count; i++) {
+        struct kafka_fetch_response_aborted_transaction *aborted =
+            &out->aborted_transactions[out->aborted_transactions_count++];
+        kafka_fetch_response_aborted_transaction_init(aborted);
+        aborted->producer_id = part->result.aborted[i].producer_id;
+        aborted->first_offset = part->result.aborted[i].first_offset;
+    }
+}
+
 static void part_report(struct fetch_op *op, struct fetch_part *part, bool with_records)
 {
     const struct partition_read_result *result = &part->result;
@@ -86,6 +109,8 @@ static void part_report(struct fetch_op *op, struct fetch_part *part, bool with_
     }
     if (with_records)
         part_records(op, part);
+    if (part->read.read_committed)
+        part_aborted(op, part, with_records);
 }
 
 static void fetch_answer(struct fetch_op *op)

@@ -6,6 +6,7 @@
 #include "broker/handlers/endpoints.h"
 #include "broker/handlers/handler.h"
 #include "broker/shard/group_coordinator.h"
+#include "broker/shard/txn_coordinator.h"
 #include "common/base/assert.h"
 #include "proto/kafka/error.h"
 #include "proto/kafka/messages.h"
@@ -37,8 +38,10 @@ static int16_t find(struct request *rq, int8_t type, struct str key, const struc
     struct str name = STR_LIT(GROUP_TOPIC);
 
     if (type == KEY_TRANSACTION)
-        return KAFKA_COORDINATOR_NOT_AVAILABLE; /* docs/known-gaps.md, 2 */
-    if (type != KEY_GROUP)
+        name = STR_LIT(TXN_TOPIC);
+    else if (type != KEY_GROUP)
+        return KAFKA_INVALID_REQUEST;
+    if (type == KEY_TRANSACTION && key.len <= 0)
         return KAFKA_INVALID_REQUEST;
     const struct image_topic *topic = image_topic_by_name(rq->shard->image, name);
     if (!topic) {

@@ -99,6 +99,7 @@ static void fetch_one(struct request *rq, struct kafka_offset_fetch_request *req
     if (!op)
         return;
     groupwise_add(op, GROUP_CALL_FETCH, group->group_id, group, response);
+    op->parts[0].request.call.stable = request->require_stable;
     groupwise_run(op);
 }
 
@@ -168,6 +169,7 @@ static void fetch_groups(struct request *rq, struct kafka_offset_fetch_request *
         if (rq->header.api_version >= TOPIC_ID_VERSION)
             name_topics(rq, &request->groups[i]);
         groupwise_add(op, GROUP_CALL_FETCH, request->groups[i].group_id, &request->groups[i], &groups[i]);
+        op->parts[i].request.call.stable = request->require_stable;
     }
     groupwise_run(op);
 }

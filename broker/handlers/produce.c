@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Produce: appends each partition's batches on the shard that owns it and answers when every promise is kept.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "broker/handlers/handler.h"
 #include "broker/handlers/scatter.h"
 #include "broker/shard/connection.h"
+#include "broker/shard/txn_ask.h"
 #include "common/base/assert.h"
 #include "common/batch/record.h"
 #include "proto/kafka/error.h"
@@ -14,6 +16,8 @@
 #define PRODUCE_ZSTD_VERSION 7  /* earlier clients cannot read it (KIP-110) */
 #define PRODUCE_HINT_VERSION 10 /* where to go instead (KIP-951) */
 #define PRODUCE_ID_VERSION   13 /* topic ids in place of names (KIP-516) */
+#define PRODUCE_ADDS_VERSION 12 /* partitions join a transaction with their first batch (KIP-890) */
+#define ABORTABLE_VERSION    11 /* knows TRANSACTION_ABORTABLE */
 
 struct produce_part {
     struct scatter_part scatter;
@@ -145,9 +149,11 @@ static bool may_acknowledge(const struct shard *owner, int16_t acks)
     return acks == -1 || broker_session_lives(owner->broker, env_now_us(owner->env));
 }
 
-static bool part_append(struct shard *owner, struct scatter_part *scatter_part, struct partition *p)
+/* guard: of a transaction that begins, NULL: none does. True: the promise is still to be kept. */
+static bool part_append(struct shard *owner, struct produce_part *part, struct partition *p,
+                        const struct partition_txn_guard *guard)
 {
-    struct produce_part *part = CONTAINER_OF(scatter_part, struct produce_part, scatter);
+    struct scatter_part *scatter_part = &part->scatter;
     const struct kafka_produce_request *request = op_of(scatter_part->scatter)->request;
     struct partition_appended result = {
         .error = KAFKA_NOT_LEADER_OR_FOLLOWER, .base_offset = -1, .log_append_time_ms = -1, .log_start = -1};
@@ -163,6 +169,7 @@ static bool part_append(struct shard *owner, struct scatter_part *scatter_part, 
                 .acks = request->acks,
                 .timeout_ms = request->timeout_ms,
                 .current_leader_epoch = -1,
+                .guard = guard,
                 .no_zstd = scatter_part->scatter->rq->header.api_version < PRODUCE_ZSTD_VERSION,
             },
             &part->wait, &result);
@@ -177,6 +184,91 @@ static bool part_append(struct shard *owner, struct scatter_part *scatter_part, 
     shard_count(owner, produce_batches, 1);
     shard_count(owner, produce_bytes, part->in->records.len);
     return result.waits;
+}
+
+/* -- the first batch of a transaction on its partition waits for the coordinator's word; batches behind it
+ * that come meanwhile stay behind it -- */
+
+/* The owner's memory. */
+struct produce_ask {
+    struct txn_ask ask;
+    struct produce_part *part;
+    struct shard *owner;
+    char topic[];
+};
+
+static int16_t refusal(const struct produce_part *part, int16_t error)
+{
+    bool known = part->scatter.scatter->rq->header.api_version >= ABORTABLE_VERSION;
+
+    return error == KAFKA_TRANSACTION_ABORTABLE && !known ? KAFKA_INVALID_TXN_STATE : error;
+}
+
+static void part_asked(struct txn_ask *ask, int16_t error)
+{
+    struct produce_ask *asked = CONTAINER_OF(ask, struct produce_ask, ask);
+    struct produce_part *part = asked->part;
+    struct partition *p = shard_partition(asked->owner, part->scatter.topic_id, part->scatter.index);
+    bool waits = false;
+
+    if (error != KAFKA_NONE)
+        part->out->error_code = refusal(part, error);
+    else
+        waits = part_append(asked->owner, part, p, &ask->guard);
+    free(asked);
+    if (!waits)
+        scatter_part_done(&part->scatter);
+}
+
+static bool must_ask(struct shard *owner, struct produce_part *part, struct partition *p,
+                     struct partition_txn_guard *guard)
+{
+    const uint8_t *batch = part->in->records.p;
+
+    return partition_txn_begins(p, batch, guard) ||
+           txn_ask_pending(owner->txn_asks, partition_topic(p), part->scatter.index,
+                           batch_producer_id(batch));
+}
+
+/* False: memory is out, the client tries again. */
+static bool part_ask(struct shard *owner, struct produce_part *part, struct partition *p,
+                     const struct partition_txn_guard *guard)
+{
+    const struct request *rq = part->scatter.scatter->rq;
+    const uint8_t *batch = part->in->records.p;
+    struct str topic = partition_topic(p);
+    struct produce_ask *asked = calloc(1, sizeof(*asked) + (size_t)topic.len);
+
+    if (!asked)
+        return false;
+    memcpy(asked->topic, topic.p, (size_t)topic.len);
+    asked->part = part;
+    asked->owner = owner;
+    asked->ask = (struct txn_ask){.transactional_id = op_of(part->scatter.scatter)->request->transactional_id,
+                                  .topic = {asked->topic, topic.len},
+                                  .producer_id = batch_producer_id(batch),
+                                  .producer_epoch = batch_producer_epoch(batch),
+                                  .index = part->scatter.index,
+                                  .add = rq->header.api_version >= PRODUCE_ADDS_VERSION,
+                                  .guard = *guard,
+                                  .done = part_asked};
+    txn_ask_start(owner->txn_asks, &asked->ask);
+    return true;
+}
+
+static bool part_run(struct shard *owner, struct scatter_part *scatter_part, struct partition *p)
+{
+    struct produce_part *part = CONTAINER_OF(scatter_part, struct produce_part, scatter);
+    const struct kafka_records *records = &part->in->records;
+    struct partition_txn_guard guard = {0};
+
+    if (!p || records->len < BATCH_HEADER_BYTES || !batch_is_transactional(records->p) ||
+        op_of(scatter_part->scatter)->request->transactional_id.len <= 0 || !must_ask(owner, part, p, &guard))
+        return part_append(owner, part, p, NULL);
+    if (part_ask(owner, part, p, &guard))
+        return true;
+    part->out->error_code = KAFKA_NOT_ENOUGH_REPLICAS;
+    return false;
 }
 
 /* -- at home -- */
@@ -258,7 +350,7 @@ void handle_produce(struct request *rq)
     if (!request)
         return;
     if (op) {
-        scatter_init(&op->scatter, rq, part_append, produce_finish);
+        scatter_init(&op->scatter, rq, part_run, produce_finish);
         op->request = request;
         kafka_produce_response_init(&op->response);
     }

@@ -101,7 +101,9 @@ static enum err reserve_state(struct plog *log, const uint8_t *batch)
     enum err err = epoch_cache_reserve(&log->epochs);
     if (err || batch_producer_id(batch) < 0)
         return err;
-    return producer_state_reserve(&log->producers, env_now_us(log->env));
+    if (batch_is_transactional(batch) && !batch_is_control(batch))
+        err = producer_state_reserve_txn(&log->producers);
+    return err ? err : producer_state_reserve(&log->producers, env_now_us(log->env));
 }
 
 /* *ret_rolled: a segment ended, which is then synced whatever the topic's promise, so that the recovery point
@@ -131,7 +133,7 @@ static enum err take_batch(struct plog *log, struct plog_segment *seg, const uin
     plog_index_batch(log, seg, &batch, position);
     note_recent(log, batch.base_offset, position);
     if (err == OK && batch.producer_id >= 0)
-        err = plog_replay_producer(log, &batch);
+        err = plog_take_producer(log, seg, &batch, p, false);
     return err;
 }
 
@@ -358,6 +360,8 @@ static enum err open_existing(struct plog *log, const struct plog_setup *setup, 
         err = plog_trim(log, log->start);
     if (err == OK)
         err = plog_snapshots_drop(log, log->end);
+    if (err == OK && !setup->clean)
+        err = plog_aborted_truncate(log, plog_active(log), log->end);
     if (MUTANT(PRODUCERS_LOST_AT_RESTART))
         return err;
     if (err == OK)

@@ -7,8 +7,10 @@
 #include <string.h>
 
 #include "broker/log/partition_meta.h"
+#include "broker/log/plog_hooks.h"
 #include "broker/log/plog_internal.h"
 #include "common/base/assert.h"
+#include "common/batch/marker.h"
 #include "common/logformat/epoch_text.h"
 #include "common/logformat/meta_text.h"
 
@@ -184,18 +186,83 @@ static enum err newest_snapshot(struct plog *log, int64_t *ret_offset)
     }
 }
 
-enum err plog_replay_producer(struct plog *log, const struct batch_header *batch)
+/* Coordinators write transactional batches without sequence numbers: their transaction opens all the same. */
+static enum err take_unnumbered(struct plog *log, const struct batch_header *batch)
 {
-    if (batch->producer_id < 0 || batch->base_sequence < 0)
+    struct producer_batch producer = {.producer_id = batch->producer_id,
+                                      .producer_epoch = batch->producer_epoch,
+                                      .first_sequence = -1,
+                                      .last_sequence = -1,
+                                      .offset_delta = (int32_t)(batch->last_offset - batch->base_offset),
+                                      .last_offset = batch->last_offset,
+                                      .timestamp_ms = batch->max_timestamp,
+                                      .transactional = true};
+    return producer_state_update(&log->producers, &producer, env_now_us(log->env));
+}
+
+static enum err take_marker(struct plog *log, struct plog_segment *seg, const struct batch_header *batch,
+                            const uint8_t *bytes, bool replayed)
+{
+    struct marker marker;
+    struct producer_txn ended;
+    int64_t stable;
+    if (batch->size_bytes > MARKER_BYTES_MAX || marker_parse(bytes, &marker) != OK)
         return OK;
+    enum err err =
+        producer_state_marker(&log->producers,
+                              &(struct producer_marker){.producer_id = batch->producer_id,
+                                                        .producer_epoch = batch->producer_epoch,
+                                                        .coordinator_epoch = marker.coordinator_epoch,
+                                                        .offset = batch->last_offset,
+                                                        .timestamp_ms = batch->max_timestamp},
+                              env_now_us(log->env), &ended, &stable);
+    if (err || marker.type != MARKER_ABORT || ended.first_offset < 0)
+        return err;
+    struct txn_entry txn = {batch->producer_id, ended.first_offset, ended.last_offset, stable};
+    return replayed ? plog_aborted_restore(log, seg, &txn) : plog_aborted_add(log, seg, &txn);
+}
+
+enum err plog_take_producer(struct plog *log, struct plog_segment *seg, const struct batch_header *batch,
+                            const uint8_t *bytes, bool replayed)
+{
+    if (batch->producer_id >= 0 && (batch->attributes & BATCH_CONTROL))
+        return take_marker(log, seg, batch, bytes, replayed);
+    if (batch->producer_id < 0 || batch->base_sequence < 0)
+        return batch->producer_id < 0 || !(batch->attributes & BATCH_TRANSACTIONAL)
+                   ? OK
+                   : take_unnumbered(log, batch);
     struct producer_batch producer = {.producer_id = batch->producer_id,
                                       .producer_epoch = batch->producer_epoch,
                                       .first_sequence = batch->base_sequence,
                                       .last_sequence = batch->last_sequence,
                                       .offset_delta = (int32_t)(batch->last_offset - batch->base_offset),
                                       .last_offset = batch->last_offset,
-                                      .timestamp_ms = batch->max_timestamp};
+                                      .timestamp_ms = batch->max_timestamp,
+                                      .transactional = batch->attributes & BATCH_TRANSACTIONAL};
     return producer_state_update(&log->producers, &producer, env_now_us(log->env));
+}
+
+/* The walk has just passed the control batch. */
+static enum err replay_marker(struct plog *log, struct plog_segment *seg, const struct plog_walk *walk,
+                              const struct batch_header *batch)
+{
+    uint8_t bytes[MARKER_BYTES_MAX];
+    size_t got;
+    if (batch->size_bytes > sizeof(bytes))
+        return OK;
+    enum err err =
+        env_file_read(walk->file, walk->position - batch->size_bytes, bytes, batch->size_bytes, &got);
+    if (err || got != batch->size_bytes)
+        return err;
+    return plog_take_producer(log, seg, batch, bytes, true);
+}
+
+static enum err replay_batch(struct plog *log, struct plog_segment *seg, const struct plog_walk *walk,
+                             const struct batch_header *batch)
+{
+    if (batch->attributes & BATCH_CONTROL)
+        return replay_marker(log, seg, walk, batch);
+    return plog_take_producer(log, seg, batch, NULL, true);
 }
 
 static enum err replay_segment(struct plog *log, struct plog_segment *seg, int64_t from)
@@ -216,7 +283,7 @@ static enum err replay_segment(struct plog *log, struct plog_segment *seg, int64
             continue;
         }
         if (err == OK && batch.last_offset >= from)
-            err = plog_replay_producer(log, &batch);
+            err = replay_batch(log, seg, &walk, &batch);
         expected = batch.last_offset + 1;
     }
     plog_walk_end(&walk);

@@ -25,6 +25,12 @@ enum err plog_compact_recover(struct plog *log, struct plog_report *report);
 
 /* -- plog_txnindex.c -- */
 /* The segment ends at `end` now. */
-enum err plog_aborted_truncate(struct plog *log, const struct plog_segment *seg, int64_t end);
+enum err plog_aborted_truncate(struct plog *log, struct plog_segment *seg, int64_t end);
+/* Adds an entry to a segment's index. A failure is final for the log. */
+enum err plog_aborted_add(struct plog *log, struct plog_segment *seg, const struct txn_entry *txn);
+/* The same when it is not there (a crash may have lost it). */
+enum err plog_aborted_restore(struct plog *log, struct plog_segment *seg, const struct txn_entry *txn);
+/* The file of a segment's index, to be synced; the caller closes it. */
+enum err plog_aborted_file(struct plog *log, const struct plog_segment *seg, struct env_file **ret_file);
 
 #endif

@@ -46,6 +46,8 @@ struct plog_segment {
     int64_t jitter_ms;       /* taken off segment.ms */
     bool swapping;           /* its file is still called .log.swap (plog_compact.c) */
     bool dirty;              /* has bytes (or a truncation) that no sync covers */
+    bool txn_dirty;          /* so has its .txnindex */
+    bool txn_none;           /* no transaction was aborted in it: there is no .txnindex to look at */
     struct env_file *file;   /* NULL: not open */
     struct plog_slot *slot;  /* files are open, and counted (plog_handles.h); else NULL */
     struct plog_index index;
@@ -71,7 +73,7 @@ struct plog_part {
     struct env_file *file; /* NULL: a directory */
     bool owned;
 };
-#define PLOG_PARTS_MAX 5
+#define PLOG_PARTS_MAX 6
 
 struct plog_round {
     struct plog *log;
@@ -232,8 +234,10 @@ enum err plog_rebuild_index(struct plog *log, struct plog_segment *seg);
 /* The same for any segment, the active one too. */
 enum err plog_index_renew(struct plog *log, struct plog_segment *seg);
 enum err plog_rebuild_epochs(struct plog *log);
-/* Takes a replayed batch into the producer state. */
-enum err plog_replay_producer(struct plog *log, const struct batch_header *batch);
+/* Takes a batch of segment seg into the producer state, and an aborted transaction into the segment's index.
+ * bytes: all of a control batch, else not looked at. replayed: the index may have the transaction already. */
+enum err plog_take_producer(struct plog *log, struct plog_segment *seg, const struct batch_header *batch,
+                            const uint8_t *bytes, bool replayed);
 
 #include "broker/log/plog_damage_int.h"
 

@@ -5,11 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/log/plog_hooks.h"
 #include "broker/log/plog_internal.h"
 #include "common/base/assert.h"
 #include "common/base/mutant.h"
 
-STATIC_ASSERT(PLOG_PARTS_MAX == 5, "a segment, metadata, epochs, directory, data directory");
+STATIC_ASSERT(PLOG_PARTS_MAX == 6, "a segment, its txnindex, metadata, epochs, directory, data directory");
 
 static void round_done(struct plog_round *round);
 
@@ -49,6 +50,13 @@ static enum err add_segment(struct plog *log, struct plog_round *round)
     if (err)
         return err;
     add_file(round, file, MUTANT(SYNC_NOT_THE_LOG));
+    if (log->segments[i].txn_dirty) {
+        err = plog_aborted_file(log, &log->segments[i], &file);
+        if (err)
+            return err;
+        add_file(round, file, true);
+        log->segments[i].txn_dirty = false;
+    }
     log->segments[i].dirty = false;
     round->target = plog_segment_end(log, i);
     round->more = i + 1 < log->segments_count;

@@ -34,26 +34,54 @@ enum err plog_aborted_load(struct env *env, const char *path,
     return OK;
 }
 
-enum err plog_aborted_add(struct plog *log, const struct txn_entry *txn)
+enum err plog_aborted_file(struct plog *log, const struct plog_segment *seg, struct env_file **ret_file)
 {
     char path[PLOG_PATH_MAX];
+    plog_path(log, seg->base_offset, ".txnindex", path);
+    return plog_handles_open(log, path, ENV_OPEN_WRITE | ENV_OPEN_CREATE, ret_file);
+}
+
+enum err plog_aborted_add(struct plog *log, struct plog_segment *seg, const struct txn_entry *txn)
+{
     uint8_t entry[TXN_ENTRY];
     struct iovec iov = {entry, sizeof(entry)};
     struct env_file *file;
     uint64_t size = 0;
     if (log->failed)
         return log->failed;
-    plog_path(log, plog_active(log)->base_offset, ".txnindex", path);
     txn_entry_store(entry, *txn);
-    enum err err = plog_handles_open(log, path, ENV_OPEN_WRITE | ENV_OPEN_CREATE, &file);
+    enum err err = plog_aborted_file(log, seg, &file);
     if (err)
         return plog_fail(log, err);
     err = env_file_size(file, &size);
     if (err == OK)
         err = env_file_write(file, size - size % TXN_ENTRY, &iov, 1);
     env_file_close(file);
-    log->dir_dirty = true;
+    log->dir_dirty = log->dir_dirty || size == 0;
+    seg->txn_dirty = seg->dirty = true;
+    seg->txn_none = false;
     return err ? plog_fail(log, err) : OK;
+}
+
+struct aborted_last {
+    int64_t last_offset;
+};
+
+static bool note_last(void *ctx, const struct txn_entry *txn)
+{
+    ((struct aborted_last *)ctx)->last_offset = txn->last_offset;
+    return true;
+}
+
+enum err plog_aborted_restore(struct plog *log, struct plog_segment *seg, const struct txn_entry *txn)
+{
+    struct aborted_last last = {-1};
+    char path[PLOG_PATH_MAX];
+    plog_path(log, seg->base_offset, ".txnindex", path);
+    enum err err = plog_aborted_load(log->env, path, note_last, &last);
+    if (err || last.last_offset >= txn->last_offset)
+        return err;
+    return plog_aborted_add(log, seg, txn);
 }
 
 /* -- lookup -- */
@@ -62,7 +90,7 @@ struct aborted_search {
     int64_t from, end;
     void (*each)(void *ctx, const struct txn_entry *txn);
     void *ctx;
-    bool done;
+    bool done, any;
 };
 
 /* A marker written when all below `end` was stable already: no later one can speak of what lies before it
@@ -70,6 +98,7 @@ struct aborted_search {
 static bool take(void *ctx, const struct txn_entry *txn)
 {
     struct aborted_search *search = ctx;
+    search->any = true;
     if (txn->last_offset >= search->from && txn->first_offset < search->end)
         search->each(search->ctx, txn);
     search->done = txn->last_stable_offset >= search->end;
@@ -82,10 +111,14 @@ enum err plog_aborted_find(struct plog *log, int64_t from, int64_t end,
     struct aborted_search search = {.from = from, .end = end, .each = each, .ctx = ctx};
     char path[PLOG_PATH_MAX];
     for (int32_t i = plog_segment_find(log, from); i < log->segments_count && !search.done; i++) {
+        if (log->segments[i].txn_none)
+            continue;
+        search.any = false;
         plog_path(log, log->segments[i].base_offset, ".txnindex", path);
         enum err err = plog_aborted_load(log->env, path, take, &search);
         if (err)
             return err;
+        log->segments[i].txn_none = !search.any;
     }
     return OK;
 }
@@ -104,7 +137,7 @@ static bool count_kept(void *ctx, const struct txn_entry *txn)
     return txn->last_offset < kept->end;
 }
 
-enum err plog_aborted_truncate(struct plog *log, const struct plog_segment *seg, int64_t end)
+enum err plog_aborted_truncate(struct plog *log, struct plog_segment *seg, int64_t end)
 {
     struct aborted_count kept = {.end = end};
     char path[PLOG_PATH_MAX];

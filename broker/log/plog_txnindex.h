@@ -8,9 +8,6 @@
 #include "broker/log/plog.h"
 #include "common/logformat/index_entry.h"
 
-/* Adds an entry to the active segment's index. A failure is final for the log. */
-enum err plog_aborted_add(struct plog *log, const struct txn_entry *txn);
-
 /* Calls each(ctx, txn) for the aborted transactions that touch [from, end), in the order of their markers.
  * Errors of the disk, ERR_NOMEM. */
 enum err plog_aborted_find(struct plog *log, int64_t from, int64_t end,

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "broker/shard/group_coordinator.h"
+#include "broker/shard/txn_coordinator.h"
 #include "common/base/assert.h"
 #include "common/base/mutant.h"
 #include "common/base/probe.h"
@@ -38,7 +39,9 @@ struct flight {
     struct list link;
     struct coordinator *c;
     struct partition_wait wait;
-    uint64_t first, last; /* writes in it */
+    uint64_t first, last;              /* writes in it */
+    struct coordinator_marker *marker; /* it is this one; NULL: writes of the core */
+    bool appended;                     /* the marker is new in the log */
 };
 
 /* A batch being filled. */
@@ -48,7 +51,7 @@ struct filling {
     uint64_t first, last;
 };
 
-static const struct coordinator_type *const types[] = {&group_coordinator_type};
+static const struct coordinator_type *const types[] = {&group_coordinator_type, &txn_coordinator_type};
 
 static void enter(struct coordinator *c)
 {
@@ -80,6 +83,8 @@ static void drop_flights(struct coordinator *c)
         PROBE(COORDINATOR_WRITE_LOST);
         partition_wait_cancel(&flight->wait);
         list_remove(&flight->link);
+        if (flight->marker)
+            flight->marker->done(flight->marker, KAFKA_NOT_LEADER_OR_FOLLOWER);
         free(flight);
     }
 }
@@ -106,10 +111,36 @@ static void coordinator_close(struct coordinator *c)
 
 /* -- writing -- */
 
+static void marker_over(struct flight *flight, int16_t error)
+{
+    struct coordinator *c = flight->c;
+    struct coordinator_marker *marker = flight->marker;
+    bool counts =
+        flight->appended && (error == KAFKA_NONE || error == KAFKA_NOT_ENOUGH_REPLICAS_AFTER_APPEND);
+
+    bool unknown = flight->appended && !counts;
+    list_remove(&flight->link);
+    free(flight);
+    if (unknown)
+        coordinator_break(c); /* it may count one day */
+    if (counts) {
+        enter(c);
+        if (c->type->marked)
+            c->type->marked(c->core, marker->marker.producer_id, marker->marker.commit);
+        coordinator_touched(c);
+    }
+    marker->done(marker, error);
+}
+
 static void flight_over(struct flight *flight, int16_t error)
 {
     struct coordinator *c = flight->c;
     uint64_t last = flight->last;
+
+    if (flight->marker) {
+        marker_over(flight, error);
+        return;
+    }
 
     list_remove(&flight->link);
     free(flight);
@@ -134,7 +165,8 @@ static int16_t append(struct coordinator *c, struct flight *flight, struct iobuf
                                        .owner = batch,
                                        .acks = MUTANT(COMMIT_BEFORE_LOG) ? 0 : -1,
                                        .timeout_ms = NO_TIMEOUT_MS,
-                                       .current_leader_epoch = c->leader_epoch};
+                                       .current_leader_epoch = c->leader_epoch,
+                                       .internal = true};
     struct partition_appended result;
 
     flight->wait.done = on_settled;
@@ -261,6 +293,40 @@ static void on_turn_end(struct env_task *task)
 void coordinator_touched(struct coordinator *c)
 {
     env_defer(c->shard->env, &c->turn_end);
+}
+
+bool coordinator_mark(struct coordinator *c, struct coordinator_marker *marker, int32_t timeout_ms,
+                      int16_t *ret_error)
+{
+    struct partition_appended result;
+    struct flight *flight;
+
+    *ret_error = KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
+    if (c->state == COORDINATOR_LOADING)
+        return false; /* its loading would end before this one */
+    if (c->core)
+        write_all(c);
+    flight = c->core ? calloc(1, sizeof(*flight)) : NULL;
+    if (!flight) {
+        *ret_error = KAFKA_NOT_LEADER_OR_FOLLOWER; /* asked again, until a new leader has loaded */
+        return false;
+    }
+    *flight = (struct flight){.c = c, .marker = marker};
+    flight->wait.done = on_settled;
+    list_push_back(&c->batches, &flight->link);
+    partition_append_marker(c->p, &marker->marker, NO_TIMEOUT_MS, &flight->wait, &result);
+    *ret_error = result.error;
+    flight->appended = result.base_offset >= 0;
+    if (result.error == KAFKA_NONE && result.waits)
+        return true;
+    list_remove(&flight->link);
+    if (result.error == KAFKA_NONE && flight->appended && c->type->marked) {
+        enter(c);
+        c->type->marked(c->core, marker->marker.producer_id, marker->marker.commit);
+        coordinator_touched(c);
+    }
+    free(flight);
+    return false;
 }
 
 static void on_core_due(struct env_timer *timer)
@@ -417,7 +483,7 @@ static struct coordinator *coordinator_new(struct shard *shard, struct partition
                                            const struct partition_view *view)
 {
     struct coordinator *c = calloc(1, sizeof(*c));
-    void *core = c ? type->open(shard) : NULL;
+    void *core = c ? type->open(shard, c, view->leader_epoch) : NULL;
 
     ASSERT(core); /* without memory for a coordinator its groups would hang for ever */
     *c = (struct coordinator){.shard = shard,

@@ -17,8 +17,8 @@ struct coordinator;
 /* A pure core, as the runtime drives it. core: what open() made. Every function runs on the shard. */
 struct coordinator_type {
     const char *topic;
-    /* NULL: out of memory. */
-    void *(*open)(struct shard *shard);
+    /* NULL: out of memory. leader_epoch: of the partition, for as long as this coordinator lives. */
+    void *(*open)(struct shard *shard, struct coordinator *c, int32_t leader_epoch);
     /* Loading: one record and the batch that it stands in (its producer, whether it is a control batch). */
     enum err (*replay)(void *core, const uint8_t *batch, const struct record *record);
     void (*loaded)(void *core);
@@ -28,6 +28,8 @@ struct coordinator_type {
     bool (*take_write)(void *core, struct coordinator_write *ret);
     void (*committed)(void *core, uint64_t seq);
     void (*failed)(void *core, uint64_t first, uint64_t last, int16_t error);
+    /* A marker is committed that ends the producer's transaction in this log. NULL: nobody cares. */
+    void (*marked)(void *core, int64_t producer_id, bool commit);
     /* Hands answered calls to whoever asked. */
     void (*deliver)(void *core);
     /* Settles and delivers all that waits, frees the core. */
@@ -43,6 +45,17 @@ void coordinator_touched(struct coordinator *c);
 
 /* The coordinator on this shard, or NULL: not the leader. */
 struct coordinator *coordinator_find(struct shard *shard, struct uuid topic_id, int32_t index);
+
+/* A marker on its way into a coordinator's log. done comes once, never from inside coordinator_mark(). */
+struct coordinator_marker {
+    struct partition_marker marker;
+    void (*done)(struct coordinator_marker *marker, int16_t error);
+};
+
+/* Appends the marker behind all that the core has handed over, and tells the core when it is committed. The
+ * caller's memory until done. False: *ret_error is the answer at once. */
+bool coordinator_mark(struct coordinator *c, struct coordinator_marker *marker, int32_t timeout_ms,
+                      int16_t *ret_error);
 
 /* For figures: the core when it is loaded, else NULL. */
 void *coordinator_core(struct coordinator *c, const struct coordinator_type *type);

@@ -6,6 +6,7 @@
 #include "broker/config.h"
 #include "common/base/assert.h"
 #include "common/base/mutant.h"
+#include "common/batch/marker.h"
 
 struct group_core {
     struct core_alloc alloc;
@@ -101,7 +102,7 @@ static void consumer_settings(struct group_core *core, const struct broker_confi
     core->settings.consumer_downgrade = policy == GROUP_MIGRATION_DOWNGRADE || policy == GROUP_MIGRATION_BOTH;
 }
 
-static void *group_open(struct shard *shard)
+static void *group_open(struct shard *shard, struct coordinator *c, int32_t leader_epoch)
 {
     const struct broker_config *config = shard->broker->config;
     struct group_core *core = calloc(1, sizeof(*core));
@@ -139,7 +140,16 @@ static struct groups *groups_of(const void *core)
 
 static enum err group_replay(void *core, const uint8_t *batch, const struct record *record)
 {
-    return batch_is_control(batch) ? OK : groups_replay(groups_of(core), record->key, record->value);
+    struct marker marker;
+
+    if (batch_is_control(batch)) {
+        if (marker_parse(batch, &marker) == OK)
+            groups_marked(groups_of(core), batch_producer_id(batch), marker.type == MARKER_COMMIT);
+        return OK;
+    }
+    if (batch_is_transactional(batch))
+        return groups_replay_txn(groups_of(core), batch_producer_id(batch), record->key, record->value);
+    return groups_replay(groups_of(core), record->key, record->value);
 }
 
 static void group_loaded(void *core)
@@ -177,6 +187,11 @@ static void group_failed(void *core, uint64_t first, uint64_t last, int16_t erro
     groups_failed(groups_of(core), first, last, error);
 }
 
+static void group_marked(void *core, int64_t producer_id, bool commit)
+{
+    groups_marked(groups_of(core), producer_id, commit);
+}
+
 static void group_deliver(void *core)
 {
     struct group_call *call;
@@ -209,6 +224,7 @@ const struct coordinator_type group_coordinator_type = {
     .take_write = group_take_write,
     .committed = group_committed,
     .failed = group_failed,
+    .marked = group_marked,
     .deliver = group_deliver,
     .close = group_close,
 };

@@ -566,19 +566,20 @@ int32_t partition_index(const struct partition *p)
 void partition_get(const struct partition *p, struct partition_view *ret_view)
 {
     const struct replica *core = &p->core;
-    *ret_view = (struct partition_view){.is_leader = core->role == REPLICA_LEADER,
-                                        .is_follower = core->role == REPLICA_FOLLOWER,
-                                        .offline = core->failed,
-                                        .leader = core->leader,
-                                        .leader_epoch = core->leader_epoch,
-                                        .partition_epoch = core->partition_epoch,
-                                        .log_start = core->log_start,
-                                        .log_end = core->log_end,
-                                        .synced_end = core->synced_end,
-                                        .high_watermark = core->high_watermark,
-                                        .last_stable_offset = core->high_watermark,
-                                        .isr_count = replica_isr_count(core),
-                                        .replicas_count = core->members_count,
-                                        .cut_bytes = p->cut_bytes,
-                                        .missing_synced = p->missing_synced};
+    *ret_view =
+        (struct partition_view){.is_leader = core->role == REPLICA_LEADER,
+                                .is_follower = core->role == REPLICA_FOLLOWER,
+                                .offline = core->failed,
+                                .leader = core->leader,
+                                .leader_epoch = core->leader_epoch,
+                                .partition_epoch = core->partition_epoch,
+                                .log_start = core->log_start,
+                                .log_end = core->log_end,
+                                .synced_end = core->synced_end,
+                                .high_watermark = core->high_watermark,
+                                .last_stable_offset = partition_last_stable((struct partition *)(uintptr_t)p),
+                                .isr_count = replica_isr_count(core),
+                                .replicas_count = core->members_count,
+                                .cut_bytes = p->cut_bytes,
+                                .missing_synced = p->missing_synced};
 }

@@ -11,6 +11,7 @@
 
 #include "broker/shard/partition_config.h"
 #include "broker/shard/partition_read.h"
+#include "broker/shard/partition_txn.h"
 #include "common/base/types.h"
 #include "common/env/env.h"
 #include "proto/cluster/image.h"
@@ -127,8 +128,10 @@ struct partition_append {
     struct iobuf *owner; /* of records; referenced while needed */
     int16_t acks;        /* 0, 1, -1 */
     int32_t timeout_ms;
-    int32_t current_leader_epoch; /* -1: unchecked */
-    bool no_zstd;                 /* the request's version is too old for it (KIP-110) */
+    int32_t current_leader_epoch;            /* -1: unchecked */
+    bool no_zstd;                            /* the request's version is too old for it (KIP-110) */
+    bool internal;                           /* a coordinator's own: any sequence, no verification */
+    const struct partition_txn_guard *guard; /* from partition_txn_begin(), verified since; or NULL */
 };
 
 struct partition_appended {
@@ -148,6 +151,8 @@ struct partition_appended {
 void partition_append(struct partition *p, const struct partition_append *request,
                       struct partition_wait *wait, struct partition_appended *ret);
 void partition_wait_cancel(struct partition_wait *wait); /* no-op when not waiting */
+
+/* -- transactions: partition_txn.h -- */
 
 /* -- fetch: partition_read.h -- */
 

@@ -21,7 +21,7 @@ static void compacted(void *ctx, const struct plog_compacted *result);
 static bool begin(struct cleaner *cleaner, struct partition *p)
 {
     struct plog_dirt dirt;
-    enum err err = plog_dirt(p->log, p->core.high_watermark, p->config.min_compaction_lag_ms, &dirt);
+    enum err err = plog_dirt(p->log, partition_last_stable(p), p->config.min_compaction_lag_ms, &dirt);
     struct plog_compact_rules rules = {.end = dirt.end,
                                        .delete_retention_ms = p->config.delete_retention_ms,
                                        .map_bytes = cleaner->map_bytes,
@@ -132,7 +132,7 @@ void partition_consider_compaction(struct partition *p)
         partition_maintain_at(p, p->cleaning.next_us);
         return;
     }
-    enum err err = plog_dirt(p->log, p->core.high_watermark, p->config.min_compaction_lag_ms, &dirt);
+    enum err err = plog_dirt(p->log, partition_last_stable(p), p->config.min_compaction_lag_ms, &dirt);
     if (err) {
         PARTITION_LOG(p, WARN, "partition.compaction_failed", F_ERR("error", err));
         return;

@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
+#include "broker/log/plog_txnindex.h"
 #include "broker/shard/partition_internal.h"
 #include "broker/shard/partition_repair.h"
 #include "common/base/assert.h"
 #include "common/base/mutant.h"
 #include "proto/kafka/error.h"
 
-/* Readers see: followers all, consumers what is below the high watermark (no transactions yet: that is the
- * last stable offset too). */
-static int64_t bound_of(const struct partition *p, const struct partition_read *request)
+/* Readers see: followers all, consumers what is below the high watermark, or what is decided. */
+static int64_t bound_of(struct partition *p, const struct partition_read *request)
 {
     bool all = request->replica_id != -1 || MUTANT(SERVE_PAST_HIGH_WATERMARK);
-    return all ? p->core.log_end : p->core.high_watermark;
+    if (all)
+        return p->core.log_end;
+    return request->read_committed ? partition_last_stable(p) : p->core.high_watermark;
 }
 
 static int16_t check_read(struct partition *p, const struct partition_read *request)
@@ -79,6 +83,49 @@ static enum err read_piece(struct partition *p, const struct partition_read *req
     return OK;
 }
 
+struct aborted_take {
+    struct partition_read_result *ret;
+    bool no_memory;
+};
+
+static void take_aborted(void *ctx, const struct txn_entry *txn)
+{
+    struct aborted_take *take = ctx;
+    struct partition_read_result *ret = take->ret;
+    if (ret->aborted_count == ret->aborted_cap) {
+        int32_t cap = ret->aborted_cap ? ret->aborted_cap * 2 : 8;
+        void *grown = realloc(ret->aborted, (size_t)cap * sizeof(*ret->aborted));
+        take->no_memory |= grown == NULL;
+        if (grown == NULL)
+            return;
+        ret->aborted = grown;
+        ret->aborted_cap = cap;
+    }
+    ret->aborted[ret->aborted_count++] = (struct partition_aborted){txn->producer_id, txn->first_offset};
+}
+
+static int by_first(const void *a, const void *b)
+{
+    const struct partition_aborted *x = a, *y = b;
+    return (x->first_offset > y->first_offset) - (x->first_offset < y->first_offset);
+}
+
+/* Which of what was read, up to end_offset, belongs to nobody any more. */
+static void read_aborted(struct partition *p, int64_t from, int64_t end_offset,
+                         struct partition_read_result *ret)
+{
+    struct aborted_take take = {.ret = ret};
+    enum err err = plog_aborted_find(p->log, from, end_offset, take_aborted, &take);
+    if (err == OK && take.no_memory)
+        err = ERR_NOMEM;
+    if (err != OK) {
+        partition_read_release(ret);
+        ret->error = read_error(p, from, err);
+    } else if (ret->aborted_count > 1) {
+        qsort(ret->aborted, (size_t)ret->aborted_count, sizeof(*ret->aborted), by_first);
+    }
+}
+
 static void read_data(struct partition *p, const struct partition_read *request,
                       struct partition_read_result *ret)
 {
@@ -90,6 +137,8 @@ static void read_data(struct partition *p, const struct partition_read *request,
         err = read_piece(p, request, &offset, ret);
     if (err != OK && err != ERR_NOT_FOUND && ret->pieces_count == 0)
         ret->error = read_error(p, offset, err);
+    if (request->read_committed && ret->pieces_count > 0)
+        read_aborted(p, request->fetch_offset, offset, ret);
 }
 
 void partition_read(struct partition *p, const struct partition_read *request,
@@ -97,7 +146,7 @@ void partition_read(struct partition *p, const struct partition_read *request,
 {
     *ret = (struct partition_read_result){.error = check_read(p, request),
                                           .high_watermark = p->core.high_watermark,
-                                          .last_stable_offset = p->core.high_watermark,
+                                          .last_stable_offset = partition_last_stable(p),
                                           .log_start = p->core.log_start,
                                           .diverging_epoch = -1,
                                           .diverging_end_offset = -1,
@@ -129,6 +178,9 @@ void partition_read_release(struct partition_read_result *result)
     }
     if (result->cold.file)
         env_file_close(result->cold.file);
+    free(result->aborted);
+    result->aborted = NULL;
+    result->aborted_count = result->aborted_cap = 0;
     result->cold = (struct partition_piece){0};
     result->pieces_count = 0;
     result->bytes = 0;

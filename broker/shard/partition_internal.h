@@ -103,6 +103,10 @@ int16_t partition_check_leader(const struct partition *p, int32_t current_leader
 void partition_waits_fail(struct partition *p, int16_t error);
 void partition_waits_settle(struct partition *p);
 
+/* Waits for what acks=all promises of everything below need_offset, written before. */
+void partition_append_wait(struct partition *p, const struct partition_append *request,
+                           struct partition_wait *wait, int64_t need_offset, struct partition_appended *ret);
+
 /* partition_follow.c: whether a follower's log agrees with ours up to fetch_offset; else where it must cut.
  */
 bool partition_diverges(struct partition *p, int64_t fetch_offset, int32_t last_fetched_epoch,

@@ -98,10 +98,19 @@ static bool high_watermark_unknown(const struct partition *p, int32_t replica_id
     return replica_id < 0 && p->core.high_watermark < p->core.epoch_start;
 }
 
-static int16_t list_found(struct partition *p, int64_t timestamp, int32_t replica_id, struct listed *ret)
+/* What this reader may see. */
+static int64_t end_for(struct partition *p, bool read_committed, int32_t replica_id)
+{
+    if (replica_id >= 0)
+        return p->core.log_end;
+    return read_committed ? partition_last_stable(p) : p->core.high_watermark;
+}
+
+static int16_t list_found(struct partition *p, int64_t timestamp, bool read_committed, int32_t replica_id,
+                          struct listed *ret)
 {
     enum err err = timestamp == LIST_MAX_TIMESTAMP ? list_max_time(p, ret) : list_by_time(p, timestamp, ret);
-    int64_t bound = replica_id >= 0 ? p->core.log_end : p->core.high_watermark;
+    int64_t bound = end_for(p, read_committed, replica_id);
     if (err)
         return list_error(p, err, ret);
     if (ret->offset < bound)
@@ -110,19 +119,20 @@ static int16_t list_found(struct partition *p, int64_t timestamp, int32_t replic
     return high_watermark_unknown(p, replica_id) ? KAFKA_OFFSET_NOT_AVAILABLE : KAFKA_NONE;
 }
 
-static int16_t list(struct partition *p, int64_t timestamp, int32_t replica_id, struct listed *ret)
+static int16_t list(struct partition *p, int64_t timestamp, bool read_committed, int32_t replica_id,
+                    struct listed *ret)
 {
     *ret = (struct listed){-1, -1, -1};
     switch (timestamp) {
     case LIST_LATEST:
         if (high_watermark_unknown(p, replica_id))
             return KAFKA_OFFSET_NOT_AVAILABLE;
-        list_at(p, replica_id >= 0 ? p->core.log_end : p->core.high_watermark, ret);
+        list_at(p, end_for(p, read_committed, replica_id), ret);
         return KAFKA_NONE;
     case LIST_EARLIEST:
     case LIST_EARLIEST_LOCAL: list_at(p, p->core.log_start, ret); return KAFKA_NONE;
     case LIST_LATEST_TIERED: return KAFKA_NONE;
-    default: return list_found(p, timestamp, replica_id, ret);
+    default: return list_found(p, timestamp, read_committed, replica_id, ret);
     }
 }
 
@@ -133,7 +143,7 @@ int16_t partition_list_offset(struct partition *p, int64_t timestamp, bool read_
     struct listed listed;
     int16_t error = partition_check_leader(p, current_leader_epoch);
     if (error == KAFKA_NONE)
-        error = list(p, timestamp, replica_id, &listed);
+        error = list(p, timestamp, read_committed, replica_id, &listed);
     if (error != KAFKA_NONE)
         return error;
     *ret_offset = listed.offset;

@@ -128,7 +128,8 @@ static struct batch_rules rules_of(const struct partition *p, const struct parti
                                 .segment_bytes = p->config.segment_bytes,
                                 .append_time = p->config.log_append_time,
                                 .compacted = p->config.compacted,
-                                .zstd_allowed = !request->no_zstd};
+                                .zstd_allowed = !request->no_zstd,
+                                .internal = request->internal};
 }
 
 static struct producer_batch producer_of(const uint8_t *batch)
@@ -138,20 +139,36 @@ static struct producer_batch producer_of(const uint8_t *batch)
                                    .first_sequence = batch_base_sequence(batch),
                                    .last_sequence = batch_last_sequence(batch),
                                    .offset_delta = batch_last_offset_delta(batch),
-                                   .last_offset = -1};
+                                   .last_offset = -1,
+                                   .transactional = batch_is_transactional(batch)};
+}
+
+/* Only a transaction that its coordinator knows of begins here: it could never end otherwise (KIP-890). */
+static int16_t check_txn(struct partition *p, const struct partition_append *request, const uint8_t *batch)
+{
+    bool begins = batch_is_transactional(batch) &&
+                  producer_state_open_txn(plog_producers(p->log), batch_producer_id(batch)) < 0;
+    if (!begins)
+        return KAFKA_NONE;
+    return request->guard && partition_txn_holds(p, request->guard) ? KAFKA_NONE : KAFKA_INVALID_TXN_STATE;
 }
 
 /* What is known of a batch's producer. KAFKA_NONE with *ret_need 0: append it; > 0: a duplicate that ended
  * there. */
-static int16_t deduplicate(struct partition *p, const uint8_t *batch, struct partition_appended *ret,
-                           int64_t *ret_need)
+static int16_t deduplicate(struct partition *p, const struct partition_append *request, const uint8_t *batch,
+                           struct partition_appended *ret, int64_t *ret_need)
 {
     struct producer_batch original, asked = producer_of(batch);
     *ret_need = 0;
-    if (asked.producer_id < 0)
+    if (asked.producer_id < 0 || batch_is_control(batch))
         return KAFKA_NONE;
+    if (request->internal) /* a coordinator's: its sequence is that of its own log */
+        return producer_state_epoch(plog_producers(p->log), asked.producer_id) > asked.producer_epoch
+                   ? KAFKA_INVALID_PRODUCER_EPOCH
+                   : KAFKA_NONE;
     switch (producer_state_judge(plog_producers(p->log), &asked, &original)) {
     case PRODUCER_FENCED: return KAFKA_INVALID_PRODUCER_EPOCH;
+    case PRODUCER_TXN_OPEN: return KAFKA_INVALID_TXN_STATE;
     case PRODUCER_OUT_OF_ORDER:
         if (MUTANT(SEQUENCE_GAPS))
             break;
@@ -168,7 +185,7 @@ static int16_t deduplicate(struct partition *p, const uint8_t *batch, struct par
         return KAFKA_NONE;
     case PRODUCER_APPEND: break;
     }
-    return KAFKA_NONE;
+    return check_txn(p, request, batch);
 }
 
 static int16_t write_batch(struct partition *p, uint8_t *batch, uint32_t len, struct iobuf *owner,
@@ -220,12 +237,12 @@ static int16_t append_batch(struct partition *p, const struct partition_append *
                             struct partition_appended *ret, int64_t *ret_need)
 {
     struct batch_verdict verdict;
-    struct batch_rules rules = rules_of(p, request);
     uint8_t *batch = request->records;
+    struct batch_rules rules = rules_of(p, request);
     struct iobuf *own;
     if (batch_validate(batch, (size_t)request->len, &rules, p->host->scratch, &verdict) != BATCH_OK)
         return refused(ret, &verdict);
-    int16_t error = deduplicate(p, batch, ret, ret_need);
+    int16_t error = deduplicate(p, request, batch, ret, ret_need);
     if (error != KAFKA_NONE || *ret_need > 0)
         return error;
     error = store_as(p, &rules, &verdict, &batch, &own);
@@ -265,4 +282,11 @@ void partition_append(struct partition *p, const struct partition_append *reques
         return;
     }
     ret->waits = !promise(p, request, wait, need);
+}
+
+void partition_append_wait(struct partition *p, const struct partition_append *request,
+                           struct partition_wait *wait, int64_t need_offset, struct partition_appended *ret)
+{
+    wait->partition = NULL;
+    ret->waits = !promise(p, request, wait, need_offset);
 }

@@ -36,6 +36,12 @@ struct partition_read {
     int32_t ranges_max;           /* pieces that may be ranges of files; 0: memory only */
 };
 
+/* A transaction that ended with an abort: what its producer wrote from there to the marker is not to be seen.
+ */
+struct partition_aborted {
+    int64_t producer_id, first_offset;
+};
+
 struct partition_read_result {
     int16_t error;
     int64_t high_watermark, last_stable_offset, log_start;
@@ -44,6 +50,10 @@ struct partition_read_result {
     int32_t leader, leader_epoch; /* hint for NOT_LEADER_OR_FOLLOWER / FENCED_LEADER_EPOCH */
     struct partition_piece pieces[PARTITION_READ_PIECES_MAX];
     int32_t pieces_count, bytes;
+    /* With read_committed: those that touch what was read, by first offset; malloc'd,
+     * partition_read_release() frees it. */
+    struct partition_aborted *aborted;
+    int32_t aborted_count, aborted_cap;
     /* With no_wait: nothing was read, this range of a file (file referenced) is to be read asynchronously
      * first; then ask again. cold.len 0: not so. */
     struct partition_piece cold;

@@ -10,12 +10,14 @@
 #include "broker/shard/coordinator.h"
 #include "broker/shard/fetcher.h"
 #include "broker/shard/partition_repair.h"
+#include "broker/shard/peers.h"
 #include "broker/shard/repair.h"
 #include "broker/shard/replica_rpc.h"
 #include "broker/shard/request.h"
 #include "broker/shard/scrub.h"
 #include "broker/shard/shard_flight.h"
 #include "broker/shard/shard_image.h"
+#include "broker/shard/txn_ask.h"
 #include "common/base/assert.h"
 #include "common/obs/log.h"
 
@@ -294,12 +296,14 @@ enum err shard_init(struct shard *shard, struct broker_shared *broker, unsigned 
     shard->fetchers = fetchers_new(shard);
     shard->repairer = repairer_new(shard);
     shard->scrubber = scrubber_new(shard);
+    shard->peers = broker_peers_new(shard);
+    shard->txn_asks = txn_asks_new(shard);
     tail_cache_init(&shard->tail_cache, &broker->budget, env->pool,
                     (size_t)broker->config->log_tail_cache_bytes / MAX(broker->shard_count, 1u));
     plog_handles_init(&shard->handles, env, broker->log_files_max / MAX(broker->shard_count, 1u));
     shard->recorder = shard_flight_new(broker->log, broker->record);
     if (!shard->recorder || !shard->image || !shard->rx || !shard->fetchers || !shard->repairer ||
-        !shard->scrubber ||
+        !shard->scrubber || !shard->peers || !shard->txn_asks ||
         batch_scratch_init(&shard->scratch, (size_t)broker->config->socket_request_max_bytes, 0) != OK)
         return ERR_NOMEM;
     init_cleaner(shard);
@@ -340,6 +344,8 @@ void shard_shutdown(struct shard *shard, bool clean)
     fetchers_close(shard->fetchers);
     repairer_close(shard->repairer);
     scrubber_close(shard->scrubber);
+    txn_asks_close(shard->txn_asks);
+    broker_peers_close(shard->peers);
     list_for_each_safe (it, tmp, &shard->connections) {
         connection_close(CONTAINER_OF(it, struct connection, link), NULL);
     }
@@ -350,7 +356,8 @@ void shard_look_idle(struct shard *shard)
 {
     void (*idle)(struct shard * shard) = shard->idle;
 
-    if (!idle || shard->connections_alive > 0 || shard->fetchers || shard->repairer || shard->scrubber)
+    if (!idle || shard->connections_alive > 0 || shard->fetchers || shard->repairer || shard->scrubber ||
+        shard->peers)
         return;
     shard->idle = NULL;
     idle(shard);
@@ -379,6 +386,7 @@ void shard_free(struct shard *shard)
     image_unref(shard->image);
     batch_scratch_free(&shard->scratch);
     free(shard->rx);
+    txn_asks_free(shard->txn_asks);
     shard_flight_free(shard->recorder);
     tls_loop_drop(shard->tls);
 }

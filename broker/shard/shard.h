@@ -16,10 +16,12 @@
 #include "common/tls/tls.h"
 #include "proto/cluster/image.h"
 
+struct broker_peers;
 struct repairer;
 struct scrubber;
 struct replica_fetchers;
 struct request;
+struct txn_asks;
 
 /* Counted on the shard's thread, summed by /metrics. X(name, help) */
 #define SHARD_COUNTERS(X)                                                                                    \
@@ -114,6 +116,8 @@ struct shard {
     struct cleaner cleaner;
     struct replica_fetchers *fetchers;
     struct repairer *repairer;
+    struct broker_peers *peers;
+    struct txn_asks *txn_asks; /* txn_ask.h */
     struct scrubber *scrubber;
     struct plog_handles handles;  /* open files of partition logs */
     struct env_timer clock;       /* looks whether the wall clock has jumped */

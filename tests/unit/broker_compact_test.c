@@ -4,6 +4,7 @@
 #include "broker/log/offset_map.h"
 #include "broker/log/plog_compact.h"
 #include "broker/log/plog_damage.h"
+#include "broker/log/plog_hooks.h"
 #include "broker/log/plog_txnindex.h"
 #include "common/base/prng.h"
 #include "tests/unit/broker_plog_fixture.h"
@@ -710,7 +711,7 @@ START_TEST(aborted_transactions_are_found)
                                 .last_offset = plog_end(f.log) - 1,
                                 .last_stable_offset = MAX(plog_end(f.log) - 10, 0)};
         if (i % 5 == 0)
-            ck_assert_int_eq(plog_aborted_add(f.log, &txn), OK);
+            ck_assert_int_eq(plog_aborted_add(f.log, plog_active(f.log), &txn), OK);
     }
     mem_env_bytes(f.mem, fixture_path(0, ".txnindex", path), &size);
     ck_assert_uint_eq(size % TXN_ENTRY, 0);
