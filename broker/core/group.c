@@ -96,11 +96,16 @@ static bool reads_only(enum group_call_type type)
 void group_call_start(struct groups *g, struct group_call *call)
 {
     static void (*const start[GROUP_CALL_COUNT])(struct groups * g, struct group_call * call) = {
-        [GROUP_CALL_JOIN] = group_join,           [GROUP_CALL_SYNC] = group_sync,
-        [GROUP_CALL_HEARTBEAT] = group_heartbeat, [GROUP_CALL_LEAVE] = group_leave,
-        [GROUP_CALL_COMMIT] = group_commit,       [GROUP_CALL_TXN_COMMIT] = group_txn_commit,
-        [GROUP_CALL_FETCH] = group_fetch,         [GROUP_CALL_OFFSET_DELETE] = group_offset_delete,
-        [GROUP_CALL_DESCRIBE] = group_describe,   [GROUP_CALL_DELETE] = group_delete,
+        [GROUP_CALL_JOIN] = group_join,
+        [GROUP_CALL_SYNC] = group_sync,
+        [GROUP_CALL_HEARTBEAT] = group_heartbeat,
+        [GROUP_CALL_LEAVE] = group_leave,
+        [GROUP_CALL_COMMIT] = group_commit,
+        [GROUP_CALL_TXN_COMMIT] = group_txn_commit,
+        [GROUP_CALL_FETCH] = group_fetch,
+        [GROUP_CALL_OFFSET_DELETE] = group_offset_delete,
+        [GROUP_CALL_DESCRIBE] = group_describe,
+        [GROUP_CALL_DELETE] = group_delete,
         [GROUP_CALL_LIST] = groups_list,
         [GROUP_CALL_CONSUMER_HEARTBEAT] = cgroup_heartbeat,
         [GROUP_CALL_CONSUMER_DESCRIBE] = cgroup_describe,

@@ -4,6 +4,7 @@
  * its marker comes. */
 #include <string.h>
 
+#include "broker/core/group_consumer.h"
 #include "broker/core/group_internal.h"
 #include "common/base/mutant.h"
 #include "proto/kafka/gen/offset_commit_record.h"
@@ -200,6 +201,9 @@ static int16_t check(struct groups *g, struct group *group,
         return KAFKA_NONE;
     if (!group)
         return KAFKA_ILLEGAL_GENERATION;
+    if (group->consumer)
+        return cgroup_check_epoch(g, group, request->member_id, request->group_instance_id,
+                                  request->generation_id, KAFKA_ILLEGAL_GENERATION);
     int16_t error = member_check(group, request->member_id, request->group_instance_id, &member);
     if (error != KAFKA_NONE)
         return error;

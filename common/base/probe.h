@@ -42,7 +42,7 @@
     X(SWAP_RECOVERED, "swap-recovered")                                                                      \
     X(QUORUM_MEMBER_ADDED, "quorum-member-added")                                                            \
     X(QUORUM_MEMBER_REMOVED, "quorum-member-removed")                                                        \
-    X(QUORUM_LEADER_REMOVED, "quorum-leader-removed") \
+    X(QUORUM_LEADER_REMOVED, "quorum-leader-removed")                                                        \
     X(MARKER_RETRIED, "txn-marker-retried")                                                                  \
     X(TXN_VERIFIED, "txn-batch-verified")                                                                    \
     X(TXN_VERIFY_REFUSED, "txn-batch-refused")
