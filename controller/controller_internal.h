@@ -120,6 +120,9 @@ void peers_members_changed(struct controller *c);
 /* Fills in c->endpoints: what is known of where controllers are. Returns how many. */
 int32_t peers_endpoints(struct controller *c);
 
+/* Tells a broker where the controllers are. */
+void peers_tell_broker(struct controller *c, struct rpc_conn *conn);
+
 /* Where a controller is, NULL: unknown. */
 const struct env_addr *peers_address(const struct controller *c, int32_t node_id);
 

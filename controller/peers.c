@@ -214,6 +214,34 @@ int32_t peers_endpoints(struct controller *c)
     return count;
 }
 
+void peers_tell_broker(struct controller *c, struct rpc_conn *conn)
+{
+    struct writer w;
+    int32_t count = peers_endpoints(c);
+    requests_init_writer(c, &w);
+    for (int32_t i = 0; i < count; i++) {
+        struct meta_record record = {.type = META_CONTROLLER, .controller = c->endpoints[i]};
+        meta_record_encode(&w, &record);
+    }
+    struct iobuf *buf = writer_take(&w);
+    if (buf != NULL)
+        rpc_send(conn, CLUSTER_RPC_CONTROLLERS, buf);
+    iobuf_unref(buf);
+    writer_free(&w);
+}
+
+static void tell_brokers(struct controller *c)
+{
+    uint32_t pos = 0;
+    uint64_t id;
+    void *value;
+    while (map_next(&c->sessions, &pos, &id, &value)) {
+        struct rpc_conn *conn = ((struct session *)value)->conn;
+        if (rpc_conn_peer(conn)->role == RPC_ROLE_BROKER)
+            peers_tell_broker(c, conn);
+    }
+}
+
 void peers_members_changed(struct controller *c)
 {
     int count;
@@ -228,4 +256,5 @@ void peers_members_changed(struct controller *c)
         drive_run(c, core_controllers(&c->core, env_now_us(c->env), c->endpoints, endpoints));
     else
         core_set_controllers(&c->core, c->endpoints, endpoints);
+    tell_brokers(c);
 }

@@ -254,6 +254,8 @@ static void peer_up(void *ctx, struct rpc_conn *conn, const struct rpc_peer_info
     session->id = c->next_session;
     list_init(&session->tails);
     rpc_conn_set_user(conn, session);
+    if (info->role == RPC_ROLE_BROKER)
+        peers_tell_broker(c, conn);
 }
 
 /* Whether a broker has another connection than the one that is going. */

@@ -152,10 +152,13 @@ static void on_link_error(void *ctx, struct rpc_client *client, enum err why)
         control_reject(link->control, KAFKA_INCONSISTENT_CLUSTER_ID);
 }
 
+static void on_link_message(void *ctx, struct rpc_client *client, uint16_t type, const uint8_t *payload,
+                            size_t len);
+
 static bool link_open(struct control *control, struct str host, uint16_t port)
 {
     static const struct rpc_client_handler handler = {
-        .up = on_link_up, .down = on_link_down, .error = on_link_error};
+        .up = on_link_up, .down = on_link_down, .message = on_link_message, .error = on_link_error};
     struct control_link *link = &control->links[control->link_count];
 
     *link = (struct control_link){.control = control, .node_id = -1, .addr = {.port = port}};
@@ -165,26 +168,31 @@ static bool link_open(struct control *control, struct str host, uint16_t port)
     return link->client != NULL;
 }
 
-static bool learn_controller(void *ctx, const struct meta_controller *controller)
+static void learn_controller(struct control *control, const struct meta_controller *controller)
 {
-    struct control *control = ctx;
-
     for (unsigned i = 0; i < control->link_count; i++)
         if (control->links[i].node_id == controller->node_id ||
             (control->links[i].addr.port == controller->port &&
              str_eq_z(controller->host, control->links[i].addr.host)))
-            return true;
+            return;
     if (controller->port != 0 && control->link_count < CONTROL_LINKS_MAX)
         link_open(control, controller->host, controller->port);
-    return true;
 }
 
-void control_learn_controllers(struct control *control)
+/* A controller tells where the others are: the quorum may have other members than when this broker was set
+ * up. */
+static void on_link_message(void *ctx, struct rpc_client *client, uint16_t type, const uint8_t *payload,
+                            size_t len)
 {
-    if (!control->controllers_changed)
-        return;
-    control->controllers_changed = false;
-    image_each_controller(control->image, learn_controller, control);
+    struct control *control = ((struct control_link *)ctx)->control;
+    struct reader r = reader_over(payload, len);
+    struct meta_record record;
+
+    arena_reset(&control->arena);
+    while (type == CLUSTER_RPC_CONTROLLERS && !control->stopping && reader_left(&r) > 0 &&
+           meta_record_decode(&r, &control->arena, &record) == OK)
+        if (record.type == META_CONTROLLER)
+            learn_controller(control, &record.controller);
 }
 
 static void links_open(struct control *control)

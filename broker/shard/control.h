@@ -60,6 +60,7 @@ struct control_call {
     struct rpc_call rpc; /* the control loop's own */
     struct control *control;
     bool sent;
+    uint64_t sent_us;
     unsigned link_index;
     struct shard *shard;   /* set by control_call_start */
     uint16_t type;         /* enum cluster_rpc: ADMIN, ALTER_PARTITION or PRODUCER_IDS */

@@ -7,6 +7,9 @@
 #include "common/base/assert.h"
 #include "proto/kafka/error.h"
 
+/* An answer that is this late has been overtaken by a change of leader, not by a packet. */
+#define SUPERSEDED_US 300000
+
 static void on_answer(struct env_msg *msg)
 {
     struct control_call *call = CONTAINER_OF(msg, struct control_call, msg);
@@ -111,6 +114,7 @@ static void call_send(struct control *control, struct control_call *call)
         return;
     }
     call->sent = true;
+    call->sent_us = now;
     call->link_index = (unsigned)control->active;
     call->rpc.done = on_reply;
     /* What may be repeated is not left to a controller that does not answer. */
@@ -125,6 +129,23 @@ void control_calls_drive(struct control *control)
     list_for_each_safe (it, tmp, &control->calls) {
         struct control_call *call = CONTAINER_OF(it, struct control_call, link);
         if (!call->sent)
+            call_send(control, call);
+    }
+}
+
+void control_calls_superseded(struct control *control, unsigned link)
+{
+    uint64_t now = env_now_us(control->env);
+
+    list_for_each_safe (it, tmp, &control->calls) {
+        struct control_call *call = CONTAINER_OF(it, struct control_call, link);
+        if (!call->sent || call->link_index == link || now - call->sent_us < SUPERSEDED_US)
+            continue;
+        rpc_call_cancel(&call->rpc);
+        call->sent = false;
+        if (call->type == CLUSTER_RPC_ADMIN)
+            call_over(call, KAFKA_REQUEST_TIMED_OUT); /* it may have happened */
+        else
             call_send(control, call);
     }
 }

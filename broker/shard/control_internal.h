@@ -65,8 +65,7 @@ struct control {
 
     struct control_link links[CONTROL_LINKS_MAX];
     unsigned link_count;
-    bool controllers_changed; /* in the image, since it was last looked at */
-    int active;               /* link of the controller taken for active, -1: none */
+    int active; /* link of the controller taken for active, -1: none */
     struct env_timer retry;
 
     bool registered;
@@ -103,10 +102,6 @@ struct control {
 
 /* The active controller's link when it is up, else NULL (and the retry timer runs). */
 struct control_link *control_active(struct control *control);
-
-/* Connects to controllers that the metadata knows and the settings do not: the quorum may have other members
- * than when this broker was set up. */
-void control_learn_controllers(struct control *control);
 
 /* What a reply said about who leads: follows the hint, else tries the next controller. from: the link that
  * answered. */
@@ -163,6 +158,10 @@ void control_tail(struct control *control);
 void control_publish(struct control *control);
 
 /* -- calls of shards (control_calls.c) -- */
+
+/* The controller behind `link` just showed that it is the active one: what still waits for an answer of
+ * another one (paused, or cut off) waits no longer. Its outcome is unknown, or it is asked again. */
+void control_calls_superseded(struct control *control, unsigned link);
 
 /* Sends what waits, answers what is past its deadline. */
 void control_calls_drive(struct control *control);

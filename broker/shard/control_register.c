@@ -9,7 +9,7 @@
 #define REGISTER_TIMEOUT_US  (5 * 1000000ull)
 #define SHUTDOWN_INTERVAL_US 50000
 /* A controller that is silent for so long may have been replaced: another one is asked, which knows. */
-#define HEARTBEAT_TIMEOUT_US 800000
+#define HEARTBEAT_TIMEOUT_US 500000
 
 /* -- telling the broker object (on its own loop) -- */
 
@@ -237,6 +237,7 @@ static void on_heartbeat(struct rpc_call *call, enum err err, uint16_t type, con
         return;
     } else {
         take_heartbeat(control, &reply);
+        control_calls_superseded(control, link);
     }
     if (control->heartbeat_again) {
         control->heartbeat_again = false;

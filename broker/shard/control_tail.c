@@ -118,7 +118,6 @@ static void take_image(struct control *control, struct image *image, bool config
     image_unref(control->image);
     control->image = image;
     control->configs_changed |= configs_changed;
-    control_learn_controllers(control);
     control_publish(control);
 }
 
@@ -136,7 +135,6 @@ static enum err apply_records(struct control *control, struct image_edit *edit, 
         if (err != OK)
             return err;
         *ret_configs |= record.type == META_CONFIG;
-        control->controllers_changed |= record.type == META_CONTROLLER;
     }
     return OK;
 }

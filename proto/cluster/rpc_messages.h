@@ -12,6 +12,8 @@ enum cluster_rpc {
     CLUSTER_RPC_RAFT = 1, /* [controller] one way: an opaque Raft message, see controller/consensus */
     CLUSTER_RPC_INTRODUCE =
         2, /* [controller] one way: one that joined tells who it is, see controller/member.h */
+    CLUSTER_RPC_CONTROLLERS =
+        3, /* [to brokers] one way: META_CONTROLLER records, where the controllers are */
     CLUSTER_RPC_REGISTER_BROKER = 10, /* [broker] */
     CLUSTER_RPC_HEARTBEAT = 11,       /* [broker] */
     CLUSTER_RPC_TAIL = 12,            /* [broker, controller, tool] long poll for committed entries */

@@ -175,6 +175,8 @@ void cluster_init(struct cluster *cluster, struct world *world, const struct clu
         cluster_add(cluster, ROLE_ADMIN, i);
     for (int i = 1; i <= options->members; i++)
         cluster_add(cluster, ROLE_MEMBER, i);
+    for (int i = 1; i <= options->spare_controllers; i++)
+        cluster_add(cluster, ROLE_CONTROLLER, options->controllers + i);
 }
 
 void cluster_free(struct cluster *cluster)

@@ -45,6 +45,7 @@ enum role {
 struct cluster_options {
     uint64_t seed; /* named in the history */
     int controllers, brokers, shards;
+    int spare_controllers; /* that the admin adds to the quorum, and removes others from it for */
     int topics, partitions, replicas, min_isr;
     int producers, consumers, admins;
     int members;          /* of one consumer group */

@@ -31,7 +31,7 @@ static int topic_of(const struct partition *partition)
 static const struct image *newest_image(const struct counted *counted)
 {
     const struct image *newest = NULL;
-    for (int i = 0; i < counted->cluster->options.controllers; i++) {
+    for (int i = 0; i < cluster_count(counted->cluster, ROLE_CONTROLLER); i++) {
         const struct controller *c = node_controller(cluster_node(counted->cluster, ROLE_CONTROLLER, i));
         const struct image *image = c != NULL ? controller_image(c) : NULL;
         if (image != NULL && (newest == NULL || image_index(image) > image_index(newest)))

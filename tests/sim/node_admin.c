@@ -19,6 +19,8 @@
 #define TRIM_LAG          50 /* records that a deletion leaves at least */
 #define TICK_US           200000
 #define MOVE_BROKERS_MAX  16
+#define QUORUM_MAX        8
+#define QUORUM_ONE_IN     6 /* calls about the quorum, where there is a spare controller */
 
 /* X(NAME, weight) */
 #define ADMIN_CALLS(X)                                                                                       \
@@ -32,7 +34,10 @@
     X(SHOW_TOPIC, 3)                                                                                         \
     X(SHOW_CONFIG, 3)                                                                                        \
     X(SHOW_CLUSTER, 2)                                                                                       \
-    X(SHOW_OFFSETS, 3)
+    X(SHOW_OFFSETS, 3)                                                                                       \
+    X(SHOW_QUORUM, 0)                                                                                        \
+    X(ADD_VOTER, 0)                                                                                          \
+    X(REMOVE_VOTER, 0)
 
 enum admin_call {
 #define X(name, weight) ADMIN_CALL_##name,
@@ -55,6 +60,19 @@ union admin_message {
     struct kafka_describe_configs_request show_config;
     struct kafka_describe_cluster_request show_cluster;
     struct kafka_list_offsets_request show_offsets;
+    struct kafka_describe_quorum_request show_quorum;
+    struct kafka_add_raft_voter_request add_voter;
+    struct kafka_remove_raft_voter_request remove_voter;
+};
+
+/* The quorum as it was last described. */
+struct admin_quorum {
+    int count;
+    struct {
+        int32_t id;
+        struct uuid directory_id;
+        bool voter;
+    } members[QUORUM_MAX];
 };
 
 struct admin {
@@ -83,6 +101,10 @@ struct admin {
     struct kafka_describe_configs_request_resource shown_config;
     struct kafka_list_offsets_request_topic asked;
     struct kafka_list_offsets_request_partition asked_part;
+    struct kafka_describe_quorum_request_topic quorum_topic;
+    struct kafka_describe_quorum_request_partition quorum_part;
+    struct kafka_add_raft_voter_request_listener listener;
+    struct admin_quorum quorum;
     int32_t partition;
     struct str name_str;
 };
@@ -323,6 +345,90 @@ static void call_show_offsets(struct admin *admin, int topic)
     send_to(admin, KAFKA_API_LIST_OFFSETS, leader, true);
 }
 
+/* -- the quorum -- */
+
+static void call_show_quorum(struct admin *admin)
+{
+    admin->quorum_part = (struct kafka_describe_quorum_request_partition){.partition_index = 0};
+    admin->quorum_topic =
+        (struct kafka_describe_quorum_request_topic){.topic_name = STR_LIT("__cluster_metadata"),
+                                                     .partitions = &admin->quorum_part,
+                                                     .partitions_count = 1};
+    admin->message.show_quorum =
+        (struct kafka_describe_quorum_request){.topics = &admin->quorum_topic, .topics_count = 1};
+    send_to(admin, KAFKA_API_DESCRIBE_QUORUM, CLIENT_ANY_NODE, true);
+}
+
+static void note_quorum(struct admin *admin,
+                        const struct kafka_describe_quorum_response_replica_state *states, int32_t count,
+                        bool voter)
+{
+    struct admin_quorum *q = &admin->quorum;
+    for (int32_t i = 0; i < count && q->count < QUORUM_MAX; i++) {
+        q->members[q->count].id = states[i].replica_id;
+        q->members[q->count].directory_id = states[i].replica_directory_id;
+        q->members[q->count++].voter = voter;
+    }
+}
+
+static void quorum_shown(struct admin *admin, const struct kafka_describe_quorum_response *m)
+{
+    admin->quorum.count = 0;
+    if (m->topics_count != 1 || m->topics[0].partitions_count != 1)
+        return;
+    const struct kafka_describe_quorum_response_partition *p = &m->topics[0].partitions[0];
+    note_quorum(admin, p->current_voters, p->current_voters_count, true);
+    note_quorum(admin, p->observers, p->observers_count, false);
+}
+
+static void call_add_voter(struct admin *admin, int at)
+{
+    admin->call = ADMIN_CALL_ADD_VOTER;
+    snprintf(admin->value, sizeof(admin->value), "c%d", admin->quorum.members[at].id);
+    admin->listener = (struct kafka_add_raft_voter_request_listener){
+        .name = STR_LIT("CONTROLLER"), .host = str_from(admin->value), .port = CONTROLLER_PORT};
+    admin->message.add_voter =
+        (struct kafka_add_raft_voter_request){.cluster_id = STR_NULL,
+                                              .timeout_ms = 1000 + (int32_t)below(admin, SERVER_TIMEOUT_MS),
+                                              .voter_id = admin->quorum.members[at].id,
+                                              .voter_directory_id = admin->quorum.members[at].directory_id,
+                                              .listeners = &admin->listener,
+                                              .listeners_count = 1,
+                                              .ack_when_committed = true};
+    send_to(admin, KAFKA_API_ADD_RAFT_VOTER, CLIENT_ANY_NODE, true);
+}
+
+static void call_remove_voter(struct admin *admin, int at)
+{
+    admin->call = ADMIN_CALL_REMOVE_VOTER;
+    admin->message.remove_voter = (struct kafka_remove_raft_voter_request){
+        .cluster_id = STR_NULL,
+        .voter_id = admin->quorum.members[at].id,
+        .voter_directory_id = admin->quorum.members[at].directory_id};
+    send_to(admin, KAFKA_API_REMOVE_RAFT_VOTER, CLIENT_ANY_NODE, true);
+}
+
+/* Adds who waits, removes one of too many, else looks. */
+static void call_quorum(struct admin *admin)
+{
+    struct admin_quorum seen = admin->quorum;
+    int voters = 0, observer = -1;
+    admin->invoke.op = HISTORY_OP_NONE;
+    admin->call = ADMIN_CALL_SHOW_QUORUM;
+    for (int i = 0; i < seen.count; i++) {
+        voters += seen.members[i].voter;
+        if (!seen.members[i].voter)
+            observer = i;
+    }
+    if (observer >= 0)
+        call_add_voter(admin, observer);
+    else if (voters > options_of(admin)->controllers)
+        call_remove_voter(admin, (int)below(admin, (uint64_t)voters));
+    else
+        call_show_quorum(admin);
+    admin->quorum.count = 0; /* looked at anew after each change */
+}
+
 /* -- choosing -- */
 
 static enum admin_call choose(struct admin *admin)
@@ -367,6 +473,9 @@ static void begin(struct admin *admin, enum admin_call call)
     case ADMIN_CALL_SHOW_CONFIG: call_show_config(admin, topic); break;
     case ADMIN_CALL_SHOW_CLUSTER: call_show_cluster(admin); break;
     case ADMIN_CALL_SHOW_OFFSETS: call_show_offsets(admin, topic); break;
+    case ADMIN_CALL_SHOW_QUORUM:
+    case ADMIN_CALL_ADD_VOTER:
+    case ADMIN_CALL_REMOVE_VOTER:
     case ADMIN_CALL_FOUND: UNREACHABLE();
     }
 }
@@ -408,7 +517,10 @@ static void on_tick(struct env_timer *timer)
         make_topics(admin);
         next_us = 5000;
     } else if (!admin->busy && !options->scripted && !admin->client.node->cluster->draining) {
-        begin(admin, choose(admin));
+        if (options->spare_controllers > 0 && below(admin, QUORUM_ONE_IN) == 0)
+            call_quorum(admin);
+        else
+            begin(admin, choose(admin));
     }
     env_timer_set(admin->client.env, timer, env_now_us(admin->client.env) + next_us);
 }
@@ -455,6 +567,8 @@ static void on_reply(void *ctx, const struct client_reply *reply)
     cluster->admin_calls++;
     world_trace(cluster->world, "%s: call %d of %s: %s %d", process_name(admin->client.node->process),
                 admin->call, admin->name, err_name(reply->failure.err), error);
+    if (admin->call == ADMIN_CALL_SHOW_QUORUM && outcome == HISTORY_OK)
+        quorum_shown(admin, reply->message);
     if (admin->call == ADMIN_CALL_FOUND)
         admin->topics_made += outcome == HISTORY_OK || error == KAFKA_TOPIC_ALREADY_EXISTS;
     if (admin->invoke.op == HISTORY_OP_NONE)

@@ -61,6 +61,10 @@ static void apply_settings(struct node *node, struct controller_object *object)
     node_set_number(node, object->settings, "node.id", (uint64_t)node->id);
     node_set(node, object->settings, "controller.quorum.voters",
              cluster_controllers_text(node->cluster, true, voters, sizeof(voters)));
+    if (node->id > options->controllers) { /* a spare one */
+        snprintf(voters, sizeof(voters), "CONTROLLER://c%d:%d", node->id, CONTROLLER_PORT);
+        node_set(node, object->settings, "listeners", voters);
+    }
     node_set(node, object->settings, "metadata.log.dir", "/metadata");
     node_set_number(node, object->settings, "broker.session.timeout.ms", options->session_us / 1000);
     node_set_number(node, object->settings, "metadata.log.max.entries.between.snapshots",

@@ -5,6 +5,7 @@
 
 #include "common/base/assert.h"
 
+#define SPARE_ONE_IN 3
 #define GROUP_ONE_IN 2 /* seeds with a consumer group */
 #define FOCUS_ONE_IN 4
 #define QUIET_ONE_IN 20 /* seeds without any fault: a healthy cluster must be right, too */
@@ -136,6 +137,14 @@ static void plan_lag(struct cluster_options *o, uint64_t seed)
     o->lag_ms = (uint32_t)one_of(&prng, lags_ms, ARRAY_LEN(lags_ms));
 }
 
+/* From a generator of its own, too. */
+static void plan_spares(struct cluster_options *o, uint64_t seed)
+{
+    struct prng prng;
+    prng_seed(&prng, seed ^ 0x71756f72756d);
+    o->spare_controllers = prng_below(&prng, SPARE_ONE_IN) == 0 ? 1 : 0;
+}
+
 struct plan plan_of(uint64_t seed, uint32_t seconds)
 {
     struct plan plan = {.seed = seed, .run_us = (uint64_t)seconds * 1000000};
@@ -144,6 +153,7 @@ struct plan plan_of(uint64_t seed, uint32_t seconds)
     plan.cluster.seed = seed;
     plan_cluster(&plan, &prng);
     plan_lag(&plan.cluster, seed);
+    plan_spares(&plan.cluster, seed);
     plan_world(&plan, &prng);
     plan_faults(&plan, &prng);
     plan.cluster.members = prng_below(&prng, GROUP_ONE_IN) == 0 ? (int)between(&prng, 2, 3) : 0;
@@ -157,7 +167,7 @@ void plan_print(const struct plan *plan, FILE *out)
         out,
         "seed %llu: %d controllers, %d brokers of %d shards, %d topics of %d partitions, %d producers each "
         "%u us, %d consumers, segments of %u, snapshots every %u, "
-        "%d admins, %d members%s%s%s%s%s%s%s\n",
+        "%d admins, %d members%s%s%s%s%s%s%s%s\n",
         (unsigned long long)plan->seed, o->controllers, o->brokers, o->shards, o->topics, o->partitions,
         o->producers, o->send_interval_us, o->consumers, o->segment_bytes, o->snapshot_entries, o->admins,
         o->members, o->topics_by_admin ? ", topics with settings" : "",
@@ -166,7 +176,7 @@ void plan_print(const struct plan *plan, FILE *out)
                              : ", t0 compacted",
         o->trim_topic >= 0 ? ", records deleted" : "", o->weak_producers ? ", acks=1" : "",
         o->loose_producers ? ", not idempotent" : "", o->codecs ? ", codecs" : "",
-        o->large_one_in ? ", 1 MiB records" : "");
+        o->large_one_in ? ", 1 MiB records" : "", o->spare_controllers ? ", a spare controller" : "");
     fprintf(out,
             "latency %u+%u us, sync %u us, window %u, %s; a fault every %llu us:", plan->world.latency_us,
             plan->world.jitter_us, plan->world.disk_sync_us, plan->world.window_bytes,
