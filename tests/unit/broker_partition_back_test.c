@@ -282,8 +282,8 @@ START_TEST(a_directory_that_is_set_aside_may_have_been_ours_and_is_told_as_lost)
     produce(&f.b, 4, 1, &w);
     seconds(&f, 1);
     struct manifest_entry entry = {.topic_id = fixture_topic_id}; /* as if it knew of no sync yet */
-    broker_close(&f.b, false);
     manifest_put(f.b.manifest, &entry);
+    broker_close(&f.b, false);
     ck_assert_int_eq(env_unlink(f.b.env, DATA_DIR "/orders-0/partition.metadata"), OK);
     broker_open(&f.b, &f.config);
     ck_assert_int_eq(view_of(&f.b).log_end, 0);
