@@ -230,6 +230,8 @@ static int16_t store_as(struct partition *p, const struct batch_rules *rules, st
     if (err)
         return err == ERR_TOO_LARGE ? KAFKA_MESSAGE_TOO_LARGE : KAFKA_UNKNOWN_SERVER_ERROR;
     *ret_batch = (*ret_own)->data;
+    if (MUTANT(RECOMPRESS_FORGETS_PRODUCER))
+        batch_set_producer(*ret_batch, -1, -1, -1);
     return batch_size_error((*ret_own)->len, rules, verdict);
 }
 

@@ -69,6 +69,8 @@
     X(DUPLICATES_APPENDED, "duplicates-appended", MUTANT_TWICE, "a duplicate batch is appended again")       \
     X(FORGET_DUPLICATES, "forget-duplicates", MUTANT_TWICE, "a new leader starts without producer state")    \
     X(SEQUENCE_GAPS, "sequence-gaps", MUTANT_TWICE, "a batch out of its producer's order is appended")       \
+    X(RECOMPRESS_FORGETS_PRODUCER, "recompress-forgets-producer", MUTANT_TWICE,                              \
+      "a batch that is stored with the topic's codec loses its producer id")                                 \
     X(PRODUCERS_LOST_AT_RESTART, "producers-lost-at-restart", MUTANT_TWICE,                                  \
       "a restarted broker starts without producer state")                                                    \
     X(STALE_DUPLICATES, "stale-duplicates", MUTANT_LOSS,                                                     \

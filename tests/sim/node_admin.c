@@ -176,6 +176,9 @@ static void call_create(struct admin *admin, int32_t partitions)
         admin->new_configs[configs++] = (struct kafka_create_topics_request_config){
             .name = str_from("retention.messages"), .value = str_from(admin->retained)};
     }
+    if (options->codec)
+        admin->new_configs[configs++] = (struct kafka_create_topics_request_config){
+            .name = str_from("compression.type"), .value = str_from(options->codec)};
     if (options->unclean_elections)
         admin->new_configs[configs++] = (struct kafka_create_topics_request_config){
             .name = str_from("unclean.leader.election.enable"), .value = str_from("true")};

@@ -56,12 +56,15 @@ static void plan_workload(struct cluster_options *o, struct prng *prng)
 /* From a generator of its own: other seeds stay what they were. */
 static void plan_compaction(struct cluster_options *o, uint64_t seed)
 {
+    static const char *const codecs[] = {"uncompressed", "gzip", "snappy", "lz4", "zstd"};
     struct prng prng;
     prng_seed(&prng, seed ^ 0x636f6d70616374);
     o->compact_topic = o->topics_by_admin && prng_below(&prng, 3) > 0 ? 0 : -1;
     if (o->compact_topic == o->trim_topic)
         o->trim_topic = -1;
     o->compact_delete = prng_below(&prng, 3) == 0;
+    if (o->topics_by_admin && prng_below(&prng, 2) == 0)
+        o->codec = codecs[prng_below(&prng, ARRAY_LEN(codecs))];
 }
 
 static void plan_cluster(struct plan *plan, struct prng *prng)
@@ -167,7 +170,7 @@ void plan_print(const struct plan *plan, FILE *out)
         out,
         "seed %llu: %d controllers, %d brokers of %d shards, %d topics of %d partitions, %d producers each "
         "%u us, %d consumers, segments of %u, snapshots every %u, "
-        "%d admins, %d members%s%s%s%s%s%s%s%s\n",
+        "%d admins, %d members%s%s%s%s%s%s%s%s%s%s\n",
         (unsigned long long)plan->seed, o->controllers, o->brokers, o->shards, o->topics, o->partitions,
         o->producers, o->send_interval_us, o->consumers, o->segment_bytes, o->snapshot_entries, o->admins,
         o->members, o->topics_by_admin ? ", topics with settings" : "",
@@ -176,7 +179,8 @@ void plan_print(const struct plan *plan, FILE *out)
                              : ", t0 compacted",
         o->trim_topic >= 0 ? ", records deleted" : "", o->weak_producers ? ", acks=1" : "",
         o->loose_producers ? ", not idempotent" : "", o->codecs ? ", codecs" : "",
-        o->large_one_in ? ", 1 MiB records" : "", o->spare_controllers ? ", a spare controller" : "");
+        o->codec ? ", stored as " : "", o->codec ? o->codec : "", o->large_one_in ? ", 1 MiB records" : "",
+        o->spare_controllers ? ", a spare controller" : "");
     fprintf(out,
             "latency %u+%u us, sync %u us, window %u, %s; a fault every %llu us:", plan->world.latency_us,
             plan->world.jitter_us, plan->world.disk_sync_us, plan->world.window_bytes,
