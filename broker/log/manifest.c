@@ -30,6 +30,7 @@
 #define ENTRY_CLEAN    1
 #define ENTRY_DISTRUST 2
 #define ENTRY_GAPS     4
+#define ENTRY_POWER    8
 
 /* Frames of the file. */
 enum manifest_frame {
@@ -42,7 +43,7 @@ enum manifest_frame {
 struct node {
     uint8_t key[KEY_SIZE];
     int64_t recovery_point, high_watermark, log_start, cleaned_to;
-    bool gaps, clean, distrust, removed; /* removed: goes when that is written */
+    bool gaps, clean, distrust, power_lost, removed; /* removed: goes when that is written */
     bool dirty;
     struct node *next_dirty;
     UT_hash_handle hh;
@@ -126,7 +127,7 @@ static void encode(const struct node *node, uint8_t out[ENTRY_SIZE])
     store_be64(out + KEY_SIZE + 8, (uint64_t)node->high_watermark);
     store_be64(out + KEY_SIZE + 16, (uint64_t)node->log_start);
     out[KEY_SIZE + 24] = (uint8_t)((node->clean ? ENTRY_CLEAN : 0) | (node->distrust ? ENTRY_DISTRUST : 0) |
-                                   (node->gaps ? ENTRY_GAPS : 0));
+                                   (node->gaps ? ENTRY_GAPS : 0) | (node->power_lost ? ENTRY_POWER : 0));
     store_be64(out + ENTRY_SIZE_MIN, (uint64_t)node->cleaned_to);
 }
 
@@ -138,6 +139,7 @@ static void decode(const uint8_t *p, uint32_t len, struct node *node)
     node->clean = p[KEY_SIZE + 24] & ENTRY_CLEAN;
     node->distrust = p[KEY_SIZE + 24] & ENTRY_DISTRUST;
     node->gaps = p[KEY_SIZE + 24] & ENTRY_GAPS;
+    node->power_lost = p[KEY_SIZE + 24] & ENTRY_POWER;
     node->cleaned_to = len >= ENTRY_SIZE ? (int64_t)load_be64(p + ENTRY_SIZE_MIN) : 0;
     node->removed = false;
 }
@@ -431,7 +433,8 @@ bool manifest_get(struct manifest *m, struct uuid topic_id, int32_t index, struc
                                              .cleaned_to = node->cleaned_to,
                                              .gaps = node->gaps,
                                              .clean = node->clean,
-                                             .distrust = node->distrust};
+                                             .distrust = node->distrust,
+                                             .power_lost = node->power_lost};
     pthread_mutex_unlock(&m->lock);
     return known;
 }
@@ -461,6 +464,7 @@ void manifest_put(struct manifest *m, const struct manifest_entry *entry)
         node->gaps = entry->gaps;
         node->clean = entry->clean;
         node->distrust = entry->distrust;
+        node->power_lost = entry->power_lost;
         node->removed = false;
         post = mark_dirty(m, node);
     }
@@ -603,8 +607,11 @@ static void finish_load(struct manifest *m, const struct load *load, struct mani
     report->clean_stop = load->clean_stop && !report->damaged;
     report->same_boot = memcmp(load->boot_id, m->boot_id, BOOT_SIZE) == 0;
     report->partitions = HASH_COUNT(m->nodes);
-    for (struct node *node = m->nodes; node; node = node->hh.next)
+    bool power_lost = !report->damaged && !report->clean_stop && !report->same_boot;
+    for (struct node *node = m->nodes; node; node = node->hh.next) {
         node->clean = node->clean && report->clean_stop;
+        node->power_lost = node->power_lost || power_lost;
+    }
     report->points_lost = report->damaged || memcmp(load->boot_id, POINTS_LOST, BOOT_SIZE) == 0;
     m->points_lost = report->points_lost;
     m->doubted = report->points_lost || !(report->clean_stop || report->same_boot);
@@ -662,6 +669,22 @@ enum err manifest_open(struct env *owner, const char *data_dir, struct manifest 
     return OK;
 }
 
+/* From now on a killed process is followed by one under the same boot: of logs that have not been opened yet
+ * that one must know that the power was lost before. */
+static void note_unopened(struct manifest *m)
+{
+    pthread_mutex_lock(&m->lock);
+    for (struct node *node = m->nodes; node; node = node->hh.next)
+        if (node->power_lost && !node->dirty) {
+            node->dirty = true;
+            node->next_dirty = m->dirty;
+            m->dirty = node;
+        }
+    pthread_mutex_unlock(&m->lock);
+    while (flush_some(m)) {
+    }
+}
+
 void manifest_trust(struct manifest *m)
 {
     m->trust_due = false;
@@ -669,6 +692,11 @@ void manifest_trust(struct manifest *m)
         return;
     if (m->rewrite != REWRITE_NONE || m->failed != OK) {
         m->trust_due = true; /* the file that is being written, or will be, says "doubted" */
+        return;
+    }
+    note_unopened(m);
+    if (m->failed != OK) {
+        m->trust_due = true;
         return;
     }
     m->doubted = m->points_lost = false;

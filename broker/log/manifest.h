@@ -32,6 +32,7 @@ struct manifest_entry {
     bool gaps;          /* offsets may be missing between batches: the topic was compacted once */
     bool clean;         /* closed cleanly at recovery_point and not opened since */
     bool distrust;      /* a write or sync failed: nothing above recovery_point is to be believed */
+    bool power_lost;    /* the machine lost its page cache, and the log was not opened since */
 };
 
 struct manifest_report {

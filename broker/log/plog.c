@@ -345,6 +345,7 @@ static enum err open_existing(struct plog *log, const struct plog_setup *setup, 
     if (err)
         return err;
     log->start = MIN(log->start, log->end);
+    plog_damage_keep(log, log->start, INT64_MAX); /* nobody has what was deleted */
     log->cleaned_to = MIN(MAX(setup->cleaned_to, 0), log->end);
     if (MUTANT(REUSE_OFFSETS) && !setup->clean && setup->recovery_point > log->start)
         plog_truncate(log, setup->recovery_point, &log->end);

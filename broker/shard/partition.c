@@ -314,7 +314,7 @@ enum err partition_open_log(struct partition *p, const struct manifest_entry *kn
                                .config = log_config(p),
                                .clean = known->clean,
                                .recovery_point = known->recovery_point,
-                               .power_lost = p->host->power_lost,
+                               .power_lost = p->host->power_lost || known->power_lost,
                                .sync_failed = known->distrust,
                                .log_start = known->log_start,
                                .cleaned_to = known->cleaned_to,
@@ -333,6 +333,7 @@ static void report_open(struct partition *p, const struct plog_report *report)
     p->cut_bytes = report->cut_bytes;
     p->missing_synced = report->missing_from >= 0 || report->damages > 0 || report->cut_good || report->doubt;
     p->back.marked = report->doubt;
+    p->back.holed = report->damages > 0;
     if (report->damages > 0)
         PARTITION_LOG(p, ERROR, "partition.damaged", F_STR("first", report->damage),
                       F_I64("ranges", report->damages));

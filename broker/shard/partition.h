@@ -203,7 +203,7 @@ struct partition_fetch_state {
     int32_t last_fetched_epoch;
     bool syncing; /* a sync runs: durable_offset will change without new data */
 };
-bool partition_fetch_state(const struct partition *p, struct partition_fetch_state *ret_state);
+bool partition_fetch_state(struct partition *p, struct partition_fetch_state *ret_state);
 
 /* Result of a fetch that was sent with leader_epoch: append, truncate, or restart at the leader's log start.
  * Ignored when the epoch is no longer ours. records may end with an incomplete batch (cut). ERR_CORRUPT: bad

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "broker/log/plog_compact.h"
+#include "broker/log/plog_damage.h"
 #include "broker/log/plog_torn.h"
 #include "broker/shard/partition_internal.h"
 #include "common/base/assert.h"
@@ -121,6 +122,21 @@ void partition_back_doubt(struct partition *p)
 {
     p->back.doubt = p->back.lost = true;
     p->back.hold_epoch = p->back.heard_epoch = -1;
+}
+
+int64_t partition_back_durable(struct partition *p)
+{
+    const struct plog_damage *list;
+    int32_t i = 0, count = p->back.holed ? plog_damages(p->log, &list) : 0;
+    if (!p->back.holed)
+        return p->core.synced_end;
+    while (i < count && list[i].offset < p->core.log_start)
+        i++;
+    if (i < count)
+        p->back.hole = list[i].offset;
+    else if (!p->want_sync && !plog_syncing(p->log))
+        p->back.holed = false;
+    return p->back.holed ? MIN(p->core.synced_end, p->back.hole) : p->core.synced_end;
 }
 
 /* -- the disk is full -- */

@@ -69,14 +69,14 @@ void partition_follower_start(struct partition *p, int32_t broker_id, int64_t lo
 
 /* -- follower -- */
 
-bool partition_fetch_state(const struct partition *p, struct partition_fetch_state *ret_state)
+bool partition_fetch_state(struct partition *p, struct partition_fetch_state *ret_state)
 {
     if (p->core.role != REPLICA_FOLLOWER)
         return false;
     *ret_state = (struct partition_fetch_state){.leader = p->core.leader,
                                                 .leader_epoch = p->core.leader_epoch,
                                                 .fetch_offset = p->core.log_end,
-                                                .durable_offset = p->core.synced_end,
+                                                .durable_offset = partition_back_durable(p),
                                                 .log_start = p->core.log_start,
                                                 .last_fetched_epoch = epoch_cache_latest(plog_epochs(p->log)),
                                                 .syncing = p->want_sync || plog_syncing(p->log)};

@@ -27,9 +27,11 @@ struct partition_back {
     bool doubt;         /* does not lead in hold_epoch or before, and tells the controllers */
     bool lost;          /* of what was promised, something is missing */
     bool marked;        /* and a mark beside the log says so (plog_torn.h) */
+    bool holed;         /* synced data was bad when the log was opened, and is not mended durably */
     bool leaving;
     int32_t leave_epoch; /* that they were told last, */
     int32_t heard_epoch; /* and have confirmed; -1: none */
+    int64_t hole;        /* and begins there */
     int32_t hold_epoch;
     int32_t seen_epoch;           /* leader epoch of the last state from the image, -1: none yet */
     bool seen_leads, seen_counts; /* we lead there; we are leader, in sync or eligible there */
@@ -144,6 +146,9 @@ void partition_back_init(struct partition *p);
 void partition_back_later(struct partition *p);
 /* The opened log lacks what was promised of it: not to lead as if nothing had happened. */
 void partition_back_doubt(struct partition *p);
+/* Where a follower's durable log ends: at the first hole that it came back with, so that it is in sync only
+ * when that is mended. */
+int64_t partition_back_durable(struct partition *p);
 /* Takes note of a state from the image; true: it must not be followed yet. */
 bool partition_back_holds(struct partition *p, const struct image_partition *state);
 

@@ -140,6 +140,45 @@ START_TEST(a_reboot_is_noticed)
 }
 END_TEST
 
+static bool power_lost(struct fixture *f, int i)
+{
+    struct manifest_entry entry;
+    ck_assert(manifest_get(f->m, topic(i / 4), i % 4, &entry));
+    return entry.power_lost;
+}
+
+/* The process may die between its registration and the opening of a log, or not be able to open it. */
+START_TEST(a_power_cut_is_remembered_of_each_log_until_it_is_opened)
+{
+    struct fixture f;
+    start(&f);
+    open_it(&f);
+    put(&f, 1, 10, false);
+    put(&f, 2, 20, false);
+    manifest_close(f.m, true); /* all is durable */
+    open_it(&f);
+    run(&f);
+    manifest_close(f.m, false);
+    open_it(&f);
+    ck_assert(!power_lost(&f, 1)); /* only killed */
+    run(&f);
+    mem_env_crash(f.mem, MEM_DROP);
+    manifest_close(f.m, false);
+    mem_env_restart(f.mem);
+    open_it(&f);
+    ck_assert(power_lost(&f, 1) && power_lost(&f, 2));
+    put(&f, 1, 10, false); /* opened */
+    manifest_trust(f.m);
+    run(&f);
+    manifest_close(f.m, false);
+    open_it(&f);
+    ck_assert(f.report.same_boot);
+    ck_assert(!power_lost(&f, 1));
+    ck_assert(power_lost(&f, 2));
+    stop(&f);
+}
+END_TEST
+
 START_TEST(doubt_lasts_until_the_controllers_have_heard_of_it)
 {
     struct fixture f;
@@ -526,6 +565,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, what_was_put_is_there_at_once_and_after_a_restart);
     tcase_add_test(tcase, only_the_mark_of_a_clean_stop_makes_entries_clean);
     tcase_add_test(tcase, a_reboot_is_noticed);
+    tcase_add_test(tcase, a_power_cut_is_remembered_of_each_log_until_it_is_opened);
     tcase_add_test(tcase, doubt_lasts_until_the_controllers_have_heard_of_it);
     tcase_add_test(tcase, doubt_stays_until_the_controllers_have_heard_of_it);
     tcase_add_test(tcase, a_moved_log_start_survives_a_power_cut);

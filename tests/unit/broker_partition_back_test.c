@@ -2,6 +2,7 @@
 /* A replica whose log failed comes back by itself, and one that lost data does not lead as if nothing had
  * happened. */
 #include "broker/log/disk_guard.h"
+#include "broker/shard/partition_repair.h"
 #include "tests/unit/broker_fixture.h"
 
 struct fixture {
@@ -332,6 +333,48 @@ START_TEST(a_log_that_cannot_be_opened_is_offline_and_tried_again)
 }
 END_TEST
 
+START_TEST(a_follower_that_came_back_with_a_hole_is_durable_below_it_until_it_is_mended)
+{
+    struct fixture f;
+    struct waiter w;
+    uint64_t size;
+    struct partition_fetch_state fetch;
+    setup(&f, true);
+    for (int i = 0; i < 3; i++)
+        produce(&f.b, 4, 0, &w);
+    seconds(&f, 1);
+    broker_close(&f.b, true);
+    uint8_t *bytes = mem_env_bytes(f.b.mem, DATA_DIR "/orders-0/00000000000000000000.log", &size), good[512];
+    size_t batch = batch_size(bytes);
+    ck_assert_uint_le(batch, sizeof(good));
+    memcpy(good, bytes + batch, batch);
+    bytes[batch + 70] ^= 1; /* below the recovery point: seen when it is read */
+    struct manifest_entry entry = {.topic_id = fixture_topic_id, .recovery_point = 0};
+    manifest_put(f.b.manifest, &entry);
+    broker_open(&f.b, &f.config);
+    ck_assert_int_eq(partition_damages(f.b.p), 1);
+    state(&f, 2, 4);
+    seconds(&f, 1);
+    ck_assert(partition_fetch_state(f.b.p, &fetch));
+    ck_assert_int_eq(fetch.fetch_offset, 12);
+    ck_assert_int_eq(fetch.durable_offset, 4);
+    struct partition_repair_reply reply = {.offset = 4,
+                                           .leader_epoch = 4,
+                                           .from_leader = true,
+                                           .high_watermark = 12,
+                                           .records = good,
+                                           .len = (int32_t)batch};
+    int64_t end;
+    ck_assert_int_eq(partition_repair_take(f.b.p, &reply, &end), OK);
+    ck_assert(partition_fetch_state(f.b.p, &fetch));
+    ck_assert_int_eq(fetch.durable_offset, 4); /* not before what was mended is synced */
+    seconds(&f, 1);
+    ck_assert(partition_fetch_state(f.b.p, &fetch));
+    ck_assert_int_eq(fetch.durable_offset, 12);
+    teardown(&f);
+}
+END_TEST
+
 START_TEST(a_full_disk_refuses_new_records_only_and_for_as_long_as_it_is_full)
 {
     struct fixture f;
@@ -377,6 +420,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, what_was_acknowledged_unsynced_and_is_gone_is_told_as_lost);
     tcase_add_test(tcase, after_a_restart_under_the_same_boot_a_failed_sync_is_not_forgotten);
     tcase_add_test(tcase, a_log_that_lost_synced_data_leads_only_when_the_controllers_know);
+    tcase_add_test(tcase, a_follower_that_came_back_with_a_hole_is_durable_below_it_until_it_is_mended);
     tcase_add_test(tcase, being_elected_meanwhile_does_not_end_the_doubt);
     tcase_add_test(tcase, while_nobody_is_complete_the_end_of_the_log_is_told_again_and_again);
     tcase_add_test(tcase, a_directory_that_is_set_aside_may_have_been_ours_and_is_told_as_lost);

@@ -482,6 +482,30 @@ START_TEST(an_offset_too_far_from_its_segments_is_damage)
 }
 END_TEST
 
+/* A low bit of a base offset: the batch stands behind those that follow it, or in the next segment. */
+START_TEST(an_offset_that_jumps_over_its_followers_is_damage_where_there_may_be_gaps)
+{
+    struct sample s;
+    for (int many = 0; many < 2; many++) {
+        sample_start(&s, many ? 1200 : 1 << 20);
+        for (int power = 0; power < 2; power++) {
+            back(&s);
+            log_bytes(&s)[s.position[4] + 7] ^= 0x20;
+            s.f.setup.config.may_have_gaps = true;
+            s.f.setup.power_lost = power;
+            ck_assert_int_eq(fixture_open(&s.f, false, s.end[2], 0), OK);
+            ck_assert_int_eq(plog_end(s.f.log), s.end[BATCHES]);
+            ck_assert_int_eq(s.f.report.cut_bytes, 0);
+            ck_assert_int_eq(s.f.report.damages, 1);
+            ck_assert_ptr_nonnull(plog_damage_at(s.f.log, s.end[4], false));
+            ck_assert_ptr_null(plog_damage_at(s.f.log, s.end[5], false));
+            all_but_the_damage_is_readable(&s);
+        }
+        sample_stop(&s);
+    }
+}
+END_TEST
+
 /* Derived files: bytes of every one of them after a reopen are what they were. */
 static void same_files(struct sample *s, const struct plog_fixture *was)
 {
@@ -853,6 +877,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, damage_below_the_recovery_point_is_found_when_it_is_read);
     tcase_add_test(tcase, lost_or_spoilt_indexes_are_rebuilt_as_they_were);
     tcase_add_test(tcase, an_offset_too_far_from_its_segments_is_damage);
+    tcase_add_test(tcase, an_offset_that_jumps_over_its_followers_is_damage_where_there_may_be_gaps);
     tcase_add_test(tcase, a_closed_segments_index_that_lies_is_rebuilt_when_it_is_used);
     tcase_add_test(tcase, a_closed_segments_times_are_those_of_its_batches_whatever_its_index_says);
     tcase_add_test(tcase, epochs_and_producers_come_back_without_their_files);
