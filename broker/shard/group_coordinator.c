@@ -239,3 +239,12 @@ bool group_submit(struct coordinator *c, struct group_request *request)
     coordinator_touched(c);
     return true;
 }
+
+void group_each_position(struct coordinator *c,
+                         void (*each)(void *ctx, const struct group_position *position), void *ctx)
+{
+    const struct group_core *core = coordinator_core(c, &group_coordinator_type);
+
+    if (core)
+        groups_each_position(core->groups, each, ctx);
+}

@@ -10,6 +10,10 @@
 
 extern const struct coordinator_type group_coordinator_type;
 
+/* Every committed offset of the coordinator's groups, when it is loaded. */
+void group_each_position(struct coordinator *c,
+                         void (*each)(void *ctx, const struct group_position *position), void *ctx);
+
 /* A call on its way. done comes once, on the coordinator's shard, never from inside group_submit(). */
 struct group_request {
     struct group_call call;

@@ -9,6 +9,7 @@
 #include "broker/shard/control.h"
 #include "broker/shard/coordinator.h"
 #include "broker/shard/fetcher.h"
+#include "broker/shard/group_lag.h"
 #include "broker/shard/partition_repair.h"
 #include "broker/shard/peers.h"
 #include "broker/shard/repair.h"
@@ -85,6 +86,7 @@ static void on_lag_asked(struct env_msg *msg)
         return;
     route_each(&shard->routes, add_lag, &records);
     atomic_store(&shard->lag.uncommitted_records, records);
+    group_lag_wanted(shard->group_lag);
 }
 
 static void add_unreplicated(void *ctx, struct route *route)
@@ -295,6 +297,7 @@ enum err shard_init(struct shard *shard, struct broker_shared *broker, unsigned 
     shard->rx = malloc(SHARD_RX_BYTES);
     shard->fetchers = fetchers_new(shard);
     shard->repairer = repairer_new(shard);
+    shard->group_lag = group_lag_new(shard);
     shard->scrubber = scrubber_new(shard);
     shard->peers = broker_peers_new(shard);
     shard->txn_asks = txn_asks_new(shard);
@@ -303,7 +306,7 @@ enum err shard_init(struct shard *shard, struct broker_shared *broker, unsigned 
     plog_handles_init(&shard->handles, env, broker->log_files_max / MAX(broker->shard_count, 1u));
     shard->recorder = shard_flight_new(broker->log, broker->record);
     if (!shard->recorder || !shard->image || !shard->rx || !shard->fetchers || !shard->repairer ||
-        !shard->scrubber || !shard->peers || !shard->txn_asks ||
+        !shard->group_lag || !shard->scrubber || !shard->peers || !shard->txn_asks ||
         batch_scratch_init(&shard->scratch, (size_t)broker->config->socket_request_max_bytes, 0) != OK)
         return ERR_NOMEM;
     init_cleaner(shard);
@@ -343,6 +346,7 @@ void shard_shutdown(struct shard *shard, bool clean)
     cleaner_stop(&shard->cleaner);
     fetchers_close(shard->fetchers);
     repairer_close(shard->repairer);
+    group_lag_close(shard->group_lag);
     scrubber_close(shard->scrubber);
     txn_asks_close(shard->txn_asks);
     broker_peers_close(shard->peers);
@@ -357,7 +361,7 @@ void shard_look_idle(struct shard *shard)
     void (*idle)(struct shard * shard) = shard->idle;
 
     if (!idle || shard->connections_alive > 0 || shard->fetchers || shard->repairer || shard->scrubber ||
-        shard->peers)
+        shard->peers || shard->group_lag)
         return;
     shard->idle = NULL;
     idle(shard);

@@ -17,6 +17,7 @@
 #include "proto/cluster/image.h"
 
 struct broker_peers;
+struct group_lag;
 struct repairer;
 struct scrubber;
 struct replica_fetchers;
@@ -118,6 +119,7 @@ struct shard {
     struct repairer *repairer;
     struct broker_peers *peers;
     struct txn_asks *txn_asks; /* txn_ask.h */
+    struct group_lag *group_lag;
     struct scrubber *scrubber;
     struct plog_handles handles;  /* open files of partition logs */
     struct env_timer clock;       /* looks whether the wall clock has jumped */
