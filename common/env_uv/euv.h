@@ -208,7 +208,7 @@ enum err euv_listen(struct env *env, const struct env_addr *addr, bool shared,
 extern const struct env_net_ops euv_net_ops;
 extern const struct env_conn_ops euv_conn_ops;
 
-/* -- the transport of a connection (transport.c): plain TCP; the place where TLS will filter -- */
+/* -- the transport of a connection (transport.c): plain TCP -- */
 
 /* The three return bytes moved, 0 at the end (recv: the peer closed; file: the range is shorter), -EAGAIN, or
  * another negative errno. */

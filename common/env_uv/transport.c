@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bytes to and from the kernel. A filter (TLS) would stand between these functions and their callers in
- * conn.c, nowhere else. */
+/* Bytes to and from the kernel. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
