@@ -241,7 +241,9 @@ static bool connect_link(struct peer_link *link)
     if (!address_of(link->peers, link->broker_id, &addr))
         return false;
     link->peers->connections++;
-    link->conn = env_connect(link->peers->shard->env, &addr, &handler, link);
+    struct shard *shard = link->peers->shard;
+    link->conn = tls_connect(shard->env, shard->broker->replica_tls ? shard->tls : NULL,
+                             TLS_USE_CLUSTER_CLIENT, TLS_ROLE_BROKER, link->broker_id, &addr, &handler, link);
     return true;
 }
 
