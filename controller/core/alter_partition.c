@@ -100,7 +100,7 @@ static int16_t leave_one(struct command *command, const struct image_topic *topi
     struct partition_rules rules = partition_rules_of(image, topic);
     struct partition_goal goal = {.isr = isr,
                                   .lost_data_id = wanted->lost_data ? sender : NODE_NONE,
-                                  .disk_gone = wanted->lost_data,
+                                  .told_loss = wanted->lost_data,
                                   .new_epoch = p->leader == sender};
     struct partition_change change;
     if (wanted->leader_epoch > p->leader_epoch)

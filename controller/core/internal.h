@@ -51,7 +51,7 @@ bool churn_may_join(const struct core *core, int32_t broker_id);
 /* --- words.c: what replicas say that their logs hold, where nobody leads nor is known to be complete --- */
 
 /* Takes note of a replica's word. Returns whose log is the longest (newest epoch, then highest end) once all
- * replicas have spoken and are there; NODE_NONE before, when some hold nothing and others do, or when memory
+ * replicas have spoken and are there; NODE_NONE before, when it takes a person (disks_gone), or when memory
  * is out (they say it again). */
 int32_t words_hear(struct core *core, const struct image *image, const struct image_partition *p,
                    const struct rpc_alter_partition *said, int32_t sender);

@@ -227,13 +227,16 @@ static void set_last_known(struct step *s)
         last = s->before->last_known_elr[0];
     if (last == NODE_NONE && was_complete(s, s->goal->lost_data_id))
         last = s->goal->lost_data_id;
-    if (s->goal->disk_gone && last == s->goal->lost_data_id)
+    if ((s->goal->disk_gone || s->goal->told_loss) && last == s->goal->lost_data_id)
         last = NODE_NONE;
     bool remember =
         s->next->isr_count == 0 && s->next->elr_count == 0 && last != NODE_NONE && is_replica(s, last);
     s->next->last_known_elr = s->change->last_known_elr;
     s->next->last_known_elr_count = remember ? 1 : 0;
     s->change->last_known_elr[0] = last;
+    if (s->goal->disk_gone && was_complete(s, s->goal->lost_data_id) &&
+        s->next->isr_count + s->next->elr_count == 0)
+        s->next->disks_gone = true;
 }
 
 /* --- election --- */
@@ -331,8 +334,10 @@ static void elect(struct step *s)
             PROBE(ELECTED_ELIGIBLE);
         lead_alone(s, leader);
     }
-    if (leader != NODE_NONE)
+    if (leader != NODE_NONE) {
         s->next->last_known_elr_count = 0;
+        s->next->disks_gone = false;
+    }
     s->next->leader = leader;
 }
 
@@ -340,7 +345,7 @@ static void elect(struct step *s)
 
 static bool differs(const struct image_partition *a, const struct meta_partition *b)
 {
-    return a->leader != b->leader || a->recovering != b->recovering ||
+    return a->leader != b->leader || a->recovering != b->recovering || a->disks_gone != b->disks_gone ||
            !ids_equal(a->isr, a->isr_count, b->isr, b->isr_count) ||
            !ids_equal(a->replicas, a->replicas_count, b->replicas, b->replicas_count) ||
            !ids_equal(a->adding, a->adding_count, b->adding, b->adding_count) ||
@@ -358,6 +363,7 @@ static struct meta_partition unchanged(struct uuid topic_id, const struct image_
         .leader_epoch = p->leader_epoch,
         .partition_epoch = p->partition_epoch,
         .recovering = p->recovering,
+        .disks_gone = p->disks_gone,
         .replicas = (int32_t *)p->replicas,
         .replicas_count = p->replicas_count,
         .adding = (int32_t *)p->adding,

@@ -50,7 +50,8 @@ struct partition_goal {
     int32_t isr_count;
     int32_t
         lost_data_id; /* a broker that may have lost acknowledged records: it leaves the ELR too; NODE_NONE */
-    bool disk_gone; /* and more than what was not synced: it is not remembered as last known leader either */
+    bool disk_gone;   /* it has another disk now: it is not remembered as last known leader either, */
+    bool told_loss;   /* nor if it says itself that its log lacks something */
     enum partition_election election;
     int32_t longest_id;                /* of ELECT_LONGEST */
     bool recovered;                    /* the leader has recovered (KIP-704) */

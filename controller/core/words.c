@@ -63,8 +63,8 @@ static bool holds_more(const struct word *a, const struct word *b)
     return a->end_epoch != b->end_epoch ? a->end_epoch > b->end_epoch : a->end_offset > b->end_offset;
 }
 
-/* Whose log is the longest; NULL: somebody has to speak yet, or holds nothing where others do. That one may
- * have another disk now, and who lost the disk may bring it back: a person is to decide. */
+/* Whose log is the longest; NULL: somebody has to speak yet, or a person is to decide: the last one that was
+ * complete has another disk now, and holds nothing. Somebody may bring the old disk back. */
 static const struct word *longest_of(const struct core *core, const struct image *image, struct uuid topic_id,
                                      const struct image_partition *p)
 {
@@ -79,7 +79,7 @@ static const struct word *longest_of(const struct core *core, const struct image
         if (word && (!longest || holds_more(word, longest)))
             longest = word;
     }
-    return longest && nothing && longest->end_offset > 0 ? NULL : longest;
+    return p->disks_gone && nothing ? NULL : longest;
 }
 
 int32_t words_hear(struct core *core, const struct image *image, const struct image_partition *p,

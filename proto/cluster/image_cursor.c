@@ -100,6 +100,7 @@ static void partition_record(const struct uuid *topic_id, const struct image_par
         .leader_epoch = p->leader_epoch,
         .partition_epoch = p->partition_epoch,
         .recovering = p->recovering,
+        .disks_gone = p->disks_gone,
         .replicas = (int32_t *)p->replicas,
         .replicas_count = p->replicas_count,
         .isr = (int32_t *)p->isr,

@@ -86,6 +86,7 @@ struct meta_partition {
     int32_t leader_epoch;    /* rises with each change of leader */
     int32_t partition_epoch; /* rises with each change of this record */
     bool recovering;         /* led after an unclean election (KIP-704) */
+    bool disks_gone;         /* no leader: the last replica that was complete came back with another disk */
     int32_t *replicas;       /* in order of preference */
     int32_t replicas_count;
     int32_t *isr;
