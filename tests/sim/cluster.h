@@ -67,6 +67,7 @@ struct cluster_options {
     uint32_t lag_ms;           /* replica.lag.time.max.ms; 0: the default */
     uint32_t segment_bytes;    /* of partition logs */
     uint32_t snapshot_entries; /* of the metadata log */
+    bool no_power_cuts;        /* machines keep their power: what is in a page cache stays */
     bool report_only;          /* a failed assertion is a death like others, and no violation by itself */
 };
 

@@ -49,13 +49,25 @@ struct look {
     int leader_count;
 };
 
+/* A replica in doubt tells the controllers itself what it lost; once they can hear it they soon know. */
+static bool is_excused(struct look *look, const struct partition *partition, int topic)
+{
+    uint64_t now_us = world_now_us(look->counted->cluster->world);
+    uint64_t *since_us = &look->counted->doubted_us[look->broker][topic][partition->index];
+    const struct image_broker *broker =
+        look->image != NULL ? image_broker(look->image, look->broker + BROKER_BASE) : NULL;
+    if (!partition->back.doubt || broker == NULL || broker->fenced || *since_us == 0)
+        *since_us = now_us;
+    return partition->back.doubt && now_us - *since_us < COUNTED_DOUBT_US;
+}
+
 static void note_replica(void *ctx, struct partition *partition)
 {
     struct look *look = ctx;
     int topic = topic_of(partition);
     if (topic < 0)
         return;
-    if (!partition->core.failed && !partition->back.doubt) /* in doubt: it says itself what it lost */
+    if (!partition->core.failed && !is_excused(look, partition, topic))
         look->counted->open[look->broker][topic][partition->index] = partition->core.log_end;
     int64_t *start = &look->counted->starts[look->broker][topic][partition->index];
     *start = MAX(*start, partition->core.log_start);

@@ -8,6 +8,8 @@
 
 #include "tests/sim/cluster.h"
 
+#define COUNTED_DOUBT_US 10000000u /* a broker that is not fenced has told by then that it doubts */
+
 struct counted {
     struct cluster *cluster;
     struct world_event tick;
@@ -21,6 +23,8 @@ struct counted {
     /* The highest log start that a leader had. */
     int64_t leader_starts[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
     bool lost[CLUSTER_BROKERS_MAX][CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; /* see counted_lost() */
+    uint64_t doubted_us[CLUSTER_BROKERS_MAX][CLUSTER_TOPICS_MAX]
+                       [CLUSTER_PARTITIONS_MAX]; /* and unfenced since */
     int64_t open[CLUSTER_BROKERS_MAX][CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
 };
 

@@ -245,12 +245,16 @@ static bool inject_kill_brokers(struct faults *faults)
 static bool inject_die_at(struct faults *faults, enum fault_kind kind, enum role role)
 {
     struct node *node = any_of(faults, role);
+    struct node *other = any_of(faults, role);
     bool power = below(faults, 2) == 0;
     if (!process_alive(node->process) ||
         !stand(faults, (struct active_fault){.kind = kind, .a = node}, 5 * SECOND_US))
         return false;
     disk_die_at(node->process, 1 + (uint32_t)below(faults, faults->again ? 1 : 30), below(faults, 2) == 0,
                 power ? DEATH_POWER : DEATH_KILL);
+    if (faults->again && role == ROLE_CONTROLLER && other != node && process_alive(other->process))
+        process_pause(other->process,
+                      2 * SECOND_US); /* where nothing changes: perhaps there is an election */
     return true;
 }
 
@@ -463,7 +467,7 @@ static bool inject_bit_flip(struct faults *faults)
     const char *part = parts[below(faults, ARRAY_LEN(parts))];
     snprintf(path, sizeof(path), "/data/t%llu-",
              (unsigned long long)below(faults, (uint64_t)faults->cluster->options.topics));
-    if (!disk_flip_bit(faults->flipped->process, path, part, replicas_may_flip))
+    if (!disk_flip_bit(faults->flipped->process, path, part, replicas_may_flip, faults->flipped))
         return false;
     faults->cluster->rotten = faults->flipped;
     bite(faults, FAULT_BIT_FLIP);

@@ -371,7 +371,8 @@ bool cluster_is_whole(struct cluster *cluster, char *why, size_t size)
         snprintf(why, size, "no active controller has the newest metadata");
         return false;
     }
-    return parts_are_whole(cluster, image, why, size) && tails_are_committed(cluster, why, size);
+    return parts_are_whole(cluster, image, why, size) && tails_are_committed(cluster, why, size) &&
+           cluster_is_sound(cluster, why, size);
 }
 
 /* Leaders whose ISR is complete, and how many they are. */

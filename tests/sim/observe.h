@@ -34,8 +34,11 @@ void observer_end(struct observer *observer);
 void observer_trace(struct observer *observer);
 
 /* Every partition of the plan exists, has a leader, and all its replicas in sync, as the active controller
- * sees it. If not, why gets a line. */
+ * sees it; all of them are sound. If not, why gets a line. */
 bool cluster_is_whole(struct cluster *cluster, char *why, size_t size);
+
+/* No broker's manifest is given up or behind, no replica is offline, in doubt, or known to be damaged. */
+bool cluster_is_sound(struct cluster *cluster, char *why, size_t size);
 
 /* Every partition has a leader and all its replicas in sync, as the newest controller image says. */
 bool cluster_is_in_sync(struct cluster *cluster);

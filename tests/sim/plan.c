@@ -148,6 +148,17 @@ static void plan_spares(struct cluster_options *o, uint64_t seed)
     o->spare_controllers = prng_below(&prng, SPARE_ONE_IN) == 0 ? 1 : 0;
 }
 
+bool plan_cuts_power(const struct plan *plan)
+{
+    static const enum fault_kind kinds[] = {FAULT_POWER_BROKER,  FAULT_REPLACE_DISK, FAULT_POWER_ALL,
+                                            FAULT_DIE_AT_BROKER, FAULT_SYNC_ERROR,   FAULT_WRITE_ERROR,
+                                            FAULT_READ_ERROR,    FAULT_DISK_FULL};
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        if (plan->weights[kinds[i]] > 0)
+            return true;
+    return false;
+}
+
 struct plan plan_of(uint64_t seed, uint32_t seconds)
 {
     struct plan plan = {.seed = seed, .run_us = (uint64_t)seconds * 1000000};

@@ -61,6 +61,9 @@ struct plan {
 /* seconds: length of the loaded part. */
 struct plan plan_of(uint64_t seed, uint32_t seconds);
 
+/* Whether a broker's machine may lose its power: by itself, or for a repair of its disk. */
+bool plan_cuts_power(const struct plan *plan);
+
 /* "kill-broker" and so on; FAULT_COUNT for an unknown name. */
 const char *fault_name(enum fault_kind kind);
 enum fault_kind fault_by_name(const char *name);

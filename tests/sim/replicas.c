@@ -5,11 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/broker.h"
+#include "broker/log/manifest.h"
+#include "broker/shard/partition_internal.h"
 #include "common/base/assert.h"
 #include "common/base/crc32c.h"
 #include "common/batch/batch.h"
 #include "common/batch/record.h"
 #include "tests/sim/counted.h"
+#include "tests/sim/nodes.h"
 #include "tests/sim/run_int.h"
 
 #define BATCH_MAGIC_AT 16
@@ -149,14 +153,45 @@ static bool ends_log(struct process *process, const char *path, uint64_t end)
     return !later.found;
 }
 
-/* Not the leader epoch in a batch's header, and nothing in the newest batch of a log: where the manifest does
- * not know yet that it was synced, a power cut makes it look exactly like a write that was torn, and it is
- * cut (docs/known-gaps.md, 79). A replica that leads then has lost it: a rotten disk and a cut of the power
- * at once are more than the last replica in sync survives. With a good batch behind it there is evidence, and
+/* What the manifest of a running broker says of one partition. */
+struct known_synced {
+    int topic, partition;
+    int64_t end;
+};
+
+static void look_synced(void *ctx, struct partition *partition)
+{
+    struct known_synced *known = ctx;
+    struct str topic = partition_topic(partition);
+    struct manifest_entry entry;
+    bool it = topic.len == 2 && topic.p[0] == 't' && topic.p[1] - '0' == known->topic &&
+              partition->index == known->partition;
+    if (it && manifest_get(partition->host->manifest, partition->topic_id, partition->index, &entry))
+        known->end = entry.recovery_point;
+}
+
+/* Whether no death can make the batch look like a write that was torn: the manifest knows it as synced, and
+ * what it knows cannot be lost. */
+static bool is_known_synced(struct node *node, const char *path, const uint8_t *header)
+{
+    struct known_synced known = {.topic = -1};
+    bool stays = node->cluster->options.no_power_cuts || disk_is_durable(node->process, "/data/manifest");
+    if (node_broker(node) == NULL || !stays ||
+        sscanf(path, "/data/t%d-%d/", &known.topic, &known.partition) != 2)
+        return false;
+    broker_each_replica(node_broker(node), look_synced, &known);
+    return known.end >= batch_next_offset(header);
+}
+
+/* Not the leader epoch in a batch's header; and in the newest batch of a log only once the manifest knows it
+ * as synced: before that a power cut makes it look exactly like a write that was torn, and it is cut
+ * (docs/known-gaps.md, 79). A replica that leads then has lost it: a rotten disk and a cut of the power at
+ * once are more than the last replica in sync survives. With a good batch behind it there is evidence, and
  * that must do. */
-bool replicas_may_flip(struct process *process, const char *path, uint64_t offset)
+bool replicas_may_flip(void *node, const char *path, uint64_t offset)
 {
     uint8_t header[BATCH_HEADER_BYTES];
+    struct process *process = ((struct node *)node)->process;
     size_t got = 0, len = strlen(path);
     bool log = len > 4 && strcmp(path + len - 4, ".log") == 0;
     for (uint64_t at = 0; at <= offset; at += batch_size(header)) {
@@ -166,7 +201,7 @@ bool replicas_may_flip(struct process *process, const char *path, uint64_t offse
         if (offset >= at + EPOCH_AT && offset < at + EPOCH_AT + sizeof(int32_t))
             return false;
         if (log && offset < at + batch_size(header))
-            return !ends_log(process, path, at + batch_size(header));
+            return !ends_log(process, path, at + batch_size(header)) || is_known_synced(node, path, header);
     }
     return true;
 }

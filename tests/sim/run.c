@@ -13,7 +13,7 @@
 
 #define WARM_UP_US          30000000u /* until every partition has taken a record */
 #define RECOVER_US          90000000u /* until everything is whole again */
-#define BITE_US             20000000u /* that the last faults have to meet somebody */
+#define BITE_US             40000000u /* that the last faults have to meet somebody */
 #define READ_US             60000000u /* of the final reading */
 #define STOP_US             40000000u
 #define STEP_US             50000u
@@ -212,15 +212,13 @@ static void save_history(struct run *run)
         fprintf(stderr, "%s: %s\n", path, err_text(err));
 }
 
-static void weigh(const struct run *run, struct run_result *result)
+void run_weigh(const struct plan *plan, uint64_t asked, uint64_t bitten, struct run_result *result)
 {
-    uint64_t minutes_x60 = run->plan.run_us / 1000000;
-    uint64_t bitten = faults_bitten(&run->faults), asked = faults_asked(&run->faults);
-    if (result->operations * 60 < 2000 * minutes_x60) {
+    if (result->operations * 60 < 2000 * (plan->run_us / 1000000)) {
         result->is_void = true;
         snprintf(result->text, sizeof(result->text), "only %llu operations",
                  (unsigned long long)result->operations);
-    } else if (run->plan.fault_interval_us > 0 && bitten < MAX(asked, 1u)) {
+    } else if (plan->fault_interval_us > 0 && bitten < MAX(asked, 1u)) {
         result->is_void = true;
         snprintf(result->text, sizeof(result->text), "of %llu faults only %llu bit",
                  (unsigned long long)asked, (unsigned long long)bitten);
@@ -265,6 +263,7 @@ void run_seed(uint64_t seed, const struct run_options *options, struct run_resul
     run->plan.world.trace = options->trace;
     run->plan.cluster.report_only = options->report_only;
     plan_restrict(&run->plan, options->only_faults);
+    run->plan.cluster.no_power_cuts = !plan_cuts_power(&run->plan);
     if (options->trace != NULL)
         plan_print(&run->plan, options->trace);
     run->world = world_new(&run->plan.world);
@@ -278,7 +277,7 @@ void run_seed(uint64_t seed, const struct run_options *options, struct run_resul
     collect(run, ret_result);
     run_judge(run->cluster, options->trace, run->first_why, ret_result);
     if (!ret_result->bad)
-        weigh(run, ret_result);
+        run_weigh(&run->plan, faults_asked(&run->faults), faults_bitten(&run->faults), ret_result);
     if (options->keep_dir != NULL)
         save_history(run);
     cluster_free(run->cluster);

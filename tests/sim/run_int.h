@@ -12,12 +12,16 @@ void replicas_dump(struct cluster *cluster, int topic, int partition, uint64_t b
  */
 void run_judge(struct cluster *cluster, FILE *trace, const char *why, struct run_result *result);
 
+/* Void is a run with too few operations for its length, or one in which a fault that was asked for has not
+ * bitten (a plan with faults asks for one at least). */
+void run_weigh(const struct plan *plan, uint64_t asked, uint64_t bitten, struct run_result *result);
+
 /* Where the batches of a log file end: room may be made behind them. */
 uint64_t replicas_data_end(struct process *process, const char *path);
 
 /* Whether a bit of this file may flip: not in what lies outside of every checksum, nor in a log's newest
  * batch. */
-bool replicas_may_flip(struct process *process, const char *path, uint64_t offset);
+bool replicas_may_flip(void *node, const char *path, uint64_t offset);
 
 /* Flips a bit of the batch of t<topic>-<partition> that holds the offset. False: there is none. */
 bool replicas_rot(struct process *process, int topic, int partition, int64_t offset);

@@ -87,7 +87,7 @@ static void slot_flip(struct page_slot *slot, size_t at, uint8_t mask)
 }
 
 bool disk_flip_bit(struct process *process, const char *path_part, const char *other_part,
-                   bool (*may)(struct process *process, const char *path, uint64_t offset))
+                   bool (*may)(void *ctx, const char *path, uint64_t offset), void *ctx)
 {
     struct world *world = process->world;
     struct flip flip = {.part = path_part, .other = other_part};
@@ -96,7 +96,7 @@ bool disk_flip_bit(struct process *process, const char *path_part, const char *o
         return false;
     flip.chosen = world_below(world, flip.bytes);
     disk_walk(process, "/", flip_find, &flip);
-    if (may != NULL && !may(process, flip.path, flip.chosen))
+    if (may != NULL && !may(ctx, flip.path, flip.chosen))
         return false;
     return disk_flip_at(process, flip.path, flip.chosen, (uint8_t)(1u << world_below(world, 8)));
 }
@@ -115,6 +115,39 @@ bool disk_flip_at(struct process *process, const char *path, uint64_t offset, ui
     world_trace(process->world, "%s: bit flipped in %s at %llu", process->name, path,
                 (unsigned long long)offset);
     return true;
+}
+
+struct durable {
+    struct process *process;
+    const char *part;
+    bool yes;
+};
+
+static bool is_named_durably(const struct disk *disk, const struct inode *inode)
+{
+    list_for_each (it, &disk->dir_ops)
+        if (CONTAINER_OF(it, struct dir_op, link)->inode == inode)
+            return false;
+    return true;
+}
+
+static bool look_durable(void *ctx, const char *path, uint64_t size)
+{
+    struct durable *durable = ctx;
+    if (strstr(path, durable->part) == NULL)
+        return true;
+    const struct inode *inode = path_find(durable->process->disk, path);
+    durable->yes = inode->d_size == size && is_named_durably(inode->disk, inode);
+    for (uint32_t i = 0; i < inode->slot_count && durable->yes; i++)
+        durable->yes = inode->v[i].seq == inode->d[i].seq;
+    return durable->yes;
+}
+
+bool disk_is_durable(struct process *process, const char *path_part)
+{
+    struct durable durable = {.process = process, .part = path_part, .yes = true};
+    disk_walk(process, "/", look_durable, &durable);
+    return durable.yes;
 }
 
 bool disk_chop(struct process *process, const char *path, uint64_t size)

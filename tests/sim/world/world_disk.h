@@ -46,7 +46,10 @@ uint64_t disk_changes(const struct process *process);
 /* Flips one bit somewhere in a file whose path holds both parts, at rest and in the cache, where may() allows
  * it (NULL: anywhere). False when there is no such byte, or the one that was chosen is not allowed. */
 bool disk_flip_bit(struct process *process, const char *path_part, const char *other_part,
-                   bool (*may)(struct process *process, const char *path, uint64_t offset));
+                   bool (*may)(void *ctx, const char *path, uint64_t offset), void *ctx);
+
+/* Whether a power cut now would leave every file whose path holds the part as the process sees it. */
+bool disk_is_durable(struct process *process, const char *path_part);
 
 /* An empty disk in place of the old one. The process must be dead. */
 void disk_replace(struct process *process);
