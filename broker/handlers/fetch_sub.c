@@ -31,6 +31,14 @@ static int16_t part_tell_position(struct fetch_sub *sub, struct fetch_part *part
     return error;
 }
 
+/* Whether the leaders' throttle counts for this reader: the follower is named, and not in sync. */
+static bool part_is_slowed(const struct fetch_sub *sub, const struct fetch_part *part)
+{
+    const struct image *image = sub->owner->image;
+    return throttle_holds(image, image_topic_by_id(image, part->topic_id), THROTTLE_LEADER_REPLICAS,
+                          part->out->partition_index, sub->owner->broker->broker_id, sub->replica_id);
+}
+
 /* may_wait: what is cold was read a moment ago. */
 static void part_read(struct fetch_sub *sub, struct fetch_part *part, bool may_wait)
 {
@@ -47,12 +55,18 @@ static void part_read(struct fetch_sub *sub, struct fetch_part *part, bool may_w
             return;
         }
     }
-    part->read.max_bytes = MIN(wanted, MAX(sub->max_bytes - sub->bytes, 0));
-    part->read.at_least_one = sub->at_least_one && sub->bytes == 0;
+    struct throttle *out = &sub->owner->broker->replication_out;
+    bool slowed = sub->follower && atomic_load_explicit(&out->rate, memory_order_relaxed) > 0 && wanted > 0 &&
+                  part_is_slowed(sub, part);
+    part->throttled = slowed && throttle_wait_until(out, env_now_us(sub->owner->env)) != 0;
+    part->read.max_bytes = part->throttled ? 0 : MIN(wanted, MAX(sub->max_bytes - sub->bytes, 0));
+    part->read.at_least_one = sub->at_least_one && sub->bytes == 0 && !part->throttled;
     part->read.no_wait = !may_wait;
     part->read.ranges_max = sub->ranges_max;
     partition_read(p, &part->read, &part->result);
     part->read.max_bytes = wanted;
+    if (slowed)
+        throttle_charge(out, env_now_us(sub->owner->env), part->result.bytes);
 }
 
 static void sub_read(struct fetch_sub *sub, bool may_wait);
@@ -173,7 +187,7 @@ static bool sub_changed(struct fetch_sub *sub)
 {
     for (struct fetch_part *part = sub->parts; part; part = part->next) {
         struct partition *p = shard_partition(sub->owner, part->topic_id, part->out->partition_index);
-        if (!p || partition_available(p, &part->read) > part->result.bytes)
+        if (!p || (!part->throttled && partition_available(p, &part->read) > part->result.bytes))
             return true;
     }
     return false;

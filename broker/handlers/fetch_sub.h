@@ -22,6 +22,7 @@ struct fetch_part {
     struct partition_read read;
     struct partition_read_result result;
     int64_t durable_offset, log_start; /* of a follower */
+    bool throttled;                    /* nothing of it was read although there is something */
     struct kafka_fetch_response_partition *out;
 };
 

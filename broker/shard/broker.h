@@ -6,6 +6,7 @@
 
 #include "broker/log/disk_guard.h"
 #include "broker/shard/peer_loss.h"
+#include "broker/shard/throttle.h"
 #include "common/base/budget.h"
 #include "common/env/env.h"
 
@@ -56,6 +57,7 @@ struct broker_shared {
     unsigned listener_count;
     _Atomic uint32_t connection_count;
     struct peer_loss losses; /* see peer_loss.h */
+    struct throttle replication_in, replication_out;
     /* Until then (env_now_us) nothing is appended: the broker is about to hand its leaders over, and what it
      * acknowledged on its own word (acks=1) must be with its followers first. 0: no. */
     _Atomic uint64_t handover_until_us;

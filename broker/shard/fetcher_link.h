@@ -84,6 +84,9 @@ void link_send(struct leader_link *link);
 /* One reply (fetcher_reply.c). False: the stream is broken. */
 bool link_reply(struct leader_link *link, const uint8_t *p, uint32_t len, struct iobuf *owner);
 
+/* Whether the topic's settings name this replica for the followers' throttle. */
+bool follow_is_throttled(const struct shard *shard, const struct follow *follow);
+
 /* The follow of a partition, or NULL. */
 struct follow *fetchers_follow(struct replica_fetchers *fetchers, const struct partition *p);
 

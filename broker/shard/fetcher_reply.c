@@ -14,6 +14,13 @@
 #define WAIT_MANIFEST_US 5000   /* a recovery point is being lowered before the log is cut */
 #define WAIT_FAILURE_US  100000 /* a damaged reply, a failing leader */
 
+bool follow_is_throttled(const struct shard *shard, const struct follow *follow)
+{
+    int32_t self = shard->broker->broker_id;
+    return throttle_holds(shard->image, image_topic_by_name(shard->image, partition_topic(follow->partition)),
+                          THROTTLE_FOLLOWER_REPLICAS, partition_index(follow->partition), self, self);
+}
+
 static void take_records(struct follow *follow, const struct kafka_fetch_response_partition *in,
                          struct iobuf *owner)
 {
@@ -22,6 +29,8 @@ static void take_records(struct follow *follow, const struct kafka_fetch_respons
         partition_follower_append(follow->partition, follow->reading_epoch, in->records.p,
                                   MAX(in->records.len, 0), owner, in->high_watermark, in->log_start_offset);
 
+    if (atomic_load(&shard->broker->replication_in.rate) > 0 && follow_is_throttled(shard, follow))
+        throttle_charge(&shard->broker->replication_in, env_now_us(shard->env), in->records.len);
     if (err == OK)
         return;
     LOG(shard->broker->log, WARN, "replica.append_failed",

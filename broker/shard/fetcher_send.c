@@ -79,6 +79,16 @@ static uint32_t count_follows(const struct leader_link *link)
     return count;
 }
 
+/* Until when a throttled replica reads nothing, 0: it may. */
+static uint64_t held_until(const struct draft *draft, const struct follow *follow, uint64_t now)
+{
+    const struct shard *shard = draft->link->fetchers->shard;
+    uint64_t until = draft->report ? 0 : throttle_wait_until(&shard->broker->replication_in, now);
+    if (until != 0 && follow_is_throttled(shard, follow))
+        return until;
+    return 0;
+}
+
 /* False: memory is out. */
 static bool draft_fill(struct draft *draft)
 {
@@ -101,7 +111,10 @@ static bool draft_fill(struct draft *draft)
             retry_at = MIN(retry_at, follow->retry_at_us);
         if (!partition_fetch_state(follow->partition, &state))
             continue;
-        if (wanted(draft, follow, &state, now))
+        uint64_t held = held_until(draft, follow, now);
+        if (held != 0)
+            retry_at = MIN(retry_at, held);
+        else if (wanted(draft, follow, &state, now))
             draft_add(draft, follow, &state);
         draft->left_out |= draft->report && !follow->reading && follow->retry_at_us <= now;
     }

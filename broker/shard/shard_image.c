@@ -199,6 +199,9 @@ void shard_apply_image(struct shard *shard, struct image_step *step)
     for (uint32_t i = 0; i < step->changes_count; i++)
         apply_change(shard, step->image, &step->changes[i]);
     image_unref(before);
+    if (step->configs_changed || !shard->serving)
+        throttles_configure(&shard->broker->replication_in, &shard->broker->replication_out, shard->image,
+                            shard->broker->broker_id);
     if (step->configs_changed)
         route_each(&shard->routes, refresh_config, shard);
     fetchers_image_changed(shard->fetchers);
