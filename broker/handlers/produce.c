@@ -220,12 +220,18 @@ static void part_asked(struct txn_ask *ask, int16_t error)
         scatter_part_done(&part->scatter);
 }
 
+/* Protocol version 2. */
+static bool adds_implicitly(const struct produce_part *part)
+{
+    return part->scatter.scatter->rq->header.api_version >= PRODUCE_ADDS_VERSION;
+}
+
 static bool must_ask(struct shard *owner, struct produce_part *part, struct partition *p,
                      struct partition_txn_guard *guard)
 {
     const uint8_t *batch = part->in->records.p;
 
-    return partition_txn_begins(p, batch, guard) ||
+    return partition_txn_begins(p, batch, adds_implicitly(part), guard) ||
            txn_ask_pending(owner->txn_asks, partition_topic(p), part->scatter.index,
                            batch_producer_id(batch));
 }
@@ -234,7 +240,6 @@ static bool must_ask(struct shard *owner, struct produce_part *part, struct part
 static bool part_ask(struct shard *owner, struct produce_part *part, struct partition *p,
                      const struct partition_txn_guard *guard)
 {
-    const struct request *rq = part->scatter.scatter->rq;
     const uint8_t *batch = part->in->records.p;
     struct str topic = partition_topic(p);
     struct produce_ask *asked = calloc(1, sizeof(*asked) + (size_t)topic.len);
@@ -249,7 +254,7 @@ static bool part_ask(struct shard *owner, struct produce_part *part, struct part
                                   .producer_id = batch_producer_id(batch),
                                   .producer_epoch = batch_producer_epoch(batch),
                                   .index = part->scatter.index,
-                                  .add = rq->header.api_version >= PRODUCE_ADDS_VERSION,
+                                  .add = adds_implicitly(part),
                                   .guard = *guard,
                                   .done = part_asked};
     txn_ask_start(owner->txn_asks, &asked->ask);

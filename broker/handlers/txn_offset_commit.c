@@ -81,7 +81,8 @@ static bool run(struct shard *owner, struct scatter_part *part, struct partition
         return false;
     }
     coordinator_touched(c);
-    if (!partition_txn_begins_for(p, producer_id, &op->ask.guard) &&
+    bool v2 = part->scatter->rq->header.api_version >= ADDS_VERSION;
+    if (!partition_txn_begins_for(p, producer_id, op->request->producer_epoch, v2, &op->ask.guard) &&
         !txn_ask_pending(owner->txn_asks, STR_LIT(GROUP_TOPIC), part->index, producer_id))
         return submit(op);
     op->ask.transactional_id = op->request->transactional_id;
@@ -89,7 +90,7 @@ static bool run(struct shard *owner, struct scatter_part *part, struct partition
     op->ask.producer_id = producer_id;
     op->ask.producer_epoch = op->request->producer_epoch;
     op->ask.index = part->index;
-    op->ask.add = part->scatter->rq->header.api_version >= ADDS_VERSION;
+    op->ask.add = v2;
     op->ask.done = on_asked;
     txn_ask_start(owner->txn_asks, &op->ask);
     return true;

@@ -105,6 +105,9 @@ int16_t partition_check_leader(const struct partition *p, int32_t current_leader
 void partition_waits_fail(struct partition *p, int16_t error);
 void partition_waits_settle(struct partition *p);
 
+/* partition_txn.c: whether the producer has a transaction open in this epoch. */
+bool partition_txn_is_open(struct partition *p, int64_t producer_id, int16_t epoch);
+
 /* Waits for what acks=all promises of everything below need_offset, written before. */
 void partition_append_wait(struct partition *p, const struct partition_append *request,
                            struct partition_wait *wait, int64_t need_offset, struct partition_appended *ret);

@@ -146,10 +146,13 @@ static struct producer_batch producer_of(const uint8_t *batch)
 /* Only a transaction that its coordinator knows of begins here: it could never end otherwise (KIP-890). */
 static int16_t check_txn(struct partition *p, const struct partition_append *request, const uint8_t *batch)
 {
-    bool begins = batch_is_transactional(batch) &&
-                  producer_state_open_txn(plog_producers(p->log), batch_producer_id(batch)) < 0;
-    if (!begins)
+    int64_t producer_id = batch_producer_id(batch);
+    if (!batch_is_transactional(batch) || partition_txn_is_open(p, producer_id, batch_producer_epoch(batch)))
         return KAFKA_NONE;
+    if (producer_state_open_txn(plog_producers(p->log), producer_id) >= 0)
+        return KAFKA_CONCURRENT_TRANSACTIONS; /* the one before waits for its marker */
+    if (request->internal)
+        return KAFKA_NONE; /* its coordinator has asked */
     return request->guard && partition_txn_holds(p, request->guard) ? KAFKA_NONE : KAFKA_INVALID_TXN_STATE;
 }
 
@@ -165,7 +168,7 @@ static int16_t deduplicate(struct partition *p, const struct partition_append *r
     if (request->internal) /* a coordinator's: its sequence is that of its own log */
         return producer_state_epoch(plog_producers(p->log), asked.producer_id) > asked.producer_epoch
                    ? KAFKA_INVALID_PRODUCER_EPOCH
-                   : KAFKA_NONE;
+                   : check_txn(p, request, batch);
     switch (producer_state_judge(plog_producers(p->log), &asked, &original)) {
     case PRODUCER_FENCED: return KAFKA_INVALID_PRODUCER_EPOCH;
     case PRODUCER_TXN_OPEN: return KAFKA_INVALID_TXN_STATE;

@@ -27,6 +27,7 @@ enum {
     OPTION_TIME,
     OPTION_COUNT,
     OPTION_EXIT_AT_END,
+    OPTION_ISOLATION,
     OPTION_RESET,
     OPTION_GROUP,
     OPTION_INSTANCE
@@ -35,7 +36,7 @@ enum {
 struct consume_options {
     const char *topic, *format, *group, *instance;
     struct client_start start;
-    bool has_start, exit_at_end, has_count;
+    bool has_start, exit_at_end, has_count, read_committed;
     int64_t count;
     enum client_reset reset;
     int32_t partitions[PARTITIONS_MAX];
@@ -71,6 +72,8 @@ static const struct argp_option options[] = {
     {"exit-at-end", OPTION_EXIT_AT_END, NULL, 0,
      "End where the log ended when we came; starts at the beginning unless told", 0},
     {"on-out-of-range", OPTION_RESET, "fail|earliest|latest", 0, "When the offset is gone (default fail)", 0},
+    {"isolation", OPTION_ISOLATION, "read_committed|read_uncommitted", 0,
+     "Whether records of open and aborted transactions are left out (default read_uncommitted)", 0},
     {"group", OPTION_GROUP, "NAME", 0,
      "Share the partitions with the group's other members, and go on where it was", 0},
     {"instance-id", OPTION_INSTANCE, "NAME", 0, "A name that this member keeps over restarts (KIP-345)", 0},
@@ -133,6 +136,13 @@ static void parse_reset(const struct argp_state *state, struct consume_options *
         argp_error(state, "--on-out-of-range wants fail, earliest or latest, not '%s'", arg);
 }
 
+static void parse_isolation(const struct argp_state *state, struct consume_options *o, const char *arg)
+{
+    o->read_committed = strcmp(arg, "read_committed") == 0;
+    if (!o->read_committed && strcmp(arg, "read_uncommitted") != 0)
+        argp_error(state, "--isolation wants read_committed or read_uncommitted, not '%s'", arg);
+}
+
 static void parse_limit(int key, char *arg, const struct argp_state *state, struct consume_options *o)
 {
     if (key == OPTION_EXIT_AT_END) {
@@ -156,6 +166,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPTION_COUNT:
     case OPTION_EXIT_AT_END: parse_limit(key, arg, state, o); return 0;
     case OPTION_RESET: parse_reset(state, o, arg); return 0;
+    case OPTION_ISOLATION: parse_isolation(state, o, arg); return 0;
     case OPTION_GROUP: o->group = arg; return 0;
     case OPTION_INSTANCE: o->instance = arg; return 0;
     case 'p': parse_partitions(state, o, arg); return 0;
@@ -363,6 +374,7 @@ static int configure(const struct consume_run *run, struct client_config *config
 {
     int code = session_config(run->cli, config);
     config->consumer.reset = run->options.reset;
+    config->consumer.read_committed = run->options.read_committed;
     if (run->options.exit_at_end)
         config->consumer.max_wait_ms = END_WAIT_MS;
     return code;

@@ -18,6 +18,9 @@
     X("group", "describe", group_describe, "members, committed offsets and lag of a group") \
     X("group", "delete", group_delete, "delete groups that have no members") \
     X("group", "reset-offsets", group_reset_offsets, "set the committed offsets of a group without members") \
+    X("txn", "list", txn_list, "transactional ids and their states") \
+    X("txn", "describe", txn_describe, "state, producer and partitions of a transactional id") \
+    X("txn", "abort", txn_abort, "abort an open transaction and fence its producer") \
     X("partition", "reassign", partition_reassign, "move a partition to other brokers") \
     X("partition", "rebalance", partition_rebalance, "even out replicas over brokers and racks") \
     X("broker", "drain", broker_drain, "take leaders, and new replicas, off a broker") \
@@ -32,6 +35,7 @@
     X("bench", "produce", bench_produce, "produce throughput with prepared batches") \
     X("bench", "consume", bench_consume, "fetch throughput") \
     X("bench", "commit", bench_commit, "offset commits of many groups") \
+    X("bench", "txn", bench_txn, "transactions of one record each") \
     X("bench", "failover", bench_failover, "longest gap between acknowledgments while brokers fail")
 /* clang-format on */
 

@@ -97,9 +97,10 @@ enum err client_consume(struct client *client, uint64_t now_us, struct client_to
 /* Ends it. Records of a fetch that is on its way, or not told yet, are dropped. */
 void client_consume_stop(struct client *client, struct client_topic *topic, int32_t partition);
 
-/* Walks the records of CLIENT_FX_RECORDS: control batches and what lies before `from` are left out. scratch
- * decompresses; views are valid until the next call. */
+/* Walks the records of CLIENT_FX_RECORDS: control batches, aborted ones and what lies before `from` are left
+ * out. scratch decompresses; views are valid until the next call. */
 struct client_records_iter {
+    const struct client_records *of;
     struct reader batches;
     struct batch_iter records;
     struct batch_scratch *scratch;

@@ -38,6 +38,7 @@ enum client_reset { CLIENT_RESET_EARLIEST, CLIENT_RESET_LATEST, CLIENT_RESET_FAI
 struct client_consumer_config {
     int32_t max_wait_ms, min_bytes, max_bytes, partition_max_bytes; /* as in Kafka's Fetch */
     enum client_reset reset;
+    bool read_committed; /* nothing of open or aborted transactions (KIP-98) */
 };
 
 struct client_config {

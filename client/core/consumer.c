@@ -124,6 +124,7 @@ static const void *fetch_build(struct client *client, struct client_call_state *
     request->min_bytes = client->config.consumer.min_bytes;
     request->max_bytes = client->config.consumer.max_bytes;
     request->rack_id = STR_LIT("");
+    request->isolation_level = client->config.consumer.read_committed;
     request->topics = arena_calloc(arena, call->count, sizeof(*request->topics));
     if (!request->topics)
         return NULL;
@@ -151,6 +152,24 @@ static enum err whole_batches(struct client_in *in, const uint8_t *p, size_t len
     return r.err == OK || r.err == ERR_TRUNCATED ? OK : r.err;
 }
 
+/* False: memory is out. */
+static bool take_aborted(struct client *client, const struct kafka_fetch_response_partition *in,
+                         struct client_records *records)
+{
+    int32_t count = MAX(in->aborted_transactions_count, 0);
+    struct client_aborted *aborted =
+        count > 0 ? arena_calloc(&client->box->arena, (size_t)count, sizeof(*aborted)) : NULL;
+    if (count > 0 && !aborted)
+        return false;
+    for (int32_t i = 0; i < count; i++)
+        aborted[i] = (struct client_aborted){in->aborted_transactions[i].producer_id,
+                                             in->aborted_transactions[i].first_offset};
+    records->aborted = aborted;
+    records->aborted_count = count;
+    records->high_watermark = in->last_stable_offset;
+    return true;
+}
+
 static void take_records(struct client *client, struct client_partition *partition,
                          const struct kafka_fetch_response_partition *in, struct iobuf *owner)
 {
@@ -160,6 +179,10 @@ static void take_records(struct client *client, struct client_partition *partiti
     enum err err = in->records.len > 0
                        ? whole_batches(&partition->in, in->records.p, (size_t)in->records.len, &len)
                        : OK;
+    bool committed = client->config.consumer.read_committed;
+    struct client_records stable = {.high_watermark = in->high_watermark};
+    if (err == OK && committed && !take_aborted(client, in, &stable))
+        err = ERR_NOMEM;
     struct client_effect *effect = err == OK ? client_effect(client, CLIENT_FX_RECORDS) : NULL;
     if (!effect) { /* damaged on the way, or no memory: once more */
         partition->in.position = from;
@@ -175,7 +198,9 @@ static void take_records(struct client *client, struct client_partition *partiti
                                               .owner = len > 0 ? iobuf_ref(owner) : NULL,
                                               .from = from,
                                               .position = partition->in.position,
-                                              .high_watermark = in->high_watermark,
+                                              .high_watermark = stable.high_watermark,
+                                              .aborted = stable.aborted,
+                                              .aborted_count = stable.aborted_count,
                                               .log_start = in->log_start_offset,
                                               .moved_from = partition->in.moved_from};
     partition->in.moved_from = -1;

@@ -36,6 +36,7 @@ static const void *lookup_build(struct client *client, struct client_call_state 
     kafka_list_offsets_request_topic_init(topic);
     kafka_list_offsets_request_partition_init(in);
     request->replica_id = -1;
+    request->isolation_level = client->config.consumer.read_committed;
     request->topics = topic;
     request->topics_count = 1;
     topic->name = (struct str){partition->topic->name, (int32_t)partition->topic->name_len};

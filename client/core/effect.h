@@ -48,6 +48,11 @@ struct client_delivery {
     uint32_t bytes; /* of keys, values and headers */
 };
 
+/* A transaction that was aborted: what its producer wrote from there to its marker is not to be seen. */
+struct client_aborted {
+    int64_t producer_id, first_offset;
+};
+
 /* What a Fetch brought for one partition. The batches at p are whole and verified; the first may begin before
  * `from`, so walk them with client_records_begin(). */
 struct client_records {
@@ -56,8 +61,10 @@ struct client_records {
     const uint8_t *p;
     size_t len; /* 0: nothing new */
     struct iobuf *owner;
-    int64_t from, position; /* asked for, and the next offset to be asked for */
-    int64_t high_watermark, log_start;
+    int64_t from, position;               /* asked for, and the next offset to be asked for */
+    int64_t high_watermark, log_start;    /* high_watermark: with read_committed the last stable offset */
+    const struct client_aborted *aborted; /* with read_committed; the batches hold their markers */
+    int32_t aborted_count;
     int64_t moved_from; /* >= 0: the offset we stood at was out of range or truncated away; we are at `from`
                            now */
 };

@@ -11,7 +11,7 @@ const struct feature features[] = {
     {"group.version", 0, 1, 1},
     {"kraft.version", 0, 1, 1},
     {"metadata.version", 29, 29, 29},
-    {"transaction.version", 0, 2, 0},
+    {"transaction.version", 0, 2, 2},
 };
 const size_t features_count = ARRAY_LEN(features);
 
