@@ -233,6 +233,53 @@ static void storm(uint64_t seed, uint64_t *ret_commits, uint64_t *ret_installs, 
     rig_cluster_free(k);
 }
 
+/* As elections leave it that came to nothing: the node is down. */
+static void raise_term(struct node *n, uint64_t by)
+{
+    char text[STORAGE_TEXT_MAX];
+    struct storage_options options = {
+        .dir = "/meta/quorum", .node_id = n->id, .segment_bytes = 20000, .allocate_bytes = 4096};
+    struct storage *storage;
+    ck_assert_int_eq(storage_open(n->env, &options, &storage, text), OK);
+    ck_assert_int_eq(storage_set_vote_wait(storage, storage_term(storage) + by, 0), OK);
+    storage_close(storage);
+}
+
+static void cut_off(struct cluster *k, struct node *n)
+{
+    for (int i = 0; i < NODES; i++)
+        k->cut[n->id][i] = k->cut[i][n->id] = i != n->id;
+}
+
+/* Found by simulation: the longer a log, the older the term that its node had seen. Pre-votes were refused
+ * for their term or for their log, nobody told the newer term, and the cluster had no leader any more. */
+START_TEST(a_long_log_is_elected_though_its_node_has_seen_the_oldest_term)
+{
+    struct cluster *k = three_nodes(9);
+    ck_assert(mem_world_run_until(k->world, 2000000, rig_has_leader, k));
+    struct node *longest = rig_leader_of(k);
+    struct node *middle = &k->nodes[(longest->id + 1) % NODES],
+                *shortest = &k->nodes[(longest->id + 2) % NODES];
+    cut_off(k, shortest);
+    ck_assert_int_eq(rig_submit(longest, 10), OK);
+    rig_run(k, 50000);
+    cut_off(k, longest);
+    ck_assert_int_eq(rig_submit(longest, 10), OK);
+    rig_run(k, 50000);
+    for (int i = 0; i < NODES; i++)
+        rig_node_crash(&k->nodes[i], MEM_KEEP);
+    memset(k->cut, 0, sizeof(k->cut));
+    raise_term(middle, 10);
+    raise_term(shortest, 20);
+    for (int i = 0; i < NODES; i++)
+        rig_node_start(&k->nodes[i]);
+    ck_assert(mem_world_run_until(k->world, 10000000, rig_has_leader, k));
+    ck_assert_ptr_ne(rig_leader_of(k), shortest);
+    ck_assert(mem_world_run_until(k->world, 2000000, rig_all_equal, k));
+    rig_cluster_free(k);
+}
+END_TEST
+
 START_TEST(random_crashes_partitions_and_losses_never_split_the_history)
 {
     uint64_t commits = 0, installs = 0, failures = 0;
@@ -258,6 +305,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_failed_sync_stops_the_node_and_the_others_go_on);
     tcase_add_test(tcase, a_controller_with_a_new_disk_is_not_believed);
     tcase_add_test(tcase, a_hint_that_the_leader_is_gone_shortens_the_election);
+    tcase_add_test(tcase, a_long_log_is_elected_though_its_node_has_seen_the_oldest_term);
     tcase_add_test(tcase, random_crashes_partitions_and_losses_never_split_the_history);
 }
 
