@@ -192,9 +192,24 @@ enum err plog_damage_step(struct plog *log, struct plog_segment *seg, struct plo
     return err;
 }
 
+bool plog_damage_jumps(const struct plog_walk *walk, const struct batch_header *batch, int64_t expected,
+                       int64_t seg_end)
+{
+    uint8_t header[BATCH_HEADER_BYTES];
+    size_t got = 0, size;
+    if (batch->last_offset >= seg_end)
+        return true;
+    if (expected < 0 || batch->base_offset <= expected || walk->position >= walk->limit ||
+        env_file_read(walk->file, walk->position, header, sizeof(header), &got) != OK ||
+        got < sizeof(header) || batch_peek(header, sizeof(header), &size) != OK)
+        return false; /* nothing to hold it against */
+    int64_t next = batch_base_offset(header);
+    return next > expected && next <= batch->last_offset;
+}
+
 /* Steps over good batches in line; stops on the first that is not, standing on it. *expected: what belongs
  * there; -1: whatever comes first. */
-static enum err walk_to_bad(struct plog *log, struct plog_walk *walk, int64_t *expected)
+static enum err walk_to_bad(struct plog *log, struct plog_walk *walk, int64_t *expected, int64_t seg_end)
 {
     struct batch_header batch;
     enum err err = OK;
@@ -206,7 +221,8 @@ static enum err walk_to_bad(struct plog *log, struct plog_walk *walk, int64_t *e
         bool gap = batch.base_offset > from && from >= 0 && !log->config.may_have_gaps;
         int32_t epoch = epoch_cache_at(&log->epochs, batch.base_offset);
         bool other_epoch = epoch >= 0 && batch.leader_epoch != epoch; /* no checksum covers it */
-        if (err == OK && (batch.base_offset < from || gap || other_epoch)) {
+        if (err == OK && (batch.base_offset < from || gap || other_epoch ||
+                          plog_damage_jumps(walk, &batch, from, seg_end))) {
             walk->position = position;
             walk->used = walk->have = 0;
             err = ERR_CORRUPT;
@@ -226,7 +242,7 @@ static enum err search_from(struct plog *log, int32_t place, uint32_t position,
     int64_t expected = position > 0 ? -1 : seg->base_offset, seg_end = plog_segment_end(log, place);
     enum err err = plog_walk_begin(&walk, log, seg, position, true);
     if (err == OK)
-        err = walk_to_bad(log, &walk, &expected);
+        err = walk_to_bad(log, &walk, &expected, seg_end);
     if (err == ERR_CORRUPT || err == ERR_TRUNCATED)
         err = expected < 0 || expected >= seg_end
                   ? ERR_OUT_OF_RANGE

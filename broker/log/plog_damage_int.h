@@ -28,4 +28,10 @@ enum err plog_damage_step(struct plog *log, struct plog_segment *seg, struct plo
 enum err plog_damage_measure(struct plog *log, struct plog_walk *walk, int64_t expected, int64_t seg_end,
                              bool recovering, struct plog_damage *ret_damage);
 
+/* Whether a batch that the walk has just passed stands at a wrong offset, where offsets may be missing: it
+ * reaches into the next segment (seg_end), or it leaves some out (expected: the next one; -1: not known) and
+ * the one behind it begins before it ends. */
+bool plog_damage_jumps(const struct plog_walk *walk, const struct batch_header *batch, int64_t expected,
+                       int64_t seg_end);
+
 #endif

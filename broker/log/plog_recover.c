@@ -213,31 +213,17 @@ static enum err judge(struct scan *scan, struct plog_walk *walk)
                 : damage_rest(scan, &bad);
 }
 
-/* Where offsets may be missing: a batch that leaves some out, with a later one behind it that begins before
- * this one ends, stands at the wrong offset itself. */
-static bool jumps_too_far(const struct scan *scan, const struct plog_walk *walk,
-                          const struct batch_header *batch)
-{
-    uint8_t header[BATCH_HEADER_BYTES];
-    size_t got = 0, size;
-    if (batch->base_offset == scan->expected || walk->position >= walk->limit ||
-        env_file_read(walk->file, walk->position, header, sizeof(header), &got) != OK ||
-        got < sizeof(header) || batch_peek(header, sizeof(header), &size) != OK)
-        return false; /* nothing to hold it against */
-    int64_t next = batch_base_offset(header);
-    return next > scan->expected && next <= batch->last_offset;
-}
-
 /* What the checksum does not cover: base offset and leader epoch. The walk stands behind the batch. */
 static bool fits(struct scan *scan, const struct plog_walk *walk, const struct batch_header *batch,
                  bool below_scan)
 {
     if (below_scan)
         return true;
-    if (batch->base_offset < scan->expected || batch->last_offset >= segment_limit(scan))
+    if (batch->base_offset < scan->expected)
         return false;
-    if (batch->base_offset > scan->expected &&
-        (!scan->log->config.may_have_gaps || jumps_too_far(scan, walk, batch)))
+    if (batch->base_offset > scan->expected && !scan->log->config.may_have_gaps)
+        return false;
+    if (plog_damage_jumps(walk, batch, scan->expected, segment_limit(scan)))
         return false;
     return batch->leader_epoch >= 0 &&
            batch->leader_epoch >= epoch_cache_at(&scan->log->epochs, scan->expected);
