@@ -77,6 +77,19 @@ static void refuse(struct request *q, int16_t error)
 
 /* -- requests for the core -- */
 
+/* A broker speaks for itself alone: for the node of its hello, which TLS has compared with its certificate.
+ */
+static bool is_own(const struct request *q, int32_t broker_id)
+{
+    const struct rpc_peer_info *peer = rpc_conn_peer(q->session->conn);
+    if (peer->node_id == broker_id)
+        return true;
+    LOG_LIMITED(q->controller->options.logger, &q->controller->rejected_limit, ERROR,
+                "broker.speaks_for_another", F_I64("broker", peer->node_id), F_I64("claimed", broker_id),
+                F_I64("type", q->type));
+    return false;
+}
+
 /* Decodes the request and gives it to the core, or says what is wrong. */
 #define TO_CORE(name)                                                                                        \
     static void on_##name(struct request *q)                                                                 \
@@ -85,6 +98,10 @@ static void refuse(struct request *q, int16_t error)
         struct rpc_##name##_request m;                                                                       \
         if (rpc_##name##_request_decode(&q->reader, &q->arena, &m) != OK) {                                  \
             refuse(q, KAFKA_INVALID_REQUEST);                                                                \
+            return;                                                                                          \
+        }                                                                                                    \
+        if (!is_own(q, m.broker_id)) {                                                                       \
+            refuse(q, KAFKA_CLUSTER_AUTHORIZATION_FAILED);                                                   \
             return;                                                                                          \
         }                                                                                                    \
         uint64_t token = drive_expect(c, q->session, q->type, q->correlation);                               \
@@ -132,6 +149,13 @@ static const struct quorum_call *find_quorum_call(int16_t api_key)
     return NULL;
 }
 
+/* What clients ask is taken from brokers of this cluster, not from any process with a broker's certificate.
+ */
+static bool is_registered(const struct request *q)
+{
+    return image_broker(q->controller->image, rpc_conn_peer(q->session->conn)->node_id) != NULL;
+}
+
 /* A client's Kafka request, forwarded as received. */
 static void on_admin(struct request *q)
 {
@@ -139,6 +163,10 @@ static void on_admin(struct request *q)
     struct rpc_admin_request m;
     if (rpc_admin_request_decode(&q->reader, &q->arena, &m) != OK) {
         refuse(q, KAFKA_INVALID_REQUEST);
+        return;
+    }
+    if (!is_registered(q)) {
+        refuse(q, KAFKA_CLUSTER_AUTHORIZATION_FAILED);
         return;
     }
     const struct kafka_message_type *type = kafka_message_type(m.api_key, true);

@@ -14,6 +14,7 @@
 #include "controller/controller.h"
 #include "proto/cluster/image.h"
 #include "proto/cluster/rpc_messages.h"
+#include "proto/kafka/api.h"
 #include "proto/kafka/error.h"
 #include "tests/lib/unit.h"
 
@@ -389,6 +390,31 @@ START_TEST(strangers_and_nonsense_are_refused)
 }
 END_TEST
 
+START_TEST(a_broker_speaks_for_itself_alone_and_must_be_registered)
+{
+    struct fixture f;
+    setup(&f);
+    register_broker(&f);
+    struct rpc_producer_ids_request ids = {.broker_id = 1, .broker_epoch = f.epoch};
+    struct rpc_producer_ids_reply ids_reply;
+    struct rpc_heartbeat_request beat = {.broker_id = 1, .broker_epoch = f.epoch};
+    struct rpc_heartbeat_reply beat_reply;
+    struct rpc_admin_request admin = {
+        .api_key = KAFKA_API_CREATE_TOPICS, .api_version = 7, .body = {(const uint8_t *)"", 0}};
+    struct rpc_admin_reply admin_reply;
+    ASK(&f, CLUSTER_RPC_ADMIN, admin, &admin, &admin_reply);
+    ck_assert_int_eq(admin_reply.error, KAFKA_INVALID_REQUEST); /* looked at, at least */
+    connect_as(&f, RPC_ROLE_BROKER, 2);
+    ASK(&f, CLUSTER_RPC_PRODUCER_IDS, producer_ids, &ids, &ids_reply);
+    ck_assert_int_eq(ids_reply.error, KAFKA_CLUSTER_AUTHORIZATION_FAILED);
+    ASK(&f, CLUSTER_RPC_HEARTBEAT, heartbeat, &beat, &beat_reply);
+    ck_assert_int_eq(beat_reply.error, KAFKA_CLUSTER_AUTHORIZATION_FAILED);
+    ASK(&f, CLUSTER_RPC_ADMIN, admin, &admin, &admin_reply);
+    ck_assert_int_eq(admin_reply.error, KAFKA_CLUSTER_AUTHORIZATION_FAILED);
+    teardown(&f);
+}
+END_TEST
+
 START_TEST(the_table_of_settings_is_sound)
 {
     ck_assert_msg(setting_table_check(controller_settings()) == NULL, "%s",
@@ -402,6 +428,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_follower_behind_the_log_reads_the_snapshot_first);
     tcase_add_test(tcase, a_restart_brings_the_same_image_back);
     tcase_add_test(tcase, strangers_and_nonsense_are_refused);
+    tcase_add_test(tcase, a_broker_speaks_for_itself_alone_and_must_be_registered);
     tcase_add_test(tcase, the_table_of_settings_is_sound);
 }
 
