@@ -142,7 +142,7 @@ static struct record_topic *topics_of(struct groups *g, const struct tp_set *set
 void write_cmember_target(struct groups *g, const struct group *group, struct str id,
                           const struct tp_set *set)
 {
-    struct kafka_consumer_group_target_assignment_member_record_value value = {NULL};
+    struct kafka_consumer_group_target_assignment_member_record_value value = {.topic_partitions = NULL};
 
     arena_reset(&g->writing);
     value.topic_partitions = (void *)topics_of(g, set, &value.topic_partitions_count);
@@ -326,7 +326,7 @@ static void take_set(struct groups *g, struct tp_set *to, const struct record_to
 static enum err replay_target(struct groups *g, struct reader *key, struct bytes value)
 {
     struct kafka_consumer_group_target_assignment_member_record_key k;
-    struct kafka_consumer_group_target_assignment_member_record_value v = {NULL};
+    struct kafka_consumer_group_target_assignment_member_record_value v = {.topic_partitions = NULL};
     struct group *group;
 
     read_key(consumer_group_target_assignment_member_record, TYPE_TARGET, key, &k);
@@ -359,7 +359,7 @@ static void watch_revocation(struct groups *g, struct group *group, struct cmemb
 static enum err replay_current(struct groups *g, struct reader *key, struct bytes value)
 {
     struct kafka_consumer_group_current_member_assignment_record_key k;
-    struct kafka_consumer_group_current_member_assignment_record_value v = {0};
+    struct kafka_consumer_group_current_member_assignment_record_value v = {.member_epoch = 0};
     struct group *group = NULL;
 
     read_key(consumer_group_current_member_assignment_record, TYPE_CURRENT, key, &k);
