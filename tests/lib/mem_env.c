@@ -10,7 +10,7 @@
 #include "common/log/log_path.h"
 #include "tests/lib/mem_node.h"
 
-#define FILES_MAX   2048
+#define FILES_MAX   512
 #define ENVS_MAX    8
 #define SECTOR      512u
 #define SYNC_MIN_US 200

@@ -11,7 +11,7 @@
 
 struct image {
     uint8_t *data;
-    uint64_t size;
+    uint64_t size, cap; /* cap: allocated */
 };
 
 /* One file's content: as the process sees it and as it is on the platter. Lives while a name or a handle
@@ -31,7 +31,7 @@ static inline void *must(void *p)
 
 static inline struct image image_copy(const struct image *from)
 {
-    struct image to = {.data = must(malloc(from->size + 1)), .size = from->size};
+    struct image to = {.data = must(malloc(from->size + 1)), .size = from->size, .cap = from->size + 1};
     if (from->size > 0)
         memcpy(to.data, from->data, from->size);
     return to;
@@ -39,7 +39,10 @@ static inline struct image image_copy(const struct image *from)
 
 static inline void image_resize(struct image *image, uint64_t size)
 {
-    image->data = must(realloc(image->data, size + 1));
+    if (size >= image->cap) { /* not at every append */
+        image->cap = (size + 1) * 2;
+        image->data = must(realloc(image->data, image->cap));
+    }
     if (size > image->size)
         memset(image->data + image->size, 0, size - image->size);
     image->size = size;

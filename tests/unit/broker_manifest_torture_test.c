@@ -12,8 +12,8 @@
 
 #define DATA_DIR    "/data"
 #define PARTITIONS  12
-#define STEPS       60
-#define BURST_AT    30        /* so many updates that the file is rewritten: */
+#define STEPS       36
+#define BURST_AT    18        /* so many updates that the file is rewritten: */
 #define BURST_TURNS 30        /* in so many turns, */
 #define FILLERS     400       /* to so many more partitions, whose log starts stand still */
 #define GROWN       (1 << 20) /* bytes of a file that is rewritten */
@@ -140,9 +140,9 @@ static void grow(struct life *life, int turn)
 /* False: the process ended. */
 static bool live(struct life *life, int step, bool die, uint32_t n)
 {
-    if ((step == 20 || step == 42) && !reopen(life, step == 20))
+    if ((step == 12 || step == 26) && !reopen(life, step == 12))
         return false;
-    if (step == 22 || step == 44)
+    if (step == 14 || step == 28)
         manifest_trust(life->m);
     for (int turn = 0; step == BURST_AT && turn < BURST_TURNS; turn++)
         grow(life, turn);
@@ -258,7 +258,7 @@ static uint32_t torture_all(bool die, enum mem_crash kind)
     uint32_t calm_from = life.calm_from, calm_to = life.calm_to;
     ck_assert_uint_gt(calm_to, calm_from + 100);
     while (torture(n, die, kind, &heals))
-        n += n > calm_from && n < calm_to ? 25 : 1; /* one such write is like the next */
+        n += n > calm_from && n < calm_to ? 40 : 1; /* one such write is like the next */
     ck_assert_uint_gt(n, 2 * STEPS);
     return heals;
 }
@@ -291,7 +291,7 @@ END_TEST
 
 static void add(TCase *tcase)
 {
-    tcase_set_timeout(tcase, 120);
+    tcase_set_timeout(tcase, 300);
     tcase_add_test(tcase, every_change_fails_in_turn_and_the_process_dies);
     tcase_add_test(tcase, every_change_fails_in_turn_and_the_power_goes);
     tcase_add_test(tcase, every_change_in_turn_is_the_last_of_the_process);

@@ -4,7 +4,7 @@
 #include "broker/log/plog_handles.h"
 #include "tests/unit/broker_plog_fixture.h"
 
-#define LOGS_MAX 60
+#define LOGS_MAX 40
 
 struct fixture {
     struct mem_world *world;
@@ -90,21 +90,21 @@ static void check_all(int64_t end)
 
 START_TEST(many_logs_live_with_few_descriptors)
 {
-    setup(LOGS_MAX, 30);
+    setup(20, 12);
     for (int round = 0; round < 20; round++) { /* rolls every few rounds */
         for (int i = 0; i < f.count; i++) {
             append(i, true);
             run();
-            ck_assert_uint_le(mem_env_open_files(f.mem), 30);
+            ck_assert_uint_le(mem_env_open_files(f.mem), 12);
         }
     }
     for (int i = 0; i < f.count; i++)
         ck_assert_int_eq(f.at[i].synced_end, 40);
     check_all(40);
     run();
-    ck_assert_uint_le(mem_env_open_files(f.mem), 30);
-    ck_assert_uint_gt(f.handles.closed, 500);
-    ck_assert_int_le(f.handles.segments, 10);
+    ck_assert_uint_le(mem_env_open_files(f.mem), 12);
+    ck_assert_uint_gt(f.handles.closed, 300);
+    ck_assert_int_le(f.handles.segments, 4);
     ck_assert_uint_eq(f.handles.limit_reached, 0);
     teardown();
 }
@@ -113,8 +113,8 @@ END_TEST
 /* The process's limit lies below the budget: logs give way to each other instead of failing. */
 START_TEST(a_process_without_descriptors_closes_what_is_idle)
 {
-    setup(60, 100000);
-    mem_env_limit_files(f.mem, 40);
+    setup(20, 100000);
+    mem_env_limit_files(f.mem, 16);
     for (int round = 0; round < 15; round++)
         for (int i = 0; i < f.count; i++) {
             append(i, true);
