@@ -5,7 +5,6 @@
  * says, and leader and followers count with the ends of their logs (partition.h, Durability). */
 #include "broker/shard/partition_internal.h"
 #include "common/base/assert.h"
-#include "common/base/probe.h"
 
 #define FLUSH_MS_MAX (3650ll * 86400 * 1000) /* ten years: no timer is set beyond */
 
@@ -52,7 +51,6 @@ static void flush_due(struct env_timer *timer)
     struct partition *p = CONTAINER_OF(timer, struct partition, flush);
     if (p->core.failed || waiting(p) <= 0)
         return;
-    PROBE(FLUSH_TIMED);
     p->want_sync = true;
     partition_settle_soon(p);
 }

@@ -35,7 +35,6 @@
     X(ELECTED_LAST_KNOWN, "last-known-leader-elected")                                                       \
     X(ELECTED_LONGEST, "longest-log-elected")                                                                \
     X(RAFT_SNAPSHOT_INSTALLED, "raft-snapshot-installed")                                                    \
-    X(FLUSH_TIMED, "flush-by-time")                                                                          \
     X(LOG_RETAINED, "log-retained")                                                                          \
     X(LOG_COMPACTED, "log-compacted")                                                                        \
     X(COMPACTION_STOPPED, "compaction-stopped")                                                              \
