@@ -275,6 +275,7 @@ struct mend {
     uint32_t len;
     int64_t end;
     bool new_epochs; /* batches of an epoch that the cache does not have there */
+    bool moved;      /* what lies behind them, so that the index is void */
 };
 
 static enum err check_batch(struct mend *mend, const uint8_t *p, int64_t expected)
@@ -414,7 +415,8 @@ static enum err rewrite_segment(struct mend *mend)
     env_file_close(mend->seg->file);
     mend->seg->file = NULL;
     shift(mend);
-    return plog_index_renew(log, mend->seg);
+    mend->moved = true;
+    return OK;
 }
 
 /* The last piece is in: what is derived from the batches has them too. */
@@ -468,9 +470,12 @@ enum err plog_replace_range(struct plog *log, int64_t offset, int64_t end, const
         return err;
     mend.seg->dirty = true;
     d->offset = end;
-    if (end < d->end)
-        return OK;
-    remove_at(log, i);
-    err = derive(log, &mend, offset);
+    bool whole = end == d->end;
+    if (whole)
+        remove_at(log, i);
+    if (mend.moved) /* may find more damage, and the list moves: `d` is void from here on */
+        err = plog_index_renew(log, mend.seg);
+    if (err == OK && whole)
+        err = derive(log, &mend, offset);
     return err ? plog_fail(log, err) : OK;
 }

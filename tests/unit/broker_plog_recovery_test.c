@@ -467,6 +467,27 @@ START_TEST(damage_below_the_recovery_point_is_found_when_it_is_read)
 END_TEST
 
 /* No checksum covers the base offset; where offsets may be missing only its range tells. */
+/* The peer has compacted what is missing here; the segment is written anew, and on the way more is found. */
+START_TEST(mending_that_finds_more_damage_takes_only_its_own_off_the_list)
+{
+    struct sample s;
+    const struct plog_damage *list;
+    sample_start(&s, 1 << 20);
+    back(&s);
+    log_bytes(&s)[s.position[20] + 75] ^= 4;
+    s.f.setup.config.may_have_gaps = true;
+    ck_assert_int_eq(fixture_open(&s.f, false, 0, 0), OK);
+    ck_assert_int_eq(plog_damages(s.f.log, &list), 1);
+    for (int i = 2; i < 18; i += 3) /* lengths */
+        log_bytes(&s)[s.position[i] + 10] ^= 0x40;
+    ck_assert_int_eq(plog_replace_range(s.f.log, s.end[20], s.end[21], NULL, 0), OK);
+    ck_assert_int_eq(plog_damages(s.f.log, &list), 6);
+    for (int i = 2, k = 0; i < 18; i += 3, k++)
+        ck_assert_int_eq(list[k].offset, s.end[i]);
+    sample_stop(&s);
+}
+END_TEST
+
 START_TEST(an_offset_too_far_from_its_segments_is_damage)
 {
     struct sample s;
@@ -885,6 +906,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_segment_that_is_gone_is_fetched_again_and_bytes_of_another_length_fit);
     tcase_add_test(tcase, damage_below_the_recovery_point_is_found_when_it_is_read);
     tcase_add_test(tcase, lost_or_spoilt_indexes_are_rebuilt_as_they_were);
+    tcase_add_test(tcase, mending_that_finds_more_damage_takes_only_its_own_off_the_list);
     tcase_add_test(tcase, an_offset_too_far_from_its_segments_is_damage);
     tcase_add_test(tcase, an_offset_that_jumps_over_its_followers_is_damage_where_there_may_be_gaps);
     tcase_add_test(tcase, a_closed_segments_index_that_lies_is_rebuilt_when_it_is_used);
