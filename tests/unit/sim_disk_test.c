@@ -316,9 +316,9 @@ START_TEST(stalled_disk_completes_after_the_stall)
 }
 END_TEST
 
-static bool never(struct process *process, const char *path, uint64_t offset)
+static bool never(void *ctx, const char *path, uint64_t offset)
 {
-    return process == NULL || path == NULL || offset > UINT32_MAX;
+    return ctx != NULL || path == NULL || offset > UINT32_MAX;
 }
 
 START_TEST(flipped_bit_is_read_and_survives_a_restart)
@@ -328,11 +328,11 @@ START_TEST(flipped_bit_is_read_and_survives_a_restart)
     size_t mixed;
     write_bytes(file, 0, 'a', 4096);
     make_durable(file);
-    ck_assert(!disk_flip_bit(host, "nothing like it", "/f", NULL));
-    ck_assert(!disk_flip_bit(host, "/f", "nothing like it", NULL));
-    ck_assert(!disk_flip_bit(host, "/f", "", never));
+    ck_assert(!disk_flip_bit(host, "nothing like it", "/f", NULL, NULL));
+    ck_assert(!disk_flip_bit(host, "/f", "nothing like it", NULL, NULL));
+    ck_assert(!disk_flip_bit(host, "/f", "", never, NULL));
     ck_assert_uint_eq(sectors_of("/f", 'a', &mixed), 8);
-    ck_assert(disk_flip_bit(host, "/f", "", NULL));
+    ck_assert(disk_flip_bit(host, "/f", "", NULL, NULL));
     ck_assert_uint_eq(sectors_of("/f", 'a', &mixed), 7);
     restart(DEATH_POWER);
     ck_assert_uint_eq(sectors_of("/f", 'a', &mixed), 7);
