@@ -32,6 +32,7 @@ static void on_reach(struct env_timer *timer)
 int session_config(const struct cli *cli, struct client_config *config)
 {
     client_config_init(config);
+    config->same_broker = true;
     str_copy(STR_LIT("sluice-cli"), config->client_id, sizeof(config->client_id));
     config->topic_wait_us = TOPIC_WAIT_US;
     config->request_timeout_us = cli->timeout_us;

@@ -52,6 +52,8 @@ struct client_config {
     uint64_t metadata_max_age_us; /* refreshed at least so often while topics are in use */
     uint64_t topic_wait_us;       /* how long a topic may be unknown before it counts as missing */
     uint64_t backoff_first_us, backoff_max_us;
+    bool same_broker; /* of brokers that would do, ask the first, not any: the next call of a script meets the
+                         broker that knows what this one did */
     bool auto_create_topics; /* let the broker create topics that are used and missing */
     struct client_producer_config producer;
     struct client_consumer_config consumer;

@@ -98,7 +98,8 @@ struct client_peer *client_peer_any(struct client *client)
         if (now > best_score)
             continue;
         ties = now == best_score ? ties + 1 : 1;
-        if (prng_below(&client->prng, ties) == 0)
+        bool first = client->config.same_broker;
+        if (first ? ties == 1 : prng_below(&client->prng, ties) == 0)
             best = peer;
         best_score = now;
     }

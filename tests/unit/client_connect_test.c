@@ -127,6 +127,36 @@ START_TEST(call_gives_the_brokers_answer)
 }
 END_TEST
 
+/* Who is asked first. */
+static bool note_node(struct crig *rig, int32_t node, int16_t key)
+{
+    int32_t *asked = rig->ctx;
+    if (key == KAFKA_API_CREATE_TOPICS)
+        *asked |= 1 << node;
+    return true;
+}
+
+START_TEST(same_broker_is_asked_by_one_program_after_the_other)
+{
+    struct client_config config;
+    struct kafka_create_topics_request_topic topic;
+    struct kafka_create_topics_request request = create_request(&topic);
+    int32_t asked[2] = {0};
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        crig_config(&config);
+        config.same_broker = seed % 2 == 1;
+        struct crig *rig = crig_new(&config, seed);
+        rig->ctx = &asked[seed % 2];
+        rig->on_request = note_node;
+        call_create(rig, &request, false);
+        crig_run(rig, 100000);
+        crig_free(rig);
+    }
+    ck_assert_int_eq(asked[1], 1 << 1);
+    ck_assert_int_ne(asked[0], 1 << 1); /* any of them */
+}
+END_TEST
+
 START_TEST(call_is_repeated_while_no_controller_is_active)
 {
     struct crig *rig = crig_new(NULL, 1);
@@ -225,6 +255,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, nobody_there_names_the_last_trouble);
     tcase_add_test(tcase, broker_that_accepts_and_says_nothing_is_left);
     tcase_add_test(tcase, call_gives_the_brokers_answer);
+    tcase_add_test(tcase, same_broker_is_asked_by_one_program_after_the_other);
     tcase_add_test(tcase, call_is_repeated_while_no_controller_is_active);
     tcase_add_test(tcase, call_without_an_active_controller_times_out_with_its_error);
     tcase_add_test(tcase, unreachable_leader_brings_no_storm_of_questions);
