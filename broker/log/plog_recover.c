@@ -257,8 +257,10 @@ static enum err scan_batches(struct scan *scan, uint32_t from, bool at_index)
         walk.position = position;
         err = plog_walk_next(&walk, &batch, NULL);
         bool bad = err == ERR_CORRUPT || err == ERR_TRUNCATED;
+        /* Also where offsets may be missing: a segment begins where the one before it ended, and nothing that
+         * was not synced was compacted. */
         if (err == ERR_NOT_FOUND && !is_last(scan) && scan->expected < scan->seg[1].base_offset)
-            bad = !scan->log->config.may_have_gaps;
+            bad = !scan->log->config.may_have_gaps || scan->expected >= scan->setup->recovery_point;
         if (err == OK && !fits(scan, &walk, &batch, first))
             bad = true;
         if (bad) {

@@ -466,7 +466,25 @@ START_TEST(damage_below_the_recovery_point_is_found_when_it_is_read)
 }
 END_TEST
 
-/* No checksum covers the base offset; where offsets may be missing only its range tells. */
+/* Found by simulation: the end of a segment was lost with the power, the name of the next one was not, and
+ * what lay between was taken for compacted: a replica counted as complete without it. */
+START_TEST(an_unsynced_end_of_a_segment_that_is_gone_is_no_gap)
+{
+    struct sample s;
+    char path[128];
+    sample_start(&s, 1200);
+    s.f.setup.config.may_have_gaps = s.f.setup.power_lost = true;
+    for (int left = 2; left < 5; left++) { /* batches of the first segment */
+        back(&s);
+        mem_env_resize(s.f.mem, fixture_path(0, ".log", path), s.position[left]);
+        ck_assert_int_eq(fixture_open(&s.f, false, s.end[2], 0), OK);
+        ck_assert_int_eq(plog_end(s.f.log), s.end[left]);
+        ck_assert_int_eq(s.f.report.missing_from, -1);
+    }
+    sample_stop(&s);
+}
+END_TEST
+
 /* The peer has compacted what is missing here; the segment is written anew, and on the way more is found. */
 START_TEST(mending_that_finds_more_damage_takes_only_its_own_off_the_list)
 {
@@ -488,6 +506,7 @@ START_TEST(mending_that_finds_more_damage_takes_only_its_own_off_the_list)
 }
 END_TEST
 
+/* No checksum covers the base offset; where offsets may be missing only its range tells. */
 START_TEST(an_offset_too_far_from_its_segments_is_damage)
 {
     struct sample s;
@@ -907,6 +926,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, damage_below_the_recovery_point_is_found_when_it_is_read);
     tcase_add_test(tcase, lost_or_spoilt_indexes_are_rebuilt_as_they_were);
     tcase_add_test(tcase, mending_that_finds_more_damage_takes_only_its_own_off_the_list);
+    tcase_add_test(tcase, an_unsynced_end_of_a_segment_that_is_gone_is_no_gap);
     tcase_add_test(tcase, an_offset_too_far_from_its_segments_is_damage);
     tcase_add_test(tcase, an_offset_that_jumps_over_its_followers_is_damage_where_there_may_be_gaps);
     tcase_add_test(tcase, a_closed_segments_index_that_lies_is_rebuilt_when_it_is_used);
