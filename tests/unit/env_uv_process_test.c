@@ -6,6 +6,8 @@
 #include <netinet/tcp.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -241,6 +243,50 @@ START_TEST(reset_by_the_peer_is_a_close_and_what_came_before_is_read)
 }
 END_TEST
 
+/* -- syncs -- */
+
+#define SYNCS 20
+
+static size_t synced_count;
+
+static void synced_one(struct env_io *io, enum err err)
+{
+    (void)io;
+    ck_assert_int_eq(err, OK);
+    synced_count++;
+}
+
+START_TEST(syncs_of_one_turn_reach_the_threads_together)
+{
+    char dir[] = "/tmp/sluice-syncs-XXXXXX", path[64];
+    struct env_file *files[SYNCS];
+    struct env_io io[SYNCS];
+    struct iovec byte = {(void *)(uintptr_t) "x", 1};
+    uint64_t alone, together;
+    env = env_uv_main_new();
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    for (int i = 0; i < SYNCS; i++) {
+        snprintf(path, sizeof(path), "%s/%d", dir, i);
+        ck_assert_int_eq(env_file_open(env, path, ENV_OPEN_WRITE | ENV_OPEN_CREATE, &files[i]), OK);
+        ck_assert_int_eq(env_file_write(files[i], 0, &byte, 1), OK);
+        env_file_sync(files[i], &io[i], synced_one);
+    }
+    wait_count(&synced_count, SYNCS);
+    env_uv_sync_counts(env, &alone, &together);
+    if (together > 0) /* else the kernel, or the file system, does not tell errors of a syncfs */
+        ck_assert(together == 1 && alone == 0);
+    else
+        ck_assert_uint_eq(alone, SYNCS);
+    for (int i = 0; i < SYNCS; i++) {
+        snprintf(path, sizeof(path), "%s/%d", dir, i);
+        env_file_close(files[i]);
+        unlink(path);
+    }
+    rmdir(dir);
+    env_uv_main_free(env);
+}
+END_TEST
+
 START_TEST(cpu_count_honours_affinity)
 {
     cpu_set_t before, one;
@@ -266,6 +312,7 @@ static void add_tests(TCase *tcase)
     tcase_add_test(tcase, every_socket_sends_at_once_and_watches_its_peer);
     tcase_add_test(tcase, accepting_waits_for_descriptors_and_goes_on_by_itself);
     tcase_add_test(tcase, reset_by_the_peer_is_a_close_and_what_came_before_is_read);
+    tcase_add_test(tcase, syncs_of_one_turn_reach_the_threads_together);
     tcase_add_test(tcase, cpu_count_honours_affinity);
 }
 
