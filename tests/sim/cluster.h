@@ -53,6 +53,7 @@ struct cluster_options {
     int trim_topic;       /* whose records the admin deletes now and then; -1: of none */
     int compact_topic;    /* with cleanup.policy=compact; -1: none */
     bool compact_delete;  /* and retention.messages */
+    bool compact_slowly;  /* so that what stops a compaction finds one under way */
     const char *codec;    /* compression.type of the admins' topics; NULL: as produced */
     uint32_t weak_producers;   /* bits by producer: acks=1 */
     uint32_t loose_producers;  /* bits by producer: acks=all, but not idempotent */

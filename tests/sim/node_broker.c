@@ -59,6 +59,8 @@ static void apply_settings(struct node *node, struct broker_object *object)
     node_set_number(node, settings, "log.retention.check.interval.ms", 300);
     node_set(node, settings, "log.tail.cache.bytes", "32KiB"); /* much is read from files all the same */
     node_set(node, settings, "log.scrub.period.ms", "5s");
+    if (options->compact_slowly)
+        node_set(node, settings, "log.cleaner.io.max.bytes.per.second", "64KiB");
     if (options->lag_ms > 0)
         node_set_number(node, settings, "replica.lag.time.max.ms", options->lag_ms);
     node_set(node, settings, "log.open.files", "12"); /* closed and opened again all the time */

@@ -63,6 +63,7 @@ static void plan_compaction(struct cluster_options *o, uint64_t seed)
     if (o->compact_topic == o->trim_topic)
         o->trim_topic = -1;
     o->compact_delete = prng_below(&prng, 3) == 0;
+    o->compact_slowly = prng_below(&prng, 3) == 0;
     if (o->topics_by_admin && prng_below(&prng, 2) == 0)
         o->codec = codecs[prng_below(&prng, ARRAY_LEN(codecs))];
 }

@@ -18,12 +18,11 @@ struct sound {
     bool good;
 };
 
-/* What lies below the log start is owed by nobody, and peers do not have it. Not of compacted logs: a range
- * whose peers have compacted it otherwise is not always mended (docs/found-by-simulation.md, 16). */
+/* What lies below the log start is owed by nobody, and peers do not have it. */
 static bool is_damaged(const struct partition *p)
 {
     const struct plog_damage *list;
-    int32_t count = p->config.compacted ? 0 : plog_damages(p->log, &list);
+    int32_t count = plog_damages(p->log, &list);
     for (int32_t i = 0; i < count; i++)
         if (list[i].end > p->core.log_start)
             return true;
