@@ -180,6 +180,10 @@ static int16_t check_add(const struct controller *c, const struct kafka_add_raft
         return KAFKA_INCONSISTENT_CLUSTER_ID;
     if (present != NULL && present->voter)
         return KAFKA_DUPLICATE_VOTER;
+    *ret_why = "that disk was a voter of the first configuration: it comes back with an empty one";
+    if (uuid_eq(q->voter_directory_id, storage_peer_directory(c->storage, q->voter_id)) &&
+        !uuid_is_zero(q->voter_directory_id))
+        return KAFKA_INVALID_REQUEST; /* it would go on under its old identity, which has no vote any more */
     *ret_why = "a voter needs an id, the id of its directory, and a listener";
     if (q->voter_id < 0 || uuid_is_zero(q->voter_directory_id) || q->listeners_count < 1 ||
         q->listeners[0].host.len < 1 || q->listeners[0].host.len >= ENV_HOST_MAX || q->listeners[0].port == 0)

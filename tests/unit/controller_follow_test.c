@@ -16,6 +16,7 @@
 #include "proto/cluster/rpc_messages.h"
 #include "proto/kafka/api.h"
 #include "proto/kafka/error.h"
+#include "proto/kafka/messages.h"
 #include "tests/lib/unit.h"
 
 #define CALL_US 5000000
@@ -415,6 +416,72 @@ START_TEST(a_broker_speaks_for_itself_alone_and_must_be_registered)
 }
 END_TEST
 
+/* AddRaftVoter or RemoveRaftVoter as a broker forwards it; the error that the client would see. */
+static int16_t change_quorum(struct fixture *f, bool adds, int32_t node_id, const char *directory)
+{
+    struct writer w;
+    struct kafka_add_raft_voter_request add;
+    struct kafka_remove_raft_voter_request leave;
+    struct kafka_add_raft_voter_request_listener listener = {
+        .name = STR_LIT("CONTROLLER"), .host = STR_LIT("127.0.0.1"), .port = 1};
+    struct rpc_admin_reply reply;
+    kafka_add_raft_voter_request_init(&add);
+    kafka_remove_raft_voter_request_init(&leave);
+    add.cluster_id = leave.cluster_id = STR_NULL;
+    add.voter_id = leave.voter_id = node_id;
+    add.timeout_ms = 1;
+    add.listeners = &listener;
+    add.listeners_count = 1;
+    ck_assert_int_eq(uuid_parse(str_from(directory), &add.voter_directory_id), OK);
+    leave.voter_directory_id = add.voter_directory_id;
+    writer_init(&w, NULL, 256, 4096);
+    if (adds)
+        kafka_add_raft_voter_request_encode(&w, 1, &add);
+    else
+        kafka_remove_raft_voter_request_encode(&w, 0, &leave);
+    struct rpc_admin_request admin = {.api_key =
+                                          adds ? KAFKA_API_ADD_RAFT_VOTER : KAFKA_API_REMOVE_RAFT_VOTER,
+                                      .api_version = adds,
+                                      .body = {w.buf->data, (int32_t)w.buf->len}};
+    ASK(f, CLUSTER_RPC_ADMIN, admin, &admin, &reply);
+    writer_free(&w);
+    ck_assert_int_eq(reply.error, KAFKA_NONE);
+    struct reader r = reader_over(reply.body.p, (size_t)reply.body.len);
+    struct kafka_add_raft_voter_response added;
+    struct kafka_remove_raft_voter_response removed;
+    if (adds)
+        ck_assert_int_eq(kafka_add_raft_voter_response_decode(&r, &f->arena, 1, &added), OK);
+    else
+        ck_assert_int_eq(kafka_remove_raft_voter_response_decode(&r, &f->arena, 0, &removed), OK);
+    return adds ? added.error_code : removed.error_code;
+}
+
+START_TEST(changes_of_the_quorum_that_make_no_sense_are_refused)
+{
+    static const char pinned[] = "=node-7/AAAAAAAAAAAAAAAAAAAAAQ/127.0.0.1:1";
+    struct fixture f;
+    setup(&f);
+    connect_as(&f, RPC_ROLE_CONTROLLER,
+               7); /* a voter of the first configuration, if it were one, is pinned */
+    struct iobuf *buf = iobuf_get(NULL, sizeof(pinned));
+    buf->len = sizeof(pinned) - 1;
+    memcpy(buf->data, pinned, buf->len);
+    ck_assert_int_eq(rpc_client_send(f.client, CLUSTER_RPC_INTRODUCE, buf), OK);
+    iobuf_unref(buf);
+    struct rpc_status_request ask = {0};
+    struct rpc_status_reply status;
+    ASK(&f, CLUSTER_RPC_STATUS, status, &ask, &status); /* it was read before this one was answered */
+    connect_as(&f, RPC_ROLE_BROKER, 1);
+    register_broker(&f);
+    ck_assert_int_eq(change_quorum(&f, true, 4, "AAAAAAAAAAAAAAAAAAAAAQ"), KAFKA_DUPLICATE_VOTER);
+    ck_assert_int_eq(change_quorum(&f, true, 5, "AAAAAAAAAAAAAAAAAAAAAA"), KAFKA_INVALID_REQUEST);
+    ck_assert_int_eq(change_quorum(&f, true, 7, "AAAAAAAAAAAAAAAAAAAAAQ"), KAFKA_INVALID_REQUEST);
+    ck_assert_int_eq(change_quorum(&f, false, 5, "AAAAAAAAAAAAAAAAAAAAAQ"), KAFKA_VOTER_NOT_FOUND);
+    ck_assert_int_eq(change_quorum(&f, false, 4, "AAAAAAAAAAAAAAAAAAAAAQ"), KAFKA_VOTER_NOT_FOUND);
+    teardown(&f);
+}
+END_TEST
+
 START_TEST(the_table_of_settings_is_sound)
 {
     ck_assert_msg(setting_table_check(controller_settings()) == NULL, "%s",
@@ -429,6 +496,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_restart_brings_the_same_image_back);
     tcase_add_test(tcase, strangers_and_nonsense_are_refused);
     tcase_add_test(tcase, a_broker_speaks_for_itself_alone_and_must_be_registered);
+    tcase_add_test(tcase, changes_of_the_quorum_that_make_no_sense_are_refused);
     tcase_add_test(tcase, the_table_of_settings_is_sound);
 }
 
