@@ -401,6 +401,30 @@ static bool leaders_agree(struct cluster *cluster)
     return complete.all && complete.leaders == cluster->options.topics * cluster->options.partitions;
 }
 
+/* The coordinators' topics, which hold what groups were promised. */
+struct internals {
+    const struct image *image;
+    bool whole;
+};
+
+static bool look_at_internal(void *ctx, const struct image_topic *topic)
+{
+    struct internals *internals = ctx;
+    bool internal = topic->name.len > 2 && memcmp(topic->name.p, "__", 2) == 0;
+    for (int32_t i = 0; internal && i < topic->partitions_count; i++) {
+        const struct image_partition *p = image_partition(internals->image, topic, i);
+        internals->whole = internals->whole && p->leader >= 0 && p->isr_count == p->replicas_count;
+    }
+    return internals->whole;
+}
+
+static bool internals_are_whole(const struct image *image)
+{
+    struct internals internals = {.image = image, .whole = true};
+    image_each_topic(image, look_at_internal, &internals);
+    return internals.whole;
+}
+
 bool cluster_is_in_sync(struct cluster *cluster)
 {
     struct node *node;
@@ -408,7 +432,8 @@ bool cluster_is_in_sync(struct cluster *cluster)
     const struct image *image = newest_image(cluster, &node);
     /* others may just have read their logs again, and know old things only */
     return image != NULL && controller_status(node_controller(node)).leads &&
-           parts_are_whole(cluster, image, why, sizeof(why)) && leaders_agree(cluster);
+           parts_are_whole(cluster, image, why, sizeof(why)) && internals_are_whole(image) &&
+           leaders_agree(cluster);
 }
 
 static void note_register(struct cluster *cluster, uint32_t topic, uint32_t call, int64_t value)
