@@ -113,7 +113,7 @@ static void bench_heartbeats(void)
 }
 
 struct sim_member {
-    char id[8];
+    char id[16];
     int32_t epoch;
     struct topic_partition owned;
 };

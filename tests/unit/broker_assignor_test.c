@@ -15,7 +15,7 @@ struct input {
     struct assign_topic topics[TOPICS_MAX];
     struct assign_member members[MEMBERS_MAX];
     int32_t subscriptions[MEMBERS_MAX][TOPICS_MAX];
-    char ids[MEMBERS_MAX][8];
+    char ids[MEMBERS_MAX][16];
     struct assignment a;
 };
 
