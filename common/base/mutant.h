@@ -99,15 +99,14 @@
     X(COMMIT_BEFORE_LOG, "commit-before-log", "lost-commit",                                                 \
       "an offset commit is answered before it is in the log")                                                \
     X(LOSE_COMMITS, "lose-commits", "lost-commit", "a new coordinator loads nothing")                        \
-    X(EXPOSE_OPEN_TXN, "expose-open-txn", MUTANT_DIRTY,                                                      \
+    X(EXPOSE_OPEN_TXN, "expose-open-txn", "health",                                                          \
       "readers of committed data read up to the high watermark")                                             \
-    X(DROP_FENCING, "drop-fencing", "zombie-write,txn-torn,G1a,lost-write,duplicate",                        \
+    X(DROP_FENCING, "drop-fencing", "health",                                                                \
       "a transactional producer that comes back does not fence the one before it")                           \
-    X(REUSE_EPOCH, "reuse-epoch", "zombie-write,txn-torn,G1a,lost-write,duplicate",                          \
-      "a new transaction coordinator counts producer epochs anew")                                           \
-    X(MARK_SOME_PARTITIONS, "mark-some-partitions", "txn-torn,txn-hangs,lost-commit",                        \
+    X(REUSE_EPOCH, "reuse-epoch", "health", "a new transaction coordinator counts producer epochs anew")     \
+    X(MARK_SOME_PARTITIONS, "mark-some-partitions", "health",                                                \
       "a transaction's first partition gets no marker")                                                      \
-    X(LOSE_PENDING_COMMIT, "lose-pending-commit", "txn-torn,lost-commit",                                    \
+    X(LOSE_PENDING_COMMIT, "lose-pending-commit", "health",                                                  \
       "offsets committed in a transaction are dropped when it commits")                                      \
     X(FORGET_VOTE, "forget-vote", MUTANT_QUORUM, "the vote is not written down")                             \
     X(SEND_BEFORE_VOTE, "send-before-vote", MUTANT_QUORUM,                                                   \

@@ -17,7 +17,7 @@
 static const struct role_ops *const roles[ROLE_COUNT] = {
     [ROLE_CONTROLLER] = &role_controller, [ROLE_BROKER] = &role_broker, [ROLE_PRODUCER] = &role_producer,
     [ROLE_CONSUMER] = &role_consumer,     [ROLE_ADMIN] = &role_admin,   [ROLE_READER] = &role_reader,
-    [ROLE_MEMBER] = &role_member};
+    [ROLE_MEMBER] = &role_member,         [ROLE_TXN] = &role_txn};
 
 /* -- life -- */
 
@@ -175,6 +175,8 @@ void cluster_init(struct cluster *cluster, struct world *world, const struct clu
         cluster_add(cluster, ROLE_ADMIN, i);
     for (int i = 1; i <= options->members; i++)
         cluster_add(cluster, ROLE_MEMBER, i);
+    for (int i = 1; i <= options->transactors; i++)
+        cluster_add(cluster, ROLE_TXN, i);
     for (int i = 1; i <= options->spare_controllers; i++)
         cluster_add(cluster, ROLE_CONTROLLER, options->controllers + i);
 }
@@ -192,7 +194,7 @@ void cluster_free(struct cluster *cluster)
 struct node *cluster_add(struct cluster *cluster, enum role role, int id)
 {
     char name[16];
-    static const char letters[ROLE_COUNT] = {'c', 'b', 'p', 'r', 'a', 'f', 'g'};
+    static const char letters[ROLE_COUNT] = {'c', 'b', 'p', 'r', 'a', 'f', 'g', 'x'};
     ASSERT(cluster->node_count < CLUSTER_NODES_MAX);
     struct node *node = &cluster->nodes[cluster->node_count++];
     snprintf(name, sizeof(name), "%c%d", letters[role], id % 100);

@@ -13,7 +13,7 @@
 
 #define CLUSTER_CONTROLLERS_MAX 5
 #define CLUSTER_BROKERS_MAX     6
-#define CLUSTER_CLIENTS_MAX     12
+#define CLUSTER_CLIENTS_MAX     13
 #define CLUSTER_NODES_MAX       (CLUSTER_CONTROLLERS_MAX + CLUSTER_BROKERS_MAX + CLUSTER_CLIENTS_MAX)
 #define CLUSTER_TOPICS_MAX      8
 #define CLUSTER_PARTITIONS_MAX  16
@@ -39,6 +39,7 @@ enum role {
     ROLE_ADMIN,
     ROLE_READER,
     ROLE_MEMBER,
+    ROLE_TXN,
     ROLE_COUNT
 };
 
@@ -49,6 +50,7 @@ struct cluster_options {
     int topics, partitions, replicas, min_isr;
     int producers, consumers, admins;
     int members;          /* of one consumer group */
+    int transactors;      /* transactional clients with a topic of their own (node_txn.c): 0 or 1 */
     bool topics_by_admin; /* with min.insync.replicas as a setting; else the first client's wish makes them */
     int trim_topic;       /* whose records the admin deletes now and then; -1: of none */
     int compact_topic;    /* with cleanup.policy=compact; -1: none */
@@ -109,7 +111,20 @@ struct node {
     uint64_t restart_delay_us;
 };
 
+/* What became of the transactions of node_txn.c. */
+#define TXN_PARTITIONS 4
+#define TXN_LEDGER_MAX 4096
+struct txn_ledger {
+    struct txn_entry_sim {
+        uint8_t parts, seen;            /* bits: partitions */
+        bool asked, committed, offsets; /* its commit was asked for, confirmed; it moved a group's offset */
+    } list[TXN_LEDGER_MAX];
+    uint32_t count;
+    bool judged;
+};
+
 struct cluster {
+    struct txn_ledger txns;
     struct world *world;
     struct cluster_options options;
     struct node nodes[CLUSTER_NODES_MAX];
@@ -175,7 +190,7 @@ static inline uint32_t cluster_topic(int topic)
 }
 
 extern const struct role_ops role_controller, role_broker, role_producer, role_consumer, role_admin,
-    role_reader, role_member;
+    role_reader, role_member, role_txn;
 
 #define CLUSTER_BROKER_BASE 101 /* node id of the first broker */
 

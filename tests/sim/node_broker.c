@@ -52,6 +52,9 @@ static void apply_settings(struct node *node, struct broker_object *object)
     node_set_number(node, settings, "offsets.topic.num.partitions", 2);
     node_set_number(node, settings, "offsets.topic.replication.factor", (uint64_t)options->replicas);
     node_set_number(node, settings, "offsets.topic.segment.bytes", options->segment_bytes);
+    node_set_number(node, settings, "transaction.state.log.num.partitions", 2);
+    node_set_number(node, settings, "transaction.state.log.replication.factor", (uint64_t)options->replicas);
+    node_set_number(node, settings, "transaction.state.log.segment.bytes", options->segment_bytes);
     node_set(node, settings, "group.initial.rebalance.delay.ms", "100");
     node_set(node, settings, "group.min.session.timeout.ms", "1000");
     node_set(node, settings, "memory.budget.bytes", "64MiB");

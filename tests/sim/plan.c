@@ -8,6 +8,7 @@
 #define SPARE_ONE_IN 3
 #define GROUP_ONE_IN 2 /* seeds with a consumer group */
 #define FOCUS_ONE_IN 4
+#define TXN_ONE_IN   2  /* seeds with transactions */
 #define QUIET_ONE_IN 20 /* seeds without any fault: a healthy cluster must be right, too */
 
 static const char *const names[FAULT_COUNT] = {
@@ -160,6 +161,14 @@ bool plan_cuts_power(const struct plan *plan)
     return false;
 }
 
+/* From a generator of its own: the rest stays what it was. */
+static void plan_transactions(struct cluster_options *o, uint64_t seed)
+{
+    struct prng prng;
+    prng_seed(&prng, seed ^ 0x74786e73);
+    o->transactors = prng_below(&prng, TXN_ONE_IN) == 0;
+}
+
 struct plan plan_of(uint64_t seed, uint32_t seconds)
 {
     struct plan plan = {.seed = seed, .run_us = (uint64_t)seconds * 1000000};
@@ -172,6 +181,7 @@ struct plan plan_of(uint64_t seed, uint32_t seconds)
     plan_world(&plan, &prng);
     plan_faults(&plan, &prng);
     plan.cluster.members = prng_below(&prng, GROUP_ONE_IN) == 0 ? (int)between(&prng, 2, 3) : 0;
+    plan_transactions(&plan.cluster, seed);
     return plan;
 }
 

@@ -66,7 +66,9 @@ static bool is_read(struct run *run)
 {
     const struct node *reader = cluster_node(run->cluster, ROLE_READER, 0);
     snprintf(run->why, sizeof(run->why), "%u partitions not read to their end", reader->parts_left);
-    return reader->done;
+    if (reader->done && run->cluster->options.transactors > 0 && !run->cluster->txns.judged)
+        snprintf(run->why, sizeof(run->why), "the transactions do not come to an end");
+    return reader->done && (run->cluster->options.transactors == 0 || run->cluster->txns.judged);
 }
 
 static bool has_ended(struct run *run)
@@ -131,8 +133,8 @@ static void phase_read(struct run *run)
 static void phase_end(struct run *run)
 {
     observer_end(&run->observer);
-    static const enum role order[] = {ROLE_READER,   ROLE_MEMBER, ROLE_ADMIN,     ROLE_CONSUMER,
-                                      ROLE_PRODUCER, ROLE_BROKER, ROLE_CONTROLLER};
+    static const enum role order[] = {ROLE_TXN,      ROLE_READER,   ROLE_MEMBER, ROLE_ADMIN,
+                                      ROLE_CONSUMER, ROLE_PRODUCER, ROLE_BROKER, ROLE_CONTROLLER};
     for (size_t r = 0; r < ARRAY_LEN(order); r++) {
         struct node *node;
         for (int i = 0; (node = cluster_node(run->cluster, order[r], i)) != NULL; i++)
