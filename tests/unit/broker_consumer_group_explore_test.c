@@ -8,7 +8,7 @@
 
 #define EVENTS  22
 #define DEPTH   3
-#define WALKS   400
+#define WALKS   200
 #define STEPS   80
 #define MEMBERS 2
 

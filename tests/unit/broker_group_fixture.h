@@ -15,7 +15,7 @@
 #include "tests/unit/broker_group_topics.h"
 
 #define WORLD_ASKS_MAX 512
-#define WORLD_LOG_MAX  (1 << 20)
+#define WORLD_LOG_MAX  (1 << 17)
 #define WORLD_NAME_MAX 96
 
 /* One request and what became of it. */
