@@ -30,6 +30,7 @@ static const struct {
     {MUTANT_STALE_DUPLICATES, SIM_SCENARIOS_DIR "/late-retry-after-truncation.txt"},
     {MUTANT_REFETCH_UNCHECKED, SIM_SCENARIOS_DIR "/damage-beside-a-deposed-leader.txt"},
     {MUTANT_ALTER_ANY_EPOCH, SIM_SCENARIOS_DIR "/late-proposal.txt"},
+    {MUTANT_LOSS_IGNORED, SIM_SCENARIOS_DIR "/last-replica-standing.txt"},
     {MUTANT_BELIEVE_OWN_SHRINK, SIM_SCENARIOS_DIR "/paused-leader-alone.txt"},
 };
 
