@@ -5,12 +5,13 @@
 
 #define ANY_FACTOR     16 /* decoded structs of small fields: a few bytes on the wire become a few dozen */
 #define PRODUCE_FACTOR 2  /* records are views */
+#define FETCH_FACTOR   64 /* 30 bytes of a partition on the wire become its read, its pieces, its answer */
 
 /* In order of the keys. advertised_min differs from min_version only where clients need to see it (facts,
  * trap T1). */
 static const struct handler table[] = {
     {KAFKA_API_PRODUCE, 3, 13, 0, RIGHT_WRITE, PRODUCE_FACTOR, handle_produce},
-    {KAFKA_API_FETCH, 4, 18, 4, RIGHT_READ, ANY_FACTOR, handle_fetch},
+    {KAFKA_API_FETCH, 4, 18, 4, RIGHT_READ, FETCH_FACTOR, handle_fetch},
     {KAFKA_API_LIST_OFFSETS, 1, 10, 1, RIGHT_DESCRIBE, ANY_FACTOR, handle_list_offsets},
     {KAFKA_API_METADATA, 0, 13, 0, RIGHT_DESCRIBE, ANY_FACTOR, handle_metadata},
     {KAFKA_API_OFFSET_COMMIT, 2, 10, 2, RIGHT_READ, ANY_FACTOR, handle_offset_commit},
