@@ -26,6 +26,7 @@
 #define TXN_TIMEOUT_MS 8000
 #define VALUE_BYTES    8
 #define PLAIN_MAX      (1 << 20)
+#define ABORTED_MAX    1024 /* in one answer of 64 KiB */
 
 enum step {
     STEP_TOPIC,
@@ -286,6 +287,7 @@ static bool repeats(int16_t error)
     case KAFKA_INVALID_PRODUCER_ID_MAPPING:
     case KAFKA_INVALID_TXN_STATE:
     case KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER:
+    case KAFKA_INVALID_TIMESTAMP: /* our clock or the leader's is hours off */
     case KAFKA_TRANSACTION_ABORTABLE: return false;
     default: return true;
     }
@@ -472,7 +474,7 @@ static void seen(struct transactor *x, const struct record *record)
 
 static void take_records(struct transactor *x, const struct kafka_fetch_response_partition *in)
 {
-    struct client_aborted aborted[64];
+    struct client_aborted aborted[ABORTED_MAX];
     int64_t *position = &x->positions[x->read_partition];
     struct client_records records = {
         .p = in->records.p, .len = (size_t)MAX(in->records.len, 0), .from = *position, .aborted = aborted};
