@@ -51,10 +51,13 @@ static void add_members(struct describing *d, struct kafka_describe_quorum_respo
         struct consensus_voter voter = {.node_id = members[i].node_id};
         if (consensus_describe(d->c->consensus, &voter) != OK)
             continue;
-        if (!uuid_is_zero(members[i].directory_id))
-            voter.directory_id = members[i].directory_id;
-        else if (uuid_is_zero(voter.directory_id)) /* not heard of since this one leads */
-            voter.directory_id = storage_peer_directory(d->c->storage, voter.node_id);
+        /* Who was heard last under that id may be another disk that wants to join: the member is the known
+         * one. */
+        struct uuid known = !uuid_is_zero(members[i].directory_id)
+                                ? members[i].directory_id
+                                : storage_peer_directory(d->c->storage, voter.node_id);
+        if (!uuid_is_zero(known))
+            voter.directory_id = known;
         if (members[i].voter)
             out->current_voters[out->current_voters_count++] = state_of(d, &voter);
         else
