@@ -207,6 +207,20 @@ bool plog_damage_jumps(const struct plog_walk *walk, const struct batch_header *
     return next > expected && next <= batch->last_offset;
 }
 
+/* Neither epochs nor the checkpoint have a checksum: where they differ, most batches decide. */
+static enum err check_epoch(struct plog *log, const struct batch_header *batch)
+{
+    bool renewed;
+    int32_t epoch = epoch_cache_at(&log->epochs, batch->base_offset);
+    if (epoch < 0 || batch->leader_epoch == epoch)
+        return OK;
+    enum err err = plog_epochs_doubt(log, NULL, log->end, &renewed);
+    if (err)
+        return err;
+    epoch = epoch_cache_at(&log->epochs, batch->base_offset);
+    return epoch < 0 || batch->leader_epoch == epoch ? OK : ERR_CORRUPT;
+}
+
 /* Steps over good batches in line; stops on the first that is not, standing on it. *expected: what belongs
  * there; -1: whatever comes first. */
 static enum err walk_to_bad(struct plog *log, struct plog_walk *walk, int64_t *expected, int64_t seg_end)
@@ -216,16 +230,17 @@ static enum err walk_to_bad(struct plog *log, struct plog_walk *walk, int64_t *e
     while (err == OK) {
         uint32_t position = walk->position;
         err = plog_walk_next(walk, &batch, NULL);
+        if (err)
+            break;
         const struct plog_damage *known = plog_damage_at(log, *expected, false);
         int64_t from = known ? known->end : *expected;
         bool gap = batch.base_offset > from && from >= 0 && !log->config.may_have_gaps;
-        int32_t epoch = epoch_cache_at(&log->epochs, batch.base_offset);
-        bool other_epoch = epoch >= 0 && batch.leader_epoch != epoch; /* no checksum covers it */
-        if (err == OK && (batch.base_offset < from || gap || other_epoch ||
-                          plog_damage_jumps(walk, &batch, from, seg_end))) {
+        err = check_epoch(log, &batch);
+        if (err == OK && (batch.base_offset < from || gap || plog_damage_jumps(walk, &batch, from, seg_end)))
+            err = ERR_CORRUPT;
+        if (err == ERR_CORRUPT) {
             walk->position = position;
             walk->used = walk->have = 0;
-            err = ERR_CORRUPT;
         }
         if (err == OK)
             *expected = batch.last_offset + 1;

@@ -100,9 +100,11 @@ struct plog {
     enum err failed;
     struct epoch_cache epochs;
     struct producer_state producers;
-    bool epochs_dirty; /* checkpoint file is older than the cache */
-    bool meta_dirty;   /* partition.metadata and the directory itself are new */
-    bool dir_dirty;    /* entries of the directory changed */
+    bool epochs_dirty;   /* checkpoint file is older than the cache */
+    bool epochs_renewed; /* from the batches, since the checkpoint was found to be wrong */
+    bool epochs_asked;   /* the batches agreed with it */
+    bool meta_dirty;     /* partition.metadata and the directory itself are new */
+    bool dir_dirty;      /* entries of the directory changed */
     struct plog_recent recent[PLOG_RECENT];
     uint32_t recent_count; /* of all pushes */
     struct plog_hint hints[PLOG_HINTS];
@@ -234,6 +236,10 @@ enum err plog_rebuild_index(struct plog *log, struct plog_segment *seg);
 /* The same for any segment, the active one too. */
 enum err plog_index_renew(struct plog *log, struct plog_segment *seg);
 enum err plog_rebuild_epochs(struct plog *log);
+/* Good batches contradict `doubted` (NULL: the cache): if two below limit do, they make it anew; asked once.
+ * *ret_renewed: it is another now. Reads all headers (blocking). ERR_NOMEM, the disk's errors. */
+enum err plog_epochs_doubt(struct plog *log, const struct epoch_cache *doubted, int64_t limit,
+                           bool *ret_renewed);
 /* Takes a batch of segment seg into the producer state, and an aborted transaction into the segment's index.
  * bytes: all of a control batch, else not looked at. replayed: the index may have the transaction already. */
 enum err plog_take_producer(struct plog *log, struct plog_segment *seg, const struct batch_header *batch,

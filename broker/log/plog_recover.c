@@ -111,6 +111,8 @@ static enum err cut_tail(struct scan *scan, uint32_t position)
 static enum err keep_epochs(struct scan *scan, int64_t offset, int64_t end)
 {
     enum err err = OK;
+    if (scan->log->epochs_renewed)
+        return OK;
     for (uint32_t i = 0; i < scan->old->count && err == OK; i++) {
         const struct epoch_entry *e = &scan->old->entries[i];
         if (e->start_offset >= offset && e->start_offset < end &&
@@ -229,6 +231,21 @@ static bool fits(struct scan *scan, const struct plog_walk *walk, const struct b
            batch->leader_epoch >= epoch_cache_at(&scan->log->epochs, scan->expected);
 }
 
+/* A good batch of an older epoch than the checkpoint says: the batches decide, if more than one says so. */
+static enum err ask_epochs(struct scan *scan, const struct batch_header *batch)
+{
+    struct plog *log = scan->log;
+    bool renewed;
+    int64_t offset = batch->base_offset;
+    if (offset < scan->expected || batch->leader_epoch < 0 ||
+        batch->leader_epoch >= epoch_cache_at(&log->epochs, offset))
+        return OK;
+    enum err err = plog_epochs_doubt(log, scan->old, scan->setup->recovery_point, &renewed);
+    if (err == OK && renewed)
+        epoch_cache_truncate_end(&log->epochs, offset); /* the scan finds the others */
+    return err;
+}
+
 static enum err take_batch(struct scan *scan, const struct batch_header *batch, uint32_t position)
 {
     bool changed = false;
@@ -261,6 +278,8 @@ static enum err scan_batches(struct scan *scan, uint32_t from, bool at_index)
          * was not synced was compacted. */
         if (err == ERR_NOT_FOUND && !is_last(scan) && scan->expected < scan->seg[1].base_offset)
             bad = !scan->log->config.may_have_gaps || scan->expected >= scan->setup->recovery_point;
+        if (err == OK)
+            err = ask_epochs(scan, &batch);
         if (err == OK && !fits(scan, &walk, &batch, first))
             bad = true;
         if (bad) {
@@ -357,43 +376,6 @@ static enum err scan_from(struct plog *log, const struct plog_setup *setup, int3
     return OK;
 }
 
-/* Epochs of a segment that may have bad batches: those behind a bad one count as well. */
-static enum err rebuild_epochs_segment(struct plog *log, struct plog_segment *seg, int64_t limit)
-{
-    struct plog_walk walk;
-    struct batch_header batch;
-    uint32_t position;
-    int64_t expected = seg->base_offset;
-    bool found = true, loose = log->config.may_have_gaps; /* what follows may begin later */
-    enum err err = plog_walk_begin(&walk, log, seg, 0, false);
-    while (err == OK && found) {
-        err = plog_walk_next(&walk, &batch, NULL);
-        bool bad = err == ERR_CORRUPT || err == ERR_TRUNCATED;
-        if (bad)
-            err = plog_walk_search(&walk, expected - 1, limit, &found, &position);
-        bool fits = !bad && err == OK && batch.base_offset < limit &&
-                    (loose ? batch.base_offset >= expected : batch.base_offset == expected);
-        if (fits && batch.leader_epoch > epoch_cache_latest(&log->epochs))
-            err = epoch_cache_assign(&log->epochs, batch.leader_epoch, batch.base_offset, NULL);
-        expected = fits ? batch.last_offset + 1 : expected;
-        loose = log->config.may_have_gaps || !fits;
-    }
-    plog_walk_end(&walk);
-    return err == ERR_NOT_FOUND ? OK : err;
-}
-
-enum err plog_rebuild_epochs(struct plog *log)
-{
-    enum err err = OK;
-    epoch_cache_clear(&log->epochs);
-    for (int32_t i = 0; i < log->segments_count && err == OK; i++)
-        err = rebuild_epochs_segment(log, &log->segments[i],
-                                     i + 1 < log->segments_count ? log->segments[i + 1].base_offset
-                                                                 : INT64_MAX);
-    log->epochs_dirty = true;
-    return err;
-}
-
 /* The checkpoint may speak of epochs whose data did not survive, or be unusable. */
 static enum err load_epochs(struct plog *log, struct plog_report *report)
 {
@@ -480,6 +462,7 @@ enum err plog_recover(struct plog *log, const struct plog_setup *setup, struct p
         return err;
     struct plog_segment *active = plog_active(log);
     active->index.in_memory = true;
+    log->epochs_asked = false; /* that was before the tail was cut */
     report->missing_from = log->end < setup->recovery_point ? log->end : -1;
     if (epoch_cache_truncate_end(&log->epochs, log->end + 1))
         log->epochs_dirty = true;

@@ -742,6 +742,60 @@ START_TEST(epochs_behind_a_bad_batch_come_back_and_the_batch_is_mended)
 }
 END_TEST
 
+/* The checkpoint is read without any checksum: a flipped digit must not make good batches damage. */
+static void write_checkpoint(struct sample *s, int64_t start_1, int64_t start_2)
+{
+    char text[128];
+    uint64_t size;
+    int len = snprintf(text, sizeof(text), "0\n3\n0 0\n1 %d\n2 %d\n", (int)start_1, (int)start_2);
+    mem_env_resize(s->f.mem, LOG_DIR "/leader-epoch-checkpoint", (uint64_t)len);
+    memcpy(mem_env_bytes(s->f.mem, LOG_DIR "/leader-epoch-checkpoint", &size), text, (size_t)len);
+}
+
+START_TEST(a_wrong_checkpoint_does_not_make_good_batches_damage)
+{
+    struct sample s;
+    struct plog_damage found;
+    sample_start(&s, 1 << 20);
+    ck_assert_int_eq(fixture_open(&s.f, true, s.end[BATCHES], 0), OK);
+    uint64_t epochs = epoch_cache_hash(plog_epochs(s.f.log));
+    for (int how = 0; how < 4; how++) { /* an epoch begins too early or too late, the stop was clean or not */
+        back(&s);
+        write_checkpoint(&s, how & 1 ? s.end[4] : s.end[10], how & 1 ? s.end[20] : s.end[24]);
+        ck_assert_int_eq(fixture_open(&s.f, how & 2, how & 2 ? s.end[BATCHES] : s.end[28], 0), OK);
+        ck_assert_int_eq(s.f.report.damages, 0);
+        for (int i = 0; i < BATCHES; i++)
+            ck_assert_int_eq(plog_damage_search(s.f.log, s.end[i], &found), ERR_NOT_FOUND);
+        ck_assert_uint_eq(epoch_cache_hash(plog_epochs(s.f.log)), epochs);
+    }
+    sample_stop(&s);
+}
+END_TEST
+
+START_TEST(damage_is_mended_though_the_checkpoint_is_wrong)
+{
+    struct sample s, peer;
+    struct plog_damage found;
+    sample_start(&s, 1 << 20);
+    sample_start(&peer, 1 << 20);
+    ck_assert_int_eq(fixture_open(&s.f, true, s.end[BATCHES], 0), OK);
+    uint64_t epochs = epoch_cache_hash(plog_epochs(s.f.log));
+    for (int clean = 0; clean < 2; clean++) {
+        back(&s);
+        write_checkpoint(&s, s.end[6], s.end[20]);
+        log_bytes(&s)[s.position[8] + BATCH_HEADER_BYTES + 1] ^= 1;
+        ck_assert_int_eq(fixture_open(&s.f, clean, s.end[clean ? BATCHES : 28], 0), OK);
+        ck_assert_int_eq(plog_damage_search(s.f.log, s.end[8], &found), OK);
+        ck_assert_int_eq(found.offset, s.end[8]);
+        ck_assert_int_eq(found.end, s.end[9]);
+        mend(&s, &peer, 8, 9, OK);
+        ck_assert_uint_eq(epoch_cache_hash(plog_epochs(s.f.log)), epochs);
+    }
+    sample_stop(&peer);
+    sample_stop(&s);
+}
+END_TEST
+
 START_TEST(epochs_above_the_recovery_point_are_taken_from_the_batches)
 {
     struct sample s;
@@ -820,6 +874,8 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_closed_segments_times_are_those_of_its_batches_whatever_its_index_says);
     tcase_add_test(tcase, epochs_and_producers_come_back_without_their_files);
     tcase_add_test(tcase, epochs_behind_a_bad_batch_come_back_and_the_batch_is_mended);
+    tcase_add_test(tcase, a_wrong_checkpoint_does_not_make_good_batches_damage);
+    tcase_add_test(tcase, damage_is_mended_though_the_checkpoint_is_wrong);
     tcase_add_test(tcase, epochs_above_the_recovery_point_are_taken_from_the_batches);
     tcase_add_test(tcase, a_log_that_is_opened_again_keeps_deleted_segments_until_it_is_told);
     tcase_add_test(tcase, a_directory_without_metadata_but_with_data_is_not_ours);
