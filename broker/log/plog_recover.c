@@ -104,7 +104,12 @@ static enum err cut_tail(struct scan *scan, uint32_t position)
     enum err err = plog_segments_remove(log, scan->place + 1, gone);
     if (err == OK && gone > 0) /* before anything is written: they must not come back behind other data */
         err = env_dir_sync_wait(log->env, log->dir);
-    return err ? err : cut_segment(scan, position);
+    struct env_file *file;
+    if (err == OK)
+        err = cut_segment(scan, position);
+    if (err == OK)
+        err = plog_segment_file(log, scan->seg, &file);
+    return err ? err : env_file_sync_wait(file); /* nor may sectors of it come back between new ones */
 }
 
 /* Epochs that began in a damaged range are known from the checkpoint only. */

@@ -129,6 +129,8 @@ static enum err truncate_in(struct plog *log, int32_t place, int64_t offset)
     if (err == OK) {
         env_file_revoke(file); /* readers that are being sent what goes are cut off */
         err = env_file_truncate(file, position);
+        if (err == OK) /* else lost power may bring sectors of what is cut back between those of what comes */
+            err = env_file_sync_wait(file);
         env_file_close(file);
         seg->file = NULL;
     }

@@ -33,6 +33,7 @@ struct client_out {
     int64_t producer_id; /* of next_sequence; -1: none yet */
     int16_t producer_epoch;
     int32_t next_sequence;
+    uint64_t numbered; /* batches so far */
     uint32_t failures;
     uint64_t retry_at_us;
 };
@@ -182,6 +183,7 @@ struct client_batch {
     uint32_t tags_cap;
     uint64_t created_us;
     int32_t sequence;           /* -1: none yet */
+    uint64_t number;            /* of those of its partition that have a sequence */
     bool closed;                /* takes no more records */
     bool sent;                  /* a request with it is on its way */
     bool in_doubt;              /* an attempt may have written it */

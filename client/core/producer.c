@@ -320,6 +320,7 @@ static void number_batch(struct client *client, struct client_batch *batch)
         out->known = false;
     }
     batch->sequence = out->next_sequence;
+    batch->number = out->numbered++;
     out->next_sequence = batch_sequence_add(out->next_sequence, batch->count);
 }
 

@@ -34,6 +34,17 @@ static bool is_stranger(const struct client *client, const struct client_out *ou
     return client->config.producer.idempotent && (!out->known || out->producer_id != client->producer_id);
 }
 
+/* Whether the leader might forget the first batch that is not acknowledged if it took this one, too: it
+ * remembers the last few only. More than those in flight count, since a new leader may acknowledge later ones
+ * while the first hangs at an old one. */
+static bool is_too_far(const struct client *client, const struct client_out *out,
+                       const struct client_batch *head, const struct client_batch *batch)
+{
+    uint64_t number = batch->data ? batch->number : out->numbered;
+    return client->config.producer.idempotent && batch != head &&
+           number - head->number >= PARTITION_IN_FLIGHT_MAX;
+}
+
 /* The batch of the partition that may be sent now. While the first one is being repeated, those behind it
  * wait: they would be refused for the gap before them. So does one that was refused for that gap. */
 static struct client_batch *next_batch(struct client *client, struct client_partition *partition)
@@ -52,7 +63,7 @@ static struct client_batch *next_batch(struct client *client, struct client_part
             continue;
         if (batch != head && (head->attempts > 0 || batch->attempts > 0))
             return NULL;
-        return is_due(client, batch) ? batch : NULL;
+        return !is_too_far(client, out, head, batch) && is_due(client, batch) ? batch : NULL;
     }
     return NULL;
 }

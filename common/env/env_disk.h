@@ -92,8 +92,8 @@ enum err env_file_truncate(struct env_file *file, uint64_t size);
  * cover it. */
 enum err env_file_allocate(struct env_file *file, uint64_t offset, uint64_t len);
 
-/* Blocks until durable. Only at start and stop, and for files of the control plane of at most a few KiB;
- * never on a shard's hot path. */
+/* Blocks until durable. Only at start and stop, when a log is cut, and for files of the control plane of at
+ * most a few KiB; never on a shard's hot path. */
 enum err env_file_sync_wait(struct env_file *file);
 enum err env_dir_sync_wait(struct env *env, const char *path);
 

@@ -332,6 +332,38 @@ START_TEST(batch_behind_one_that_hangs_elsewhere_is_not_sent_again_and_again)
 }
 END_TEST
 
+/* Found by simulation: the answer hung at a leader of the past, the next one took so many batches behind that
+ * it had forgotten the first when that was repeated; a later leader that knew nothing wrote it again. */
+START_TEST(no_leader_takes_so_many_batches_that_it_forgets_one_that_is_not_acknowledged)
+{
+    struct client_config config = small_batches();
+    config.request_timeout_us = 10 * SECOND;
+    struct crig *rig = crig_new(&config, 1);
+    struct client_topic *topic = crig_topic(rig);
+    produce_range(rig, topic, 0, 0, 1);
+    ck_assert(crig_until(rig, SECOND, crig_settled));
+    uint64_t latency_us = rig->latency_us;
+    rig->latency_us = 25 * SECOND; /* it is written, and the answer does not come */
+    produce_range(rig, topic, 0, 1, 2);
+    crig_run(rig, 20000);
+    ck_assert_int_eq(rig->partitions[0].count, 2);
+    rig->latency_us = latency_us;
+    crig_lead(rig, 0, 3);
+    crig_run(rig, 6 * SECOND);
+    ck_assert_int_eq(client_topic_leader(topic, 0), 3);
+    for (uint64_t tag = 2; tag < 14; tag++) {
+        produce_range(rig, topic, 0, tag, tag + 1);
+        crig_run(rig, SECOND / 10);
+    }
+    ck_assert_int_eq(rig->delivered_count, 5);            /* not all is held up */
+    ck_assert(crig_until(rig, 5 * SECOND, crig_settled)); /* the request has timed out */
+    ck_assert_int_eq(rig->delivered_count, 14);
+    ck_assert_int_eq(rig->partitions[0].producer_epoch, 0);
+    crig_check_log(rig, 14, true);
+    crig_free(rig);
+}
+END_TEST
+
 /* -- levels of acknowledgment, limits -- */
 
 START_TEST(acks_0_is_reported_when_it_is_sent)
@@ -566,6 +598,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, batch_that_was_written_all_the_same_is_not_doubled);
     tcase_add_test(tcase, delivery_timeout_tells_what_is_certain);
     tcase_add_test(tcase, batch_behind_one_that_hangs_elsewhere_is_not_sent_again_and_again);
+    tcase_add_test(tcase, no_leader_takes_so_many_batches_that_it_forgets_one_that_is_not_acknowledged);
     tcase_add_test(tcase, forgotten_sequence_starts_over_with_a_new_epoch);
     tcase_add_test(tcase, acks_0_is_reported_when_it_is_sent);
     tcase_add_test(tcase, full_client_says_when_there_is_room);
