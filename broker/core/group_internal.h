@@ -197,6 +197,13 @@ bool group_subscribes(const struct group *group, struct str topic);
 
 /* -- group_txn.c -- */
 void group_txn_commit(struct groups *g, struct group_call *call);
+
+/* group_offsets.c, for commits in a transaction, too: whether that member of a classic group may commit in
+ * this generation (it counts as a sign of life); and one committed offset into the write that was begun (its
+ * times are set here), or OFFSET_METADATA_TOO_LARGE. */
+int16_t offsets_check_member(struct groups *g, struct group *group, struct str id, struct str instance_id,
+                             int32_t generation);
+int16_t offsets_write(struct groups *g, struct group *group, struct str topic, struct group_offset *offset);
 void group_txn_apply(struct groups *g, const struct write *write);
 /* A commit of the partition's offset without a transaction counts: what is pending is older. */
 void group_txn_superseded(struct groups *g, struct str group, struct str topic, int32_t partition);

@@ -152,12 +152,39 @@ static int16_t check_consumer_commit(struct groups *g, struct group *group, cons
                               request->generation_id_or_member_epoch, KAFKA_STALE_MEMBER_EPOCH);
 }
 
+int16_t offsets_check_member(struct groups *g, struct group *group, struct str id, struct str instance_id,
+                             int32_t generation)
+{
+    struct member *member = NULL;
+    int16_t error = member_check(group, id, instance_id, &member);
+
+    if (error != KAFKA_NONE)
+        return error;
+    if (generation != group->generation)
+        return KAFKA_ILLEGAL_GENERATION;
+    if (group->state == GROUP_COMPLETING)
+        return KAFKA_REBALANCE_IN_PROGRESS;
+    member_alive(g, group, member);
+    return KAFKA_NONE;
+}
+
+int16_t offsets_write(struct groups *g, struct group *group, struct str topic, struct group_offset *offset)
+{
+    offset->commit_ms = g->wall_ms;
+    offset->expire_ms = -1;
+    if (offset->metadata.len < 0)
+        offset->metadata = STR_LIT("");
+    if (offset->metadata.len > g->settings->metadata_max)
+        return KAFKA_OFFSET_METADATA_TOO_LARGE;
+    write_offset(g, group, topic, offset);
+    return KAFKA_NONE;
+}
+
 /* Who may commit: a member of this generation, or anybody while the group has no members. */
 static int16_t check_commit(struct groups *g, struct group *group, const struct group_call *call)
 {
     const struct kafka_offset_commit_request *request = call->request;
     bool simple = request->generation_id_or_member_epoch < 0;
-    struct member *member = NULL;
 
     if (!group)
         return simple ? KAFKA_NONE : KAFKA_ILLEGAL_GENERATION;
@@ -165,15 +192,8 @@ static int16_t check_commit(struct groups *g, struct group *group, const struct 
         return check_consumer_commit(g, group, call);
     if (simple && group->state == GROUP_EMPTY)
         return KAFKA_NONE;
-    int16_t error = member_check(group, request->member_id, request->group_instance_id, &member);
-    if (error != KAFKA_NONE)
-        return error;
-    if (request->generation_id_or_member_epoch != group->generation)
-        return KAFKA_ILLEGAL_GENERATION;
-    if (group->state == GROUP_COMPLETING)
-        return KAFKA_REBALANCE_IN_PROGRESS;
-    member_alive(g, group, member);
-    return KAFKA_NONE;
+    return offsets_check_member(g, group, request->member_id, request->group_instance_id,
+                                request->generation_id_or_member_epoch);
 }
 
 static void commit_one(struct groups *g, struct group *group, struct str topic,
@@ -182,18 +202,10 @@ static void commit_one(struct groups *g, struct group *group, struct str topic,
     struct group_offset offset = {.partition = in->partition_index,
                                   .leader_epoch = in->committed_leader_epoch,
                                   .offset = in->committed_offset,
-                                  .commit_ms = g->wall_ms,
-                                  .expire_ms = -1,
                                   .metadata = in->committed_metadata};
 
-    if (*error != KAFKA_NONE)
-        return;
-    if (offset.metadata.len < 0)
-        offset.metadata = STR_LIT("");
-    if (offset.metadata.len > g->settings->metadata_max)
-        *error = KAFKA_OFFSET_METADATA_TOO_LARGE;
-    else
-        write_offset(g, group, topic, &offset);
+    if (*error == KAFKA_NONE)
+        *error = offsets_write(g, group, topic, &offset);
 }
 
 void group_commit(struct groups *g, struct group_call *call)

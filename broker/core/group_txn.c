@@ -195,7 +195,6 @@ static int16_t check(struct groups *g, struct group *group,
 {
     bool names =
         request->generation_id >= 0 || request->member_id.len > 0 || request->group_instance_id.len > 0;
-    struct member *member = NULL;
 
     if (!names)
         return KAFKA_NONE;
@@ -204,15 +203,8 @@ static int16_t check(struct groups *g, struct group *group,
     if (group->consumer)
         return cgroup_check_epoch(g, group, request->member_id, request->group_instance_id,
                                   request->generation_id, KAFKA_ILLEGAL_GENERATION);
-    int16_t error = member_check(group, request->member_id, request->group_instance_id, &member);
-    if (error != KAFKA_NONE)
-        return error;
-    if (request->generation_id != group->generation)
-        return KAFKA_ILLEGAL_GENERATION;
-    if (group->state == GROUP_COMPLETING)
-        return KAFKA_REBALANCE_IN_PROGRESS;
-    member_alive(g, group, member);
-    return KAFKA_NONE;
+    return offsets_check_member(g, group, request->member_id, request->group_instance_id,
+                                request->generation_id);
 }
 
 static void commit_one(struct groups *g, struct group *group, struct str topic,
@@ -221,18 +213,10 @@ static void commit_one(struct groups *g, struct group *group, struct str topic,
     struct group_offset offset = {.partition = in->partition_index,
                                   .leader_epoch = in->committed_leader_epoch,
                                   .offset = in->committed_offset,
-                                  .commit_ms = g->wall_ms,
-                                  .expire_ms = -1,
                                   .metadata = in->committed_metadata};
 
-    if (*error != KAFKA_NONE)
-        return;
-    if (offset.metadata.len < 0)
-        offset.metadata = STR_LIT("");
-    if (offset.metadata.len > g->settings->metadata_max)
-        *error = KAFKA_OFFSET_METADATA_TOO_LARGE;
-    else
-        write_offset(g, group, topic, &offset);
+    if (*error == KAFKA_NONE)
+        *error = offsets_write(g, group, topic, &offset);
 }
 
 void group_txn_commit(struct groups *g, struct group_call *call)

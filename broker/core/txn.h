@@ -146,9 +146,7 @@ struct txn_call *txns_take_settled(struct txns *t);
 /* When txns_tick() is due; may be earlier than needed. */
 uint64_t txns_deadline(const struct txns *t);
 
-/* How many ids, and how many of them in which state. */
-uint32_t txns_count(const struct txns *t);
-void txns_count_states(const struct txns *t, uint32_t ret_counts[TXN_STATE_COUNT]);
+uint32_t txns_count(const struct txns *t); /* how many ids */
 
 /* A digest of all that is committed, equal for equal logs. Asserts the invariants of the whole. */
 uint64_t txns_check(const struct txns *t);

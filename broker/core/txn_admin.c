@@ -127,17 +127,6 @@ uint32_t txns_count(const struct txns *t)
     return t->count;
 }
 
-static void count_one(void *ctx, struct txn *txn)
-{
-    ((uint32_t *)ctx)[txn->image.state]++;
-}
-
-void txns_count_states(const struct txns *t, uint32_t ret_counts[TXN_STATE_COUNT])
-{
-    memset(ret_counts, 0, TXN_STATE_COUNT * sizeof(*ret_counts));
-    txn_each(t, count_one, ret_counts);
-}
-
 struct checking {
     const struct txns *t;
     uint64_t sum;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "client/cli/calls.h"
 #include "client/cli/json.h"
-#include "client/cli/session.h"
 #include "client/cli/verbs.h"
 #include "common/base/assert.h"
 #include "proto/kafka/error.h"
@@ -204,27 +204,6 @@ static int on_quorum(void *ctx, const struct client_reply *reply)
     return EXIT_OK;
 }
 
-static int describe_quorum(struct describe *d, struct session *s)
-{
-    struct kafka_describe_quorum_request request;
-    struct kafka_describe_quorum_request_topic topic;
-    struct kafka_describe_quorum_request_partition partition = {0};
-    struct session_call call = {.api_key = KAFKA_API_DESCRIBE_QUORUM,
-                                .message = &request,
-                                .repeatable = true,
-                                .what = "cannot describe the quorum",
-                                .on_reply = on_quorum,
-                                .ctx = d};
-    kafka_describe_quorum_request_init(&request);
-    kafka_describe_quorum_request_topic_init(&topic);
-    topic.topic_name = STR_LIT("__cluster_metadata");
-    topic.partitions = &partition;
-    topic.partitions_count = 1;
-    request.topics = &topic;
-    request.topics_count = 1;
-    return session_call(s, &call);
-}
-
 /* Brokers from before DescribeCluster tell the same by Metadata, all but the fenced ones. */
 static int describe_by_metadata(struct describe *d, struct session *s)
 {
@@ -249,7 +228,7 @@ int cli_cluster_describe(struct cli *cli, int argc, char **argv)
     cli_parse(cli, &syntax, argc, argv, &d);
     int code = session_open_plain(&s, cli);
     if (code == EXIT_OK && d.quorum)
-        code = describe_quorum(&d, &s);
+        code = calls_describe_quorum(&s, on_quorum, &d);
     else if (code == EXIT_OK)
         code = describe_cluster(&d, &s, 0, true, &unsupported);
     if (code == EXIT_OK && unsupported) {

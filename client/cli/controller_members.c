@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/cli/calls.h"
 #include "client/cli/json.h"
-#include "client/cli/session.h"
 #include "client/cli/verbs.h"
 #include "common/base/assert.h"
 #include "common/env/env.h"
@@ -73,24 +73,8 @@ static int on_quorum(void *ctx, const struct client_reply *reply)
 
 static int find(struct change *ch, struct session *s)
 {
-    struct kafka_describe_quorum_request request;
-    struct kafka_describe_quorum_request_topic topic;
-    struct kafka_describe_quorum_request_partition partition = {0};
-    struct session_call call = {.api_key = KAFKA_API_DESCRIBE_QUORUM,
-                                .message = &request,
-                                .repeatable = true,
-                                .what = "cannot describe the quorum",
-                                .on_reply = on_quorum,
-                                .ctx = ch};
-    kafka_describe_quorum_request_init(&request);
-    kafka_describe_quorum_request_topic_init(&topic);
-    topic.topic_name = STR_LIT("__cluster_metadata");
-    topic.partitions = &partition;
-    topic.partitions_count = 1;
-    request.topics = &topic;
-    request.topics_count = 1;
     ch->found = false;
-    return session_call(s, &call);
+    return calls_describe_quorum(s, on_quorum, ch);
 }
 
 /* -- the change -- */

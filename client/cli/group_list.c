@@ -2,19 +2,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/cli/calls.h"
 #include "client/cli/json.h"
-#include "client/cli/session.h"
 #include "client/cli/verbs.h"
 #include "common/base/assert.h"
 #include "proto/kafka/error.h"
 
-#define NODES_MAX 1024
-
 struct list_groups {
     struct cli *cli;
     struct json j;
-    int32_t nodes[NODES_MAX];
-    int32_t nodes_count;
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -23,15 +19,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return ARGP_ERR_UNKNOWN;
     argp_error(state, "unexpected '%s'", arg);
     return 0;
-}
-
-static int on_brokers(void *ctx, const struct client_reply *reply)
-{
-    struct list_groups *l = ctx;
-    const struct kafka_metadata_response *response = reply->message;
-    for (int32_t i = 0; i < response->brokers_count && l->nodes_count < NODES_MAX; i++)
-        l->nodes[l->nodes_count++] = response->brokers[i].node_id;
-    return EXIT_OK;
 }
 
 static void print_group(struct list_groups *l, const struct kafka_list_groups_response_group *group)
@@ -65,29 +52,15 @@ static int on_groups(void *ctx, const struct client_reply *reply)
 /* Every broker knows the groups that it coordinates. */
 static int list_all(struct list_groups *l, struct session *s)
 {
-    struct kafka_metadata_request metadata;
     struct kafka_list_groups_request request;
-    struct session_call brokers = {.api_key = KAFKA_API_METADATA,
-                                   .message = &metadata,
-                                   .repeatable = true,
-                                   .what = "cannot list brokers",
-                                   .on_reply = on_brokers,
-                                   .ctx = l};
     struct session_call groups = {.api_key = KAFKA_API_LIST_GROUPS,
                                   .message = &request,
                                   .repeatable = true,
-                                  .to_node = true,
                                   .what = "cannot list groups",
                                   .on_reply = on_groups,
                                   .ctx = l};
-    kafka_metadata_request_init(&metadata);
     kafka_list_groups_request_init(&request);
-    int code = session_call(s, &brokers);
-    for (int32_t i = 0; i < l->nodes_count && code == EXIT_OK; i++) {
-        groups.node = l->nodes[i];
-        code = session_call(s, &groups);
-    }
-    return code;
+    return calls_every_broker(s, &groups);
 }
 
 int cli_group_list(struct cli *cli, int argc, char **argv)

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "client/cli/calls.h"
 #include "client/cli/json.h"
-#include "client/cli/session.h"
 #include "client/cli/verbs.h"
 #include "common/base/assert.h"
 #include "proto/kafka/error.h"
-
-#define NODES_MAX 1024
 
 enum { OPTION_STATE = 0x1000, OPTION_LONGER };
 
@@ -14,8 +12,6 @@ struct list_of_txns {
     struct json j;
     struct str state; /* null: any */
     int64_t longer_ms;
-    int32_t nodes[NODES_MAX];
-    int32_t nodes_count;
 };
 
 static const struct argp_option options[] = {
@@ -34,15 +30,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_ARG: argp_error(state, "unexpected '%s'", arg); return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
-}
-
-static int on_brokers(void *ctx, const struct client_reply *reply)
-{
-    struct list_of_txns *l = ctx;
-    const struct kafka_metadata_response *response = reply->message;
-    for (int32_t i = 0; i < response->brokers_count && l->nodes_count < NODES_MAX; i++)
-        l->nodes[l->nodes_count++] = response->brokers[i].node_id;
-    return EXIT_OK;
 }
 
 static void print_one(struct list_of_txns *l,
@@ -77,32 +64,18 @@ static int on_txns(void *ctx, const struct client_reply *reply)
 /* Every broker knows the transactions that it coordinates. */
 static int list_all(struct list_of_txns *l, struct session *s)
 {
-    struct kafka_metadata_request metadata;
     struct kafka_list_transactions_request request;
-    struct session_call brokers = {.api_key = KAFKA_API_METADATA,
-                                   .message = &metadata,
-                                   .repeatable = true,
-                                   .what = "cannot list brokers",
-                                   .on_reply = on_brokers,
-                                   .ctx = l};
     struct session_call txns = {.api_key = KAFKA_API_LIST_TRANSACTIONS,
                                 .message = &request,
                                 .repeatable = true,
-                                .to_node = true,
                                 .what = "cannot list transactions",
                                 .on_reply = on_txns,
                                 .ctx = l};
-    kafka_metadata_request_init(&metadata);
     kafka_list_transactions_request_init(&request);
     request.state_filters = &l->state;
     request.state_filters_count = l->state.len >= 0;
     request.duration_filter = l->longer_ms;
-    int code = session_call(s, &brokers);
-    for (int32_t i = 0; i < l->nodes_count && code == EXIT_OK; i++) {
-        txns.node = l->nodes[i];
-        code = session_call(s, &txns);
-    }
-    return code;
+    return calls_every_broker(s, &txns);
 }
 
 int cli_txn_list(struct cli *cli, int argc, char **argv)
