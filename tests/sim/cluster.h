@@ -11,7 +11,7 @@
 #include "tests/sim/reach.h"
 #include "tests/sim/world/world.h"
 
-#define CLUSTER_CONTROLLERS_MAX 5
+#define CLUSTER_CONTROLLERS_MAX 6 /* a spare among them */
 #define CLUSTER_BROKERS_MAX     6
 #define CLUSTER_CLIENTS_MAX     13
 #define CLUSTER_NODES_MAX       (CLUSTER_CONTROLLERS_MAX + CLUSTER_BROKERS_MAX + CLUSTER_CLIENTS_MAX)

@@ -6,6 +6,7 @@
 #include "common/base/assert.h"
 
 #define SPARE_ONE_IN 3
+#define SIX_ONE_IN   4 /* seeds with six brokers; the others have three to five */
 #define GROUP_ONE_IN 2 /* seeds with a consumer group */
 #define FOCUS_ONE_IN 4
 #define TXN_ONE_IN   2  /* seeds with transactions */
@@ -150,6 +151,15 @@ static void plan_spares(struct cluster_options *o, uint64_t seed)
     o->spare_controllers = prng_below(&prng, SPARE_ONE_IN) == 0 ? 1 : 0;
 }
 
+/* From a generator of its own, too. */
+static void plan_six_brokers(struct cluster_options *o, uint64_t seed)
+{
+    struct prng prng;
+    prng_seed(&prng, seed ^ 0x736978);
+    if (prng_below(&prng, SIX_ONE_IN) == 0)
+        o->brokers = CLUSTER_BROKERS_MAX;
+}
+
 bool plan_cuts_power(const struct plan *plan)
 {
     static const enum fault_kind kinds[] = {FAULT_POWER_BROKER,  FAULT_REPLACE_DISK, FAULT_POWER_ALL,
@@ -178,6 +188,7 @@ struct plan plan_of(uint64_t seed, uint32_t seconds)
     plan_cluster(&plan, &prng);
     plan_lag(&plan.cluster, seed);
     plan_spares(&plan.cluster, seed);
+    plan_six_brokers(&plan.cluster, seed);
     plan_world(&plan, &prng);
     plan_faults(&plan, &prng);
     plan.cluster.members = prng_below(&prng, GROUP_ONE_IN) == 0 ? (int)between(&prng, 2, 3) : 0;
