@@ -374,6 +374,7 @@ void replica_init(struct replica *core, const struct replica_setup *setup)
                              .high_watermark = high,
                              .min_isr = 1,
                              .sync_before_ack = true,
+                             .answer_due = setup->answer_due,
                              .self = -1};
 }
 

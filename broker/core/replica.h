@@ -130,6 +130,8 @@ struct replica_setup {
     uint64_t lag_time_max_us;
     int64_t log_start, log_end, synced_end,
         high_watermark; /* of the recovered log; the high watermark may be stale (low) */
+    bool answer_due; /* an FX_ALTER of the core before this one, of the same partition, has no EV_ALTERED yet
+                      */
 };
 void replica_init(struct replica *core, const struct replica_setup *setup);
 

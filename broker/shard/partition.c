@@ -350,7 +350,8 @@ static void report_open(struct partition *p, const struct plog_report *report)
 static void init_core(struct partition *p, const struct manifest_entry *known)
 {
     struct replica_setup setup = {.broker_id = p->host->broker_id,
-                                  .lag_time_max_us = p->host->replica_lag_time_max_us};
+                                  .lag_time_max_us = p->host->replica_lag_time_max_us,
+                                  .answer_due = p->core.answer_due};
     if (p->log) {
         setup.log_start = plog_start(p->log);
         setup.log_end = plog_end(p->log);

@@ -11,11 +11,13 @@
 #define ALTER_TIMEOUT_US (10 * 1000000ull)
 #define ALTER_BYTES_MAX  4096
 
-/* The partition is named, not pointed to: it may close while the controller thinks. */
+/* The partition is named, not pointed to: it may close while the controller thinks, and be opened again; then
+ * the answer is not for it. */
 struct alter_op {
     struct control_call call;
     struct uuid topic_id;
     int32_t index;
+    uint64_t opening;
     bool leave;
 };
 
@@ -44,7 +46,8 @@ static void on_altered(struct control_call *call)
 {
     struct alter_op *op = CONTAINER_OF(call, struct alter_op, call);
     struct shard *shard = call->shard;
-    struct partition *p = shard_partition(shard, op->topic_id, op->index);
+    struct route *route = route_find(&shard->routes, op->topic_id, op->index);
+    struct partition *p = route && route->opening == op->opening ? route->partition : NULL;
     int16_t error = alter_outcome(op);
     bool leave = op->leave;
 
@@ -85,6 +88,7 @@ void shard_alter_partition(void *ctx, struct partition *p, const struct rpc_alte
     ASSERT(payload); /* a few hundred bytes: without them the broker cannot keep its promises */
     op->topic_id = request->topic_id;
     op->index = request->index;
+    op->opening = route_find(&shard->routes, request->topic_id, request->index)->opening;
     op->leave = request->leave;
     op->call = (struct control_call){.type = CLUSTER_RPC_ALTER_PARTITION,
                                      .payload = payload,

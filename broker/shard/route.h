@@ -16,6 +16,7 @@ struct route {
     unsigned shard;
     struct partition *partition;     /* owner's table only; NULL while it could not be opened */
     struct coordinator *coordinator; /* owner's table only; of an internal topic that this broker leads */
+    uint64_t opening;                /* of all that this shard opened, which one `partition` is */
     uint8_t counted;                 /* the gauges that count it (shard.h) */
     struct route *next;              /* same hash */
 };

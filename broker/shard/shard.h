@@ -112,6 +112,7 @@ struct shard {
     bool serving;            /* metadata has come: requests are read */
     struct route_table routes;
     uint32_t failed_partitions; /* offline for a failed log */
+    uint64_t openings;          /* partitions opened so far (route.opening) */
     struct partition_host host;
     struct shard_flight *recorder; /* shard_flight.h */
     struct cleaner cleaner;

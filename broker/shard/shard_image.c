@@ -89,6 +89,7 @@ static void open_route(struct shard *shard, struct image *image, struct route *r
         route->partition = NULL;
         return;
     }
+    route->opening = ++shard->openings;
     fetchers_add(shard->fetchers, route->partition);
     if (partition_damages(route->partition) > 0)
         repairer_add(shard->repairer, route->partition);

@@ -375,6 +375,36 @@ START_TEST(a_follower_that_came_back_with_a_hole_is_durable_below_it_until_it_is
 }
 END_TEST
 
+START_TEST(an_answer_to_the_former_log_is_not_taken_for_one_to_the_new)
+{
+    struct fixture f;
+    struct waiter w;
+    setup(&f, true);
+    broker_apply(&f.b, 1, 4, 5, 2, 2, &f.config);
+    produce(&f.b, 1, 1, &w);
+    seconds(&f, 11);
+    ck_assert_int_eq(f.b.alters, 1); /* the other replica is silent: a smaller ISR is proposed */
+    mem_env_fail_sync_after(f.b.mem, 1);
+    produce(&f.b, 1, 1, &w);
+    seconds(&f, 1);
+    mem_env_repair(f.b.mem);
+    partition_leave_done(f.b.p, KAFKA_NONE);
+    state(&f, 2, 5);
+    seconds(&f, 3);
+    ck_assert_int_eq(f.reopened, 1);
+    broker_apply(&f.b, 1, 6, 7, 2, 2, &f.config);
+    produce(&f.b, 1, 1, &w);
+    seconds(&f, 11);
+    ck_assert_int_eq(f.b.alters, 1); /* one at a time, whatever became of the log between */
+    partition_alter_done(f.b.p, KAFKA_INELIGIBLE_REPLICA);
+    seconds(&f, 2);
+    ck_assert_int_eq(f.b.alters, 2);
+    ck_assert_int_eq(f.b.alter_partition_epoch, 7);
+    partition_alter_done(f.b.p, KAFKA_NONE);
+    teardown(&f);
+}
+END_TEST
+
 START_TEST(a_full_disk_refuses_new_records_only_and_for_as_long_as_it_is_full)
 {
     struct fixture f;
@@ -414,6 +444,7 @@ END_TEST
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, a_log_that_cannot_be_opened_is_offline_and_tried_again);
+    tcase_add_test(tcase, an_answer_to_the_former_log_is_not_taken_for_one_to_the_new);
     tcase_add_test(tcase, a_full_disk_refuses_new_records_only_and_for_as_long_as_it_is_full);
     tcase_add_test(tcase, after_a_failed_sync_the_log_is_opened_again_and_what_was_not_synced_written_again);
     tcase_add_test(tcase, the_only_replica_leads_on_in_a_new_epoch);
