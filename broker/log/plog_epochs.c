@@ -9,6 +9,7 @@ struct rebuild {
     const struct epoch_cache *doubted; /* NULL: nothing to hold the batches against */
     int64_t limit;                     /* of the batches that are held against it */
     uint32_t others;                   /* of them that say another epoch */
+    int64_t behind;                    /* the last batch */
     struct epoch_entry pending;        /* the newest batch's; epoch EPOCH_NONE: none */
 };
 
@@ -21,6 +22,19 @@ static enum err settle(struct rebuild *r)
                : OK;
 }
 
+/* The epoch may have begun with batches that compaction took: then the checkpoint knows where, if it says
+ * what can be. */
+static int64_t began(const struct rebuild *r, const struct batch_header *batch)
+{
+    for (uint32_t i = 0; r->doubted && i < r->doubted->count; i++) {
+        const struct epoch_entry *e = &r->doubted->entries[i];
+        if (e->epoch == batch->leader_epoch && e->start_offset >= r->behind &&
+            e->start_offset < batch->base_offset)
+            return e->start_offset;
+    }
+    return batch->base_offset;
+}
+
 /* An epoch counts once the batch behind does not say an older one: a flipped bit in one header must not make
  * all that follow it wrong. */
 static enum err take(struct rebuild *r, const struct batch_header *batch)
@@ -30,7 +44,8 @@ static enum err take(struct rebuild *r, const struct batch_header *batch)
         r->others += known >= 0 && known != batch->leader_epoch;
     }
     enum err err = batch->leader_epoch >= r->pending.epoch ? settle(r) : OK;
-    r->pending = (struct epoch_entry){batch->leader_epoch, batch->base_offset};
+    r->pending = (struct epoch_entry){batch->leader_epoch, began(r, batch)};
+    r->behind = batch->last_offset + 1;
     return err;
 }
 

@@ -19,6 +19,7 @@ struct scan {
     const struct plog_setup *setup;
     int32_t place;    /* of seg in the log's list */
     int64_t expected; /* offset of the next batch */
+    int64_t behind;   /* the last batch that was taken, perhaps of another segment */
     bool ended;       /* the log ends here: nothing further on counts */
 };
 
@@ -112,15 +113,16 @@ static enum err cut_tail(struct scan *scan, uint32_t position)
     return err ? err : env_file_sync_wait(file); /* nor may sectors of it come back between new ones */
 }
 
-/* Epochs that began in a damaged range are known from the checkpoint only. */
-static enum err keep_epochs(struct scan *scan, int64_t offset, int64_t end)
+/* Epochs up to `newest` that began in a damaged range, or with batches that compaction took, are known from
+ * the checkpoint only. */
+static enum err keep_epochs(struct scan *scan, int64_t offset, int64_t end, int32_t newest)
 {
     enum err err = OK;
     if (scan->log->epochs_renewed)
         return OK;
     for (uint32_t i = 0; i < scan->old->count && err == OK; i++) {
         const struct epoch_entry *e = &scan->old->entries[i];
-        if (e->start_offset >= offset && e->start_offset < end &&
+        if (e->start_offset >= offset && e->start_offset < end && e->epoch <= newest &&
             e->epoch > epoch_cache_latest(&scan->log->epochs))
             err = epoch_cache_assign(&scan->log->epochs, e->epoch, e->start_offset, NULL);
     }
@@ -132,9 +134,9 @@ static enum err add_damage(struct scan *scan, const struct plog_damage *damage, 
     note(scan, damage->position, what);
     enum err err = plog_damage_add(scan->log, damage);
     if (err == OK)
-        err = keep_epochs(scan, damage->offset, damage->end);
+        err = keep_epochs(scan, damage->offset, damage->end, INT32_MAX);
     scan->report->damages++;
-    scan->expected = damage->end;
+    scan->expected = scan->behind = damage->end;
     return err;
 }
 
@@ -255,13 +257,15 @@ static enum err take_batch(struct scan *scan, const struct batch_header *batch, 
 {
     bool changed = false;
     enum err err = plog_index_reserve(scan->seg, 1);
+    if (err == OK)
+        err = keep_epochs(scan, scan->behind, batch->base_offset + 1, batch->leader_epoch);
     if (err == OK && batch->leader_epoch > epoch_cache_latest(&scan->log->epochs))
         err = epoch_cache_assign(&scan->log->epochs, batch->leader_epoch, batch->base_offset, &changed);
     if (err)
         return err;
     scan->log->epochs_dirty = scan->log->epochs_dirty || changed;
     plog_index_batch(scan->log, scan->seg, batch, position);
-    scan->expected = batch->last_offset + 1;
+    scan->expected = scan->behind = batch->last_offset + 1;
     scan->report->scanned_bytes += (int64_t)batch->size_bytes;
     return OK;
 }
@@ -370,6 +374,7 @@ static enum err scan_from(struct plog *log, const struct plog_setup *setup, int3
     for (int32_t i = from; i < log->segments_count; i++) {
         struct scan scan = {
             .log = log, .seg = &log->segments[i], .report = report, .old = old, .setup = setup, .place = i};
+        scan.behind = i > from ? log->end : scan.seg->base_offset;
         int64_t from_offset = setup->clean ? INT64_MAX : setup->recovery_point;
         enum err err = scan_segment(&scan, from_offset);
         if (err)
