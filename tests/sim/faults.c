@@ -207,13 +207,29 @@ static bool inject_power_all(struct faults *faults)
     return bit;
 }
 
-/* A new disk for a broker. Only while every replica is in sync, so that no second copy is missing: what two
- * losses at once destroy, three replicas do not promise to keep. */
+/* Whether the metadata tell of every disk that was replaced: until its broker registers, they call its
+ * replicas in sync. */
+static bool replaced_is_known(const struct faults *faults)
+{
+    if (faults->replaced == NULL)
+        return true;
+    struct uuid disk = cluster_disk(faults->cluster, faults->replaced);
+    return !uuid_eq(disk, faults->replaced_disk);
+}
+
+/* Only while every replica is in sync, so that no second copy is missing: what two losses at once destroy,
+ * three replicas do not promise to keep. */
+static bool may_lose_a_disk(const struct faults *faults)
+{
+    return replaced_is_known(faults) && cluster_is_in_sync(faults->cluster) &&
+           !counted_any_lost(faults->cluster->counted);
+}
+
+/* A new disk for a broker. */
 static bool inject_replace_disk(struct faults *faults)
 {
     struct node *node = any_of(faults, ROLE_BROKER);
-    if (!process_alive(node->process) || !cluster_is_in_sync(faults->cluster) ||
-        counted_any_lost(faults->cluster->counted) || node == faults->flipped)
+    if (!process_alive(node->process) || !may_lose_a_disk(faults) || node == faults->flipped)
         return false;
     for (int i = 0; i < FAULTS_ACTIVE_MAX; i++)
         if (faults->active[i].used && faults->active[i].a == node)
@@ -222,6 +238,7 @@ static bool inject_replace_disk(struct faults *faults)
     disk_replace(node->process);
     counted_lost(faults->cluster->counted, node);
     faults->replaced = node;
+    faults->replaced_disk = cluster_disk(faults->cluster, node);
     bite(faults, FAULT_REPLACE_DISK);
     return true;
 }
@@ -548,7 +565,7 @@ static void plan_next(struct faults *faults)
 static bool is_promised(const struct faults *faults, enum fault_kind kind)
 {
     if (kind == FAULT_REPLACE_DISK)
-        return cluster_is_in_sync(faults->cluster) && !counted_any_lost(faults->cluster->counted);
+        return may_lose_a_disk(faults);
     if (kind == FAULT_ROLL) /* one at a time */
         return !is_rolling(faults);
     return kind != FAULT_BIT_FLIP || !counted_any_lost(faults->cluster->counted);

@@ -3,6 +3,7 @@
 #ifndef SLUICE_SIM_FAULTS_H
 #define SLUICE_SIM_FAULTS_H
 
+#include "common/base/types.h"
 #include "tests/sim/plan.h"
 
 #define FAULTS_ACTIVE_MAX 64
@@ -28,6 +29,7 @@ struct faults {
     uint64_t asked[FAULT_COUNT], bitten[FAULT_COUNT];
     uint64_t owed[FAULT_COUNT];      /* met nobody, and nobody can be hurt so now */
     struct node *flipped, *replaced; /* the broker whose disk rots; the last that got a new one */
+    struct uuid replaced_disk;       /* its directory id before */
     bool over;
     bool again; /* something is repeated that met nobody */
 };

@@ -14,6 +14,7 @@
 #include "proto/kafka/error.h"
 #include "tests/sim/client_node.h"
 #include "tests/sim/nodes.h"
+#include "tests/sim/observe.h"
 
 #define TOPIC          "tx"
 #define TXN_ID         "txn"
@@ -500,9 +501,11 @@ static void take_records(struct transactor *x, const struct kafka_fetch_response
 /* The whole log was read in one go, from its beginning to an end that is stable. */
 static void partition_end(struct transactor *x, const struct kafka_fetch_response_partition *in)
 {
-    if (in->last_stable_offset < in->high_watermark ||
-        x->positions[x->read_partition] < in->last_stable_offset)
+    int64_t position = x->positions[x->read_partition];
+    if (in->last_stable_offset < in->high_watermark || position < in->last_stable_offset)
         return; /* more to come */
+    if (x->final && position != cluster_log_end(x->client.node->cluster, TOPIC, x->read_partition))
+        return; /* a new leader does not know yet that its log is committed */
     if (++x->read_partition < TXN_PARTITIONS)
         return;
     x->read_partition = 0;

@@ -401,28 +401,28 @@ static bool leaders_agree(struct cluster *cluster)
     return complete.all && complete.leaders == cluster->options.topics * cluster->options.partitions;
 }
 
-/* The coordinators' topics, which hold what groups were promised. */
-struct internals {
+/* All topics, those of the coordinators (what groups and transactions were promised) and of transactions
+ * among them. */
+struct any_topics {
     const struct image *image;
     bool whole;
 };
 
-static bool look_at_internal(void *ctx, const struct image_topic *topic)
+static bool look_at_any(void *ctx, const struct image_topic *topic)
 {
-    struct internals *internals = ctx;
-    bool internal = topic->name.len > 2 && memcmp(topic->name.p, "__", 2) == 0;
-    for (int32_t i = 0; internal && i < topic->partitions_count; i++) {
-        const struct image_partition *p = image_partition(internals->image, topic, i);
-        internals->whole = internals->whole && p->leader >= 0 && p->isr_count == p->replicas_count;
+    struct any_topics *any = ctx;
+    for (int32_t i = 0; i < topic->partitions_count; i++) {
+        const struct image_partition *p = image_partition(any->image, topic, i);
+        any->whole = any->whole && p->leader >= 0 && p->isr_count == p->replicas_count;
     }
-    return internals->whole;
+    return any->whole;
 }
 
-static bool internals_are_whole(const struct image *image)
+static bool topics_are_whole(const struct image *image)
 {
-    struct internals internals = {.image = image, .whole = true};
-    image_each_topic(image, look_at_internal, &internals);
-    return internals.whole;
+    struct any_topics any = {.image = image, .whole = true};
+    image_each_topic(image, look_at_any, &any);
+    return any.whole;
 }
 
 bool cluster_is_in_sync(struct cluster *cluster)
@@ -432,8 +432,47 @@ bool cluster_is_in_sync(struct cluster *cluster)
     const struct image *image = newest_image(cluster, &node);
     /* others may just have read their logs again, and know old things only */
     return image != NULL && controller_status(node_controller(node)).leads &&
-           parts_are_whole(cluster, image, why, sizeof(why)) && internals_are_whole(image) &&
+           parts_are_whole(cluster, image, why, sizeof(why)) && topics_are_whole(image) &&
            leaders_agree(cluster);
+}
+
+struct uuid cluster_disk(struct cluster *cluster, const struct node *broker)
+{
+    struct node *node;
+    const struct image *image = newest_image(cluster, &node);
+    const struct image_broker *found = image != NULL ? image_broker(image, broker->id) : NULL;
+    return found != NULL ? found->directory_id : (struct uuid){0};
+}
+
+/* Where the log of a leader of the newest epoch ends. */
+struct log_end {
+    struct str topic;
+    const struct image_partition *newest;
+    int64_t end;
+};
+
+static void look_at_end(void *ctx, struct partition *partition)
+{
+    struct log_end *at = ctx;
+    struct partition_view view;
+    partition_get(partition, &view);
+    if (view.is_leader && partition_index(partition) == at->newest->index &&
+        str_eq(partition_topic(partition), at->topic) && view.leader_epoch == at->newest->leader_epoch)
+        at->end = view.log_end;
+}
+
+int64_t cluster_log_end(struct cluster *cluster, const char *topic, int partition)
+{
+    struct node *node;
+    const struct image *image = newest_image(cluster, &node);
+    const struct image_topic *found = image != NULL ? image_topic_by_name(image, str_from(topic)) : NULL;
+    if (found == NULL || partition >= found->partitions_count)
+        return -1;
+    struct log_end at = {str_from(topic), image_partition(image, found, partition), -1};
+    for (int i = 0; i < cluster->options.brokers; i++)
+        if (node_broker(cluster_node(cluster, ROLE_BROKER, i)) != NULL)
+            broker_each_replica(node_broker(cluster_node(cluster, ROLE_BROKER, i)), look_at_end, &at);
+    return at.end;
 }
 
 static void note_register(struct cluster *cluster, uint32_t topic, uint32_t call, int64_t value)

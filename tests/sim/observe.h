@@ -5,6 +5,7 @@
 #ifndef SLUICE_SIM_OBSERVE_H
 #define SLUICE_SIM_OBSERVE_H
 
+#include "common/base/types.h"
 #include "tests/sim/cluster.h"
 
 struct observer {
@@ -40,8 +41,18 @@ bool cluster_is_whole(struct cluster *cluster, char *why, size_t size);
 /* No broker's manifest is given up or behind, no replica is offline, in doubt, or known to be damaged. */
 bool cluster_is_sound(struct cluster *cluster, char *why, size_t size);
 
-/* Every partition has a leader and all its replicas in sync, as the newest controller image says. */
+/* Every partition of every topic has a leader and all its replicas in sync, as the newest controller image
+ * says. */
 bool cluster_is_in_sync(struct cluster *cluster);
+
+/* The directory id that the broker has registered with, as the newest controller image says; zeros: none. */
+struct uuid cluster_disk(struct cluster *cluster, const struct node *broker);
+
+/* Where the log of the partition's leader ends, committed or not; -1: nobody leads now. After an election a
+ * high watermark may be behind what was committed before, until the in-sync replicas have fetched (and while
+ * they are fewer than min.insync.replicas it stays there): a reader at the high watermark has not read all
+ * that was acknowledged before it is here. */
+int64_t cluster_log_end(struct cluster *cluster, const char *topic, int partition);
 
 /* Reads the registers of the history (settings, which spare topics exist) from the newest controller image:
  * after everything has come to rest. */
