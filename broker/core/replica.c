@@ -217,7 +217,8 @@ static int16_t step_log_start(struct replica *core, const struct replica_event *
                               struct replica_effects *fx)
 {
     ASSERT(event->offset >= core->log_start);
-    ASSERT(core->role != REPLICA_LEADER || event->offset <= core->high_watermark);
+    ASSERT(core->role != REPLICA_LEADER || event->offset <= core->high_watermark ||
+           MUTANT(RETAIN_PAST_HIGH_WATERMARK));
     core->log_start = event->offset;
     core->log_end = MAX(core->log_end, event->offset);
     core->synced_end = MAX(core->synced_end, event->offset);

@@ -11,6 +11,8 @@ int64_t partition_last_stable(struct partition *p)
     int64_t high = p->core.high_watermark;
     if (p->log == NULL || plog_producers(p->log)->txns_count == 0 || MUTANT(EXPOSE_OPEN_TXN))
         return high;
+    if (MUTANT(STABLE_OFFSET_FALLS))
+        return p->core.log_start;
     int64_t unstable = producer_state_first_unstable(plog_producers(p->log), high);
     return MIN(high, MAX(unstable, p->core.log_start));
 }

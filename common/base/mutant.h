@@ -101,6 +101,8 @@
     X(LOSE_COMMITS, "lose-commits", "lost-commit", "a new coordinator loads nothing")                        \
     X(EXPOSE_OPEN_TXN, "expose-open-txn", "health",                                                          \
       "readers of committed data read up to the high watermark")                                             \
+    X(STABLE_OFFSET_FALLS, "stable-offset-falls", "regress",                                                 \
+      "while a transaction is open, the last stable offset is where the log begins")                         \
     X(DROP_FENCING, "drop-fencing", "health",                                                                \
       "a transactional producer that comes back does not fence the one before it")                           \
     X(REUSE_EPOCH, "reuse-epoch", "health", "a new transaction coordinator counts producer epochs anew")     \

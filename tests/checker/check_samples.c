@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* I12: what must only grow, grows. One process never sees the latest offset, the log start or the leader
- * epoch go back. Within one leader epoch nobody does, and the high watermark and the last stable offset
- * neither: there is one leader that says them. Across epochs these may: a new leader learns the high
- * watermark from its followers. */
+/* I12: what must only grow, grows; and nothing that is not committed is removed, or stable. One process never
+ * sees the latest offset, the log start or the leader epoch go back. Within one leader epoch nobody does, and
+ * the high watermark and the last stable offset neither: there is one leader that says them. Across epochs
+ * these may: a new leader learns the high watermark from its followers. A high watermark that an epoch's
+ * leader tells is not below a log start or a last stable offset that it told before. */
 #include "tests/checker/checker_int.h"
 
 /* Completed samples whose number was the highest so far, the newest first. */
@@ -15,6 +16,7 @@ struct high {
 
 struct highs {
     struct high *by_what[HISTORY_WHAT_COUNT];
+    const struct checker_event *last[HISTORY_WHAT_COUNT]; /* of one process */
 };
 
 struct samples {
@@ -28,14 +30,20 @@ static int64_t number_of(const struct checker_event *e, unsigned what)
     return what == EPOCHS ? e->rec.epoch : e->rec.offset;
 }
 
-/* Compares with the highest sample that was complete before this one was asked for, then becomes the highest
- * itself. Returns the sample that this one should not be below, or NULL. */
+/* The highest sample that was complete before this one was asked for, or NULL. */
+static const struct high *highest_before(const struct high *high, const struct checker_event *e)
+{
+    while (high && high->event->rec.time_us >= e->invoke->rec.time_us)
+        high = high->before;
+    return high;
+}
+
+/* Compares with the highest sample before, then becomes the highest itself. Returns the sample that this one
+ * should not be below, or NULL. */
 static const struct checker_event *compare(struct checker *c, struct high **high,
                                            const struct checker_event *e, unsigned what)
 {
-    const struct high *before = *high;
-    while (before && before->event->rec.time_us >= e->invoke->rec.time_us)
-        before = before->before;
+    const struct high *before = highest_before(*high, e);
     bool below = before && number_of(before->event, what) > number_of(e, what);
     if (!*high || number_of((*high)->event, what) < number_of(e, what)) {
         struct high *entry = check_alloc(c, 1, sizeof(*entry));
@@ -50,6 +58,28 @@ static const struct checker_event *compare(struct checker *c, struct high **high
 static bool grows_across_epochs(unsigned what)
 {
     return what == HISTORY_LATEST || what == HISTORY_LOG_START;
+}
+
+/* A high watermark against what the same process, or anybody before, was told of the same leader epoch. */
+static void check_bound(struct checker *c, const struct highs *own, const struct highs *epoch, unsigned what,
+                        const struct checker_event *e)
+{
+    const struct checker_event *last = own->last[what];
+    const struct high *high = highest_before(epoch->by_what[what], e);
+    if (!last || last->rec.epoch != e->rec.epoch || last->rec.offset <= e->rec.offset)
+        last = high ? high->event : NULL;
+    if (last && last->rec.offset > e->rec.offset)
+        check_report(c, &CHECK_FOUND(PAST_HIGH_WATERMARK, e, last, e->invoke, e));
+}
+
+static void check_bounds(struct checker *c, struct highs *own, const struct highs *epoch,
+                         const struct checker_event *e)
+{
+    own->last[e->rec.what] = e;
+    if (e->rec.what != HISTORY_HIGH_WATERMARK || e->rec.epoch < 0)
+        return;
+    check_bound(c, own, epoch, HISTORY_LOG_START, e);
+    check_bound(c, own, epoch, HISTORY_LAST_STABLE, e);
 }
 
 static void check_sample(struct samples *s, const struct checker_event *e)
@@ -72,6 +102,7 @@ static void check_sample(struct samples *s, const struct checker_event *e)
     const struct checker_event *worst = below[0] ? below[0] : below[1] ? below[1] : below[2];
     if (worst)
         check_report_in(s->c, key, CHECK_FOUND(REGRESS, e, worst, e->invoke, e));
+    check_bounds(s->c, own, epoch, e);
     if (e->rec.what == HISTORY_LOG_START && e->rec.offset > key->trim)
         check_report(s->c, &CHECK_FOUND(EARLY_DELETE, e, e->invoke, e));
 }

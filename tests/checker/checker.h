@@ -43,6 +43,8 @@
     X(REGRESS, "regress", "I12", "an offset or leader epoch that must only grow went back")                  \
     X(EARLY_DELETE, "early-delete", "I12",                                                                   \
       "the log start passed what retention or a deletion was allowed to remove")                             \
+    X(PAST_HIGH_WATERMARK, "past-high-watermark", "-",                                                       \
+      "a leader's log start or last stable offset is above its high watermark")                              \
     X(LOST_COMMIT, "lost-commit", "I13", "a group's committed offset is below one that was acknowledged")    \
     X(DOUBLE_OWNER, "double-owner", "I14", "two members own one partition in one generation of their group") \
     X(NOT_LINEARIZABLE, "not-linearizable", "I15",                                                           \

@@ -17,6 +17,11 @@
 #define CLUSTER_NODES_MAX       (CLUSTER_CONTROLLERS_MAX + CLUSTER_BROKERS_MAX + CLUSTER_CLIENTS_MAX)
 #define CLUSTER_TOPICS_MAX      8
 #define CLUSTER_PARTITIONS_MAX  16
+/* Topics that are looked at beside t0, t1, ...: that of the transactions, and the coordinators' own. */
+#define CLUSTER_TXN_TOPIC       CLUSTER_TOPICS_MAX
+#define CLUSTER_OFFSETS_TOPIC   (CLUSTER_TOPICS_MAX + 1)
+#define CLUSTER_TXN_STATE_TOPIC (CLUSTER_TOPICS_MAX + 2)
+#define CLUSTER_LOOKED_AT       (CLUSTER_TOPICS_MAX + 3)
 #define CLUSTER_TEXT_MAX        512
 #define CLUSTER_KEYS            24 /* of each partition of the compacted topic */
 #define CLUSTER_RETAINED        60 /* its retention.messages, if any */

@@ -26,6 +26,7 @@ static const struct {
     {MUTANT_SEND_BEFORE_VOTE, SIM_SCENARIOS_DIR "/vote-before-sync.txt"},
     {MUTANT_FORGET_VOTE, SIM_SCENARIOS_DIR "/vote-before-sync.txt"},
     {MUTANT_COMPACT_PAST_HIGH_WATERMARK, SIM_SCENARIOS_DIR "/compaction-keeps-to-the-committed.txt"},
+    {MUTANT_RETAIN_PAST_HIGH_WATERMARK, SIM_SCENARIOS_DIR "/retention-keeps-to-the-committed.txt"},
     {MUTANT_LOSE_LAST_PRODUCER_BATCH, SIM_SCENARIOS_DIR "/late-retry-after-compaction.txt"},
     {MUTANT_STALE_DUPLICATES, SIM_SCENARIOS_DIR "/late-retry-after-truncation.txt"},
     {MUTANT_REFETCH_UNCHECKED, SIM_SCENARIOS_DIR "/damage-beside-a-deposed-leader.txt"},

@@ -16,7 +16,6 @@
 
 #define LOOK_US             20000
 #define OBSERVERS_OF_A_DISK 1000u
-#define BROKERS_ONE_IN      5 /* looks at controllers for each at brokers */
 
 /* "t<number>" -> number; -1 for other topics. */
 static int topic_number(struct str name)
@@ -24,6 +23,19 @@ static int topic_number(struct str name)
     if (name.len != 2 || name.p[0] != 't' || name.p[1] < '0' || name.p[1] >= '0' + CLUSTER_TOPICS_MAX)
         return -1;
     return name.p[1] - '0';
+}
+
+/* The same, and the numbers of topics that clients do not choose. */
+static int looked_at_number(struct str name)
+{
+    static const char *const others[] = {[CLUSTER_TXN_TOPIC - CLUSTER_TOPICS_MAX] = "tx",
+                                         [CLUSTER_OFFSETS_TOPIC - CLUSTER_TOPICS_MAX] = "__consumer_offsets",
+                                         [CLUSTER_TXN_STATE_TOPIC - CLUSTER_TOPICS_MAX] =
+                                             "__transaction_state"};
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        if (str_eq(name, str_from(others[i])))
+            return CLUSTER_TOPICS_MAX + (int)i;
+    return topic_number(name);
 }
 
 static struct image *newest_image(struct cluster *cluster, struct node **ret_node)
@@ -102,7 +114,7 @@ struct topic_look {
 static bool look_at_topic(void *ctx, const struct image_topic *topic)
 {
     struct topic_look *look = ctx;
-    int number = topic_number(topic->name);
+    int number = looked_at_number(topic->name);
     for (int32_t i = 0; number >= 0 && i < MIN(topic->partitions_count, CLUSTER_PARTITIONS_MAX); i++) {
         const struct image_partition *p = image_partition(look->image, topic, i);
         struct seen_partition *seen = &look->observer->partitions[number][i];
@@ -174,13 +186,13 @@ struct broker_look {
     int index; /* of the broker */
 };
 
-/* A number that a leader told, when it is another than before: a call of no time. */
-static void note_sample(struct broker_look *at, int topic, int partition, int32_t epoch,
+/* A number that a leader told, when it is another than before: a call of no time. Returns whether it was. */
+static bool note_sample(struct broker_look *at, int topic, int partition, int32_t epoch,
                         enum history_what what, int64_t value, int64_t *known)
 {
     struct history_record record = cluster_note(HISTORY_SAMPLE, at->node->id, topic, partition);
     if (*known == value)
-        return;
+        return false;
     *known = value;
     record.process += OBSERVERS_OF_A_DISK * at->node->disks; /* an empty disk remembers nothing */
     record.what = (uint8_t)what;
@@ -191,15 +203,16 @@ static void note_sample(struct broker_look *at, int topic, int partition, int32_
     record.epoch = epoch;
     record.offset = value;
     cluster_record(at->observer->cluster, record);
+    return true;
 }
 
 /* retention.messages may take all but so many committed records. */
 static void note_retention(struct cluster *cluster, int topic, int partition,
                            const struct partition_view *view)
 {
-    int64_t *committed = &cluster->committed[topic][partition];
     if (topic != cluster->options.compact_topic || !cluster->options.compact_delete)
         return;
+    int64_t *committed = &cluster->committed[topic][partition];
     *committed = MAX(*committed, view->high_watermark);
     int64_t *allowed = &cluster->retained[topic][partition];
     if (*committed - CLUSTER_RETAINED <= *allowed)
@@ -218,28 +231,36 @@ static bool starts_are_durable(const struct partition *partition)
     return manifest == NULL || manifest_reached(manifest, manifest_mark(manifest));
 }
 
+/* Such a log start is wrong whether it is durable or not. */
+static bool start_counts(const struct partition *partition, const struct partition_view *view)
+{
+    return view->log_start > view->high_watermark ||
+           (starts_are_durable(partition) && replica_low_watermark(&partition->core) >= view->log_start);
+}
+
 static void look_at_replica(void *ctx, struct partition *partition)
 {
     struct broker_look *at = ctx;
     struct partition_view view;
-    int topic = topic_number(partition_topic(partition));
+    int topic = looked_at_number(partition_topic(partition)), index = partition_index(partition);
     partition_get(partition, &view);
-    if (topic < 0 || !view.is_leader)
+    if (topic < 0 || index >= CLUSTER_PARTITIONS_MAX || !view.is_leader)
         return;
-    int index = partition_index(partition);
     struct sampled *known = &at->observer->sampled[at->index][topic][index];
     if (known->epoch != view.leader_epoch + 1) {
         *known = (struct sampled){view.leader_epoch + 1, -1, -1, -1};
         note_leader(at->observer->cluster, topic, index, view.leader_epoch, at->node->id, false);
     }
     note_retention(at->observer->cluster, topic, index, &view);
-    if (starts_are_durable(partition) && replica_low_watermark(&partition->core) >= view.log_start)
-        note_sample(at, topic, index, view.leader_epoch, HISTORY_LOG_START, view.log_start,
-                    &known->log_start);
+    bool bounded =
+        start_counts(partition, &view) && note_sample(at, topic, index, view.leader_epoch, HISTORY_LOG_START,
+                                                      view.log_start, &known->log_start);
+    bounded |= note_sample(at, topic, index, view.leader_epoch, HISTORY_LAST_STABLE, view.last_stable_offset,
+                           &known->last_stable);
+    if (bounded) /* by the high watermark of this moment */
+        known->high_watermark = -1;
     note_sample(at, topic, index, view.leader_epoch, HISTORY_HIGH_WATERMARK, view.high_watermark,
                 &known->high_watermark);
-    note_sample(at, topic, index, view.leader_epoch, HISTORY_LAST_STABLE, view.last_stable_offset,
-                &known->last_stable);
 }
 
 static void look_at_brokers(struct observer *observer)
@@ -286,8 +307,7 @@ static void on_tick(struct world_event *event)
 {
     struct observer *observer = CONTAINER_OF(event, struct observer, tick);
     look(observer);
-    if (observer->looks++ % BROKERS_ONE_IN == 0)
-        look_at_brokers(observer);
+    look_at_brokers(observer);
     world_at(observer->cluster->world, event, world_now_us(observer->cluster->world) + LOOK_US);
 }
 

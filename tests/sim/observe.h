@@ -14,15 +14,14 @@ struct observer {
     uint64_t image_seen[CLUSTER_NODES_MAX]; /* index of the last image written down, by node */
     uint64_t term_seen[CLUSTER_NODES_MAX];
     uint64_t newest_index; /* of any image */
-    uint64_t looks;
     struct seen_partition {
         int32_t epoch, leader_epoch, isr_count;
         uint64_t complete; /* in sync or eligible */
-    } partitions[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
+    } partitions[CLUSTER_LOOKED_AT][CLUSTER_PARTITIONS_MAX];
     struct sampled {
         int32_t epoch; /* plus 1; 0: none yet */
         int64_t log_start, high_watermark, last_stable;
-    } sampled[CLUSTER_BROKERS_MAX][CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; /* as last written down */
+    } sampled[CLUSTER_BROKERS_MAX][CLUSTER_LOOKED_AT][CLUSTER_PARTITIONS_MAX]; /* as last written down */
     uint64_t fenced;
     uint32_t calls;
 };
