@@ -152,12 +152,13 @@ static enum err judge(struct loader *l, const struct segfile_tail *tail, bool ne
     return segfile_cut_wait(&l->segment->sf);
 }
 
-/* What was found may be in the page cache only (a killed process): it is believed once it is durable. */
+/* What was found may be in the page cache only (a killed process), and clean there although its sync failed:
+ * it is believed once it was written again and is durable. */
 static enum err settle(struct loader *l, const struct segfile_tail *tail, bool newest)
 {
     enum err err = judge(l, tail, newest);
     if (err == OK && newest)
-        err = env_file_sync_wait(l->segment->sf.file);
+        err = segfile_settle_wait(&l->segment->sf);
     return err;
 }
 

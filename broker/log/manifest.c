@@ -595,11 +595,7 @@ static enum err continue_file(struct manifest *m, const struct segfile_tail *tai
     enum err err = tail->kind == SEGTAIL_TORN ? segfile_cut_wait(&m->file) : OK;
     if (err == OK)
         err = append_running(m, &m->file);
-    if (err == OK)
-        err = env_file_sync_wait(m->file.file);
-    if (err == OK)
-        segfile_synced(&m->file, m->file.size);
-    return err;
+    return err == OK ? segfile_settle_wait(&m->file) : err;
 }
 
 static void finish_load(struct manifest *m, const struct load *load, struct manifest_report *report)

@@ -332,6 +332,19 @@ static enum err rewrite_unsynced(struct plog *log, int64_t recovery_point)
     return err;
 }
 
+/* From where on, INT64_MAX: nowhere. A killed process may have seen a sync fail and told nobody: what it left
+ * is not believed either. Where no recovery point is known, at most the newest two segments were not synced
+ * when it died. After a power cut there is nothing in the cache that is not on the disk. */
+static int64_t rewrite_point(const struct plog *log, const struct plog_setup *setup)
+{
+    if (setup->sync_failed)
+        return setup->recovery_point;
+    if (setup->clean || setup->power_lost)
+        return INT64_MAX;
+    int64_t newest = log->segments[MAX(log->segments_count - 2, 0)].base_offset;
+    return setup->recovery_point > log->start ? setup->recovery_point : newest;
+}
+
 /* Such a log promises nothing, and a clean end does not wait for the disk. */
 static bool is_empty(struct plog *log)
 {
@@ -367,7 +380,8 @@ static enum err open_existing(struct plog *log, const struct plog_setup *setup, 
         return err;
     if (err == OK)
         err = plog_producers_load(log);
-    return err || !setup->sync_failed ? err : rewrite_unsynced(log, setup->recovery_point);
+    int64_t from = rewrite_point(log, setup);
+    return err || from >= log->end ? err : rewrite_unsynced(log, from);
 }
 
 static enum err open_log(struct plog *log, const struct plog_setup *setup, struct plog_report *report)

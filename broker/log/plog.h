@@ -53,7 +53,8 @@ struct plog_setup {
      * order, so a good batch behind a bad one past the recovery point proves nothing. */
     bool power_lost;
     /* A write or sync of this log failed at recovery_point: no sync of what lies behind it is believed, all
-     * of it is checked and written again. */
+     * of it is checked and written again. So it is after any end that was not clean, if the machine kept its
+     * page cache: the process may have died of a failed sync before it could tell. */
     bool sync_failed;
     int64_t cleaned_to; /* compacted below; 0: never */
     /* Segments below log_start stay until plog_trim(): the manifest may not hold log_start for good yet. */

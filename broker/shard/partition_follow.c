@@ -210,6 +210,17 @@ static bool begins_too_high(const struct partition *p, int64_t leader_log_start)
            p->core.log_start == p->core.log_end && epoch_cache_latest(plog_epochs(p->log)) < 0;
 }
 
+/* Whether all that we have lies below the leader's log start, and what the leader has there lies across our
+ * end: a former leader's tail that nobody can compare any more (the epochs that told it from the leader's log
+ * are deleted there), and that other batches have taken the place of. */
+static bool is_deleted_there(const struct partition *p, const uint8_t *records, int32_t len,
+                             int64_t leader_log_start)
+{
+    return leader_log_start == p->core.log_end && p->core.log_start < p->core.log_end &&
+           len >= BATCH_HEADER_BYTES && batch_base_offset(records) < p->core.log_end &&
+           batch_last_offset(records) >= p->core.log_end;
+}
+
 enum err partition_follower_append(struct partition *p, int32_t leader_epoch, const uint8_t *records,
                                    int32_t len, struct iobuf *owner, int64_t leader_high_watermark,
                                    int64_t leader_log_start)
@@ -219,6 +230,10 @@ enum err partition_follower_append(struct partition *p, int32_t leader_epoch, co
         return OK;
     if (begins_too_high(p, leader_log_start)) {
         restart(p, leader_log_start, EV_TRUNCATED);
+        return OK;
+    }
+    if (is_deleted_there(p, records, len, leader_log_start)) {
+        restart(p, leader_log_start, EV_LOG_START);
         return OK;
     }
     enum err err = len > 0 ? append_usable(p, records, len) : OK;

@@ -118,6 +118,12 @@ enum err segfile_scan(struct segfile *sf, enum err (*each)(void *ctx, const stru
 /* After a scan that found a torn tail: removes the bad bytes and blocks until that is durable. */
 enum err segfile_cut_wait(struct segfile *sf);
 
+/* After a scan in a process that has not written the file itself: writes again what no witness covers, and
+ * blocks until that is durable. A sync alone proves nothing there: one that failed in a process that died of
+ * it may have left bytes in the page cache that the kernel takes for written (ATC'20, fsync failures). On
+ * failure sf->failed is set. */
+enum err segfile_settle_wait(struct segfile *sf);
+
 /* Reads exactly len bytes at offset; ERR_TRUNCATED when the file is shorter. For ranges that are probably
  * cached. */
 enum err segfile_read(const struct segfile *sf, uint64_t offset, void *buf, size_t len);

@@ -8,7 +8,8 @@
 #include "common/log/segfile.h"
 #include "common/log/segfile_format.h"
 
-#define SCAN_WINDOW_SIZE (256u * 1024)
+#define SCAN_WINDOW_SIZE  (256u * 1024)
+#define SETTLE_CHUNK_SIZE (64u * 1024)
 
 /* A moving window over the file. */
 struct window {
@@ -199,6 +200,33 @@ enum err segfile_scan(struct segfile *sf, enum err (*each)(void *ctx, const stru
     sf->allocated = w.file_size;
     *ret_tail = tail;
     return OK;
+}
+
+static enum err write_again(struct segfile *sf, uint64_t from)
+{
+    uint8_t *buf = malloc(SETTLE_CHUNK_SIZE);
+    enum err err = buf != NULL ? OK : ERR_NOMEM;
+    while (err == OK && from < sf->size) {
+        struct iovec iov = {.iov_base = buf, .iov_len = MIN(SETTLE_CHUNK_SIZE, sf->size - from)};
+        err = segfile_read(sf, from, buf, iov.iov_len);
+        if (err == OK)
+            err = env_file_write(sf->file, from, &iov, 1);
+        from += iov.iov_len;
+    }
+    free(buf);
+    return err;
+}
+
+enum err segfile_settle_wait(struct segfile *sf)
+{
+    enum err err = write_again(sf, sf->witness);
+    if (err == OK)
+        err = env_file_sync_wait(sf->file);
+    if (err == OK)
+        segfile_synced(sf, sf->size);
+    else
+        sf->failed = err;
+    return err;
 }
 
 enum err segfile_cut_wait(struct segfile *sf)

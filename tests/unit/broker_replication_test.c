@@ -446,6 +446,34 @@ START_TEST(an_empty_log_that_begins_above_the_leaders_begins_anew_where_that_beg
 }
 END_TEST
 
+/* Its tail is of an epoch that the leader has deleted, and cannot compare any more. */
+START_TEST(a_tail_that_ends_inside_a_batch_where_the_leaders_log_begins_is_given_up)
+{
+    struct cluster c;
+    struct waiter w;
+    int64_t low;
+    setup(&c, 2, 1);
+    produce(broker(&c, 1), 4, 0, &w);
+    fetch_rounds(&c, 2, 4);
+    lead(&c, 2, 1, 2);
+    produce(broker(&c, 2), 3, 0, &w); /* never leaves broker 2, which ends at 7 */
+    run_ms(&c, 10);
+    lead(&c, 1, 2, 1);
+    produce(broker(&c, 1), 10, 0, &w); /* [4, 14) */
+    run_ms(&c, 10);
+    ck_assert_int_eq(partition_delete_records(broker(&c, 1)->p, 7, &low), KAFKA_NONE);
+    fetch_rounds(&c, 2, 6);
+    struct partition_view v = view_of(broker(&c, 2));
+    ck_assert_int_eq(v.log_start, 7);
+    ck_assert_int_eq(v.log_end, 14);
+    produce(broker(&c, 1), 2, 0, &w);
+    run_ms(&c, 10);
+    fetch_rounds(&c, 2, 3);
+    ck_assert_int_eq(view_of(broker(&c, 2)).high_watermark, 16);
+    teardown(&c);
+}
+END_TEST
+
 /* Else it would call itself a replica that lost data, and the torn end of what it wrote since would be
  * damage. */
 START_TEST(what_was_cut_on_purpose_is_not_missed_after_a_power_cut)
@@ -566,6 +594,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_deletion_that_followers_do_not_hear_of_ends_with_its_time);
     tcase_add_test(tcase, a_follower_too_far_behind_starts_again_at_the_leaders_log_start);
     tcase_add_test(tcase, an_empty_log_that_begins_above_the_leaders_begins_anew_where_that_begins);
+    tcase_add_test(tcase, a_tail_that_ends_inside_a_batch_where_the_leaders_log_begins_is_given_up);
     tcase_add_test(tcase, what_was_cut_on_purpose_is_not_missed_after_a_power_cut);
     tcase_add_test(tcase, a_watch_fires_once_at_the_change_it_waits_for);
     tcase_add_test(tcase, a_cut_reply_is_taken_as_far_as_it_is_whole_and_a_flipped_bit_is_refused);

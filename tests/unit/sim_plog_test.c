@@ -2,15 +2,19 @@
 /* What a partition log has synced outlives power cuts, also when the life before died at once or a sync
  * failed on the way (found by simulation: whole logs were set aside, because their partition.metadata was not
  * durable). */
+#include <string.h>
+
 #include "broker/log/plog.h"
 #include "common/base/assert.h"
 #include "common/batch/builder.h"
 #include "tests/lib/unit.h"
 #include "tests/sim/world/world.h"
 
-#define SEEDS    40
-#define DATA_DIR "/data"
+#define SEEDS       40
+#define DATA_DIR    "/data"
+#define VALUE_BYTES 2000 /* some sectors */
 
+static uint8_t sectors[VALUE_BYTES];
 static struct plog_setup setup;
 static struct plog *the_log;
 static struct plog_report report;
@@ -40,13 +44,15 @@ static void open_log(void *arg, struct env *env)
     open_err = plog_open(&setup, &the_log, &report);
 }
 
+/* arg: NULL, or a value of VALUE_BYTES in place of a short one */
 static void append_and_sync(void *arg)
 {
+    struct bytes value = {.p = arg != NULL ? arg : "x", .len = arg != NULL ? VALUE_BYTES : 1};
     struct batch_opts opts = BATCH_OPTS_PLAIN;
     struct batch_builder builder;
     struct iobuf *batch;
-    struct record_in record = {.key = BYTES_NULL, .value = {.p = (const uint8_t *)"x", .len = 1}};
-    ASSERT(batch_builder_init(&builder, &opts, NULL, 1024, 1 << 20) == OK &&
+    struct record_in record = {.key = BYTES_NULL, .value = value};
+    ASSERT(batch_builder_init(&builder, &opts, NULL, 4096, 1 << 20) == OK &&
            batch_builder_add(&builder, &record) == OK && batch_builder_finish(&builder, NULL, &batch) == OK);
     batch_set_base_offset(batch->data, plog_end(the_log));
     batch_set_leader_epoch(batch->data, 0);
@@ -168,6 +174,35 @@ START_TEST(failed_sync_at_a_stop_costs_nothing_that_was_durable)
 }
 END_TEST
 
+/* The life that saw the sync fail was killed before it could tell anybody, and the next one found all of it
+ * in the page cache. */
+START_TEST(what_was_synced_after_a_sync_failed_unheard_survives_a_power_cut)
+{
+    memset(sectors, 'v', sizeof(sectors));
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        struct process *host;
+        struct world *world = start(seed, &host);
+        process_call(host, append_and_sync, NULL);
+        world_run(world, 100000);
+        ck_assert_int_eq(synced, 1);
+        disk_fail(host, DISK_SYNC, 1, 1, ERR_IO, ".log");
+        process_call(host, append_and_sync, sectors);
+        world_run(world, 200000);
+        ck_assert_int_eq(synced, 1);
+        ck_assert_uint_eq(disk_failures(host, DISK_SYNC), 1);
+        process_kill(host, DEATH_KILL);
+        process_start(host, open_log, NULL);
+        world_run(world, 300000);
+        process_call(host, append_and_sync, NULL);
+        world_run(world, 400000);
+        ck_assert_int_eq(synced, 3);
+        restart(world, host, DEATH_POWER);
+        ck_assert_int_eq(report.damages, 0);
+        world_free(world);
+    }
+}
+END_TEST
+
 static void append_three_segments(void *arg)
 {
     for (int i = 0; i < 3; i++) {
@@ -213,6 +248,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, log_of_a_life_that_died_before_its_first_sync_is_kept);
     tcase_add_test(tcase, log_that_a_killed_process_made_after_a_power_cut_is_kept);
     tcase_add_test(tcase, log_that_was_empty_at_a_clean_stop_is_kept);
+    tcase_add_test(tcase, what_was_synced_after_a_sync_failed_unheard_survives_a_power_cut);
     tcase_add_test(tcase, log_that_was_being_deleted_comes_back_whole_or_not_at_all);
     tcase_add_test(tcase, failed_sync_at_a_stop_costs_nothing_that_was_durable);
 }

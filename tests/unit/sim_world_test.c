@@ -204,6 +204,29 @@ START_TEST(cut_stops_one_direction_and_healing_loses_nothing)
 }
 END_TEST
 
+/* Found by simulation: what a client had sent before it died came after the final reads. */
+START_TEST(healing_hurries_what_a_clog_or_a_slow_way_held_back)
+{
+    for (int slow = 0; slow < 2; slow++) {
+        setup(1);
+        world_run(world, 100000);
+        if (slow)
+            world_slow(world, client.process, server.process, 60000000, 0);
+        else
+            world_clog(world, client.process, server.process, 60000000);
+        world_run(world, 1000000);
+        uint64_t before = echoes;
+        world_run(world, 2000000);
+        ck_assert_uint_eq(echoes, before);
+        world_heal(world);
+        world_run(world, 2300000);
+        ck_assert_uint_gt(echoes, before);
+        ck_assert_int_eq(client_why, OK);
+        world_free(world);
+    }
+}
+END_TEST
+
 START_TEST(sender_over_a_cut_gives_up_in_the_end)
 {
     setup(1);
@@ -354,6 +377,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, killed_process_leaves_no_memory_and_its_peers_hear_of_it);
     tcase_add_test(tcase, peer_of_a_machine_without_power_hears_nothing_until_it_is_back);
     tcase_add_test(tcase, cut_stops_one_direction_and_healing_loses_nothing);
+    tcase_add_test(tcase, healing_hurries_what_a_clog_or_a_slow_way_held_back);
     tcase_add_test(tcase, sender_over_a_cut_gives_up_in_the_end);
     tcase_add_test(tcase, reset_is_told_to_both_ends);
     tcase_add_test(tcase, paused_process_does_nothing_and_goes_on_where_it_was);

@@ -56,6 +56,7 @@ void world_heal(struct world *world)
         }
     }
     world_trace(world, "network healed");
+    wires_hurry(world);
     wires_retry(world, -1, -1);
 }
 

@@ -13,6 +13,7 @@
 #define BACKLOG_MAX      512
 #define SPLIT_MIN        64 /* shorter pieces are not split further */
 #define LOOPBACK_US      15
+#define RETRY_MAX_US     200000u   /* until a healed way carries again what waited for it */
 #define STALL_MIN_US     30000000u /* a sender gives up after this, or up to three times as long */
 #define SYN_STALL_MIN_US 10000000u
 

@@ -293,10 +293,30 @@ void wire_handshake_start(struct wire *wire, uint64_t depart_us)
 
 /* -- the way is open again -- */
 
+/* Nothing that was sent over a clogged or slow way comes later than a moment from now. */
+static void half_hurry(struct half *half)
+{
+    uint64_t latest_us = half->wire->world->now_us + RETRY_MAX_US;
+    bool late = half->flight.head != NULL && !half->stalled && half->arrival.node.key > latest_us;
+    for (struct seg *seg = half->flight.head; seg != NULL; seg = seg->next)
+        seg->at_us = MIN(seg->at_us, latest_us);
+    half->last_at_us = MIN(half->last_at_us, latest_us);
+    if (late)
+        world_at(half->wire->world, &half->arrival, latest_us);
+}
+
+void wires_hurry(struct world *world)
+{
+    list_for_each (it, &world->wires) {
+        half_hurry(&CONTAINER_OF(it, struct wire, link)->halves[0]);
+        half_hurry(&CONTAINER_OF(it, struct wire, link)->halves[1]);
+    }
+}
+
 static void half_retry(struct half *half)
 {
     struct world *world = half->wire->world;
-    uint64_t at_us = world->now_us + 1000 + world_below(world, 200000);
+    uint64_t at_us = world->now_us + 1000 + world_below(world, RETRY_MAX_US);
     if (half->stalled && !way_is_shut(half->wire, half->side)) {
         half->stalled = false;
         half->last_at_us = MAX(half->last_at_us, at_us);

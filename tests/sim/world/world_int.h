@@ -155,6 +155,7 @@ uint64_t link_arrival_us(struct world *world, int from, int to, uint64_t at_us, 
 void conns_flush(struct loop *loop);
 void process_drop_net(struct process *process, enum world_death death);
 void loop_drop_net(struct loop *loop);                   /* the loop has ended: what its owner left open */
+void wires_hurry(struct world *world);                   /* no way is clogged or slow any more */
 void wires_retry(struct world *world, int from, int to); /* the link is open again; from -1: every link */
 void wires_free(struct world *world);
 
