@@ -71,6 +71,8 @@ void disk_free(struct disk *disk)
 /* How much of what was on its way arrives, chosen for each cut: nothing, all, or a part. */
 static uint32_t keep_choose(struct world *world)
 {
+    if (world->cuts_keep_nothing)
+        return 0;
     static const uint8_t percents[] = {0, 0, 20, 50, 50, 80, 100};
     return percents[world_below(world, ARRAY_LEN(percents))];
 }
@@ -79,7 +81,7 @@ static uint32_t keep_choose(struct world *world)
 static void capture_half_done(struct world *world, struct capture *capture)
 {
     for (struct file_capture *file = capture->files; file != NULL; file = file->next)
-        if (world_below(world, 2) == 0)
+        if (!world->cuts_keep_nothing && world_below(world, 2) == 0)
             file_capture_apply(file, true);
 }
 
@@ -188,6 +190,11 @@ void disk_stall(struct process *process, uint64_t for_us)
 {
     process->disk->stalled_until_us = process->world->now_us + for_us;
     world_trace(process->world, "%s: disk stalls for %llu us", process->name, (unsigned long long)for_us);
+}
+
+void disk_cuts_keep_nothing(struct world *world, bool nothing)
+{
+    world->cuts_keep_nothing = nothing;
 }
 
 void disk_slow(struct process *process, uint32_t factor)

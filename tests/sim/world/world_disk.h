@@ -33,6 +33,9 @@ void disk_stall(struct process *process, uint64_t for_us); /* whatever waits for
 void disk_slow(struct process *process, uint32_t factor);  /* 1: as it was */
 void disk_set_capacity(struct process *process, uint64_t bytes); /* UINT64_MAX: endless */
 
+/* From now on a power cut keeps nothing, on any disk, of what was on its way: no write is torn. */
+void disk_cuts_keep_nothing(struct world *world, bool nothing);
+
 /* Bytes of pages in use. */
 uint64_t disk_used(const struct process *process);
 

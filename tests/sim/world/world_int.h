@@ -34,6 +34,7 @@ struct world {
     uint64_t hash;
     struct prng prng;
     struct world_bites bites;
+    bool cuts_keep_nothing; /* disk_cuts_keep_nothing() */
     struct process *processes[WORLD_PROCESSES_MAX];
     int process_count;
     struct link links[WORLD_PROCESSES_MAX][WORLD_PROCESSES_MAX]; /* [from][to] */
