@@ -108,7 +108,8 @@ struct checker_violation {
 /* What was seen; all zero when nothing was. */
 struct checker_stats {
     uint64_t records, sources, keys, values, acked, read, txns, polls;
-    uint64_t excused; /* would be violations, but belong to allowed unclean elections */
+    uint64_t excused; /* would be violations, but belong to allowed unclean elections, or to records that were
+                         deleted */
     uint64_t violations;
     int64_t gap_max_us; /* I20, of all keys */
     int64_t lag_max_us; /* I19, of all keys and consumers */

@@ -42,8 +42,9 @@ struct key {
     const struct checker_event *
         *known_since; /* by index: the first acknowledgment among it and all above, or NULL */
     const struct slot
-        *last_read; /* the highest slot that final polls returned; any polls if there are none */
-    int64_t trim;   /* what is below may be gone */
+        *last_read;    /* the highest slot that final polls returned; any polls if there are none */
+    int64_t trim;      /* what is below may be gone */
+    int64_t log_start; /* seen so far, while events are gone through in order */
     const struct checker_event *unclean; /* the first allowed unclean election */
     const struct checker_event *final;   /* the first final poll */
     const struct checker_event *acked;   /* the first acknowledged write that must stay */

@@ -64,6 +64,14 @@ static struct slot *claim(struct checker *c, struct key *key, const struct check
     return slot->value == value ? slot : NULL;
 }
 
+/* A replica that began anew where the leader's log began knows nothing of producers whose records were all
+ * deleted, and lets those that it does not know begin with any number (as in Kafka): a record that was
+ * repeated after its deletion may stand twice. */
+static bool was_deleted(const struct key *key, const struct checker_event *a, const struct checker_event *b)
+{
+    return MIN(a->rec.offset, b->rec.offset) < key->log_start;
+}
+
 /* A value has one place, unless its producer is not idempotent. */
 static void place(struct checker *c, struct key *key, const struct checker_event *e, struct value *value)
 {
@@ -75,6 +83,10 @@ static void place(struct checker *c, struct key *key, const struct checker_event
     if (value->key != key || value->place->rec.offset == e->rec.offset || value->repeated || may_repeat)
         return;
     value->repeated = true;
+    if (was_deleted(key, value->place, e)) {
+        c->stats.excused++;
+        return;
+    }
     check_report_in(c, key, CHECK_FOUND(DUPLICATE, e, value->invoke, value->place, e));
 }
 
@@ -119,6 +131,13 @@ static void index_read(struct checker *c, const struct checker_event *e)
     add_edge(c, e, value->txn);
 }
 
+static void index_start(struct checker *c, const struct checker_event *e)
+{
+    struct key *key = check_key(c, &e->rec);
+    if (key)
+        key->log_start = MAX(key->log_start, e->rec.offset);
+}
+
 void index_slots(struct checker *c)
 {
     for (size_t i = 0; i < c->event_count && !c->no_memory; i++) {
@@ -127,6 +146,8 @@ void index_slots(struct checker *c)
             index_ack(c, e);
         if (check_is_read(&e->rec))
             index_read(c, e);
+        if (e->rec.op == HISTORY_SAMPLE && e->rec.what == HISTORY_LOG_START && e->rec.type == HISTORY_OK)
+            index_start(c, e);
         struct key *key =
             e->rec.op == HISTORY_POLL && (e->rec.flags & HISTORY_FINAL) ? check_key(c, &e->rec) : NULL;
         if (key && !key->final && e->rec.type == HISTORY_OK)
