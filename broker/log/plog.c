@@ -384,6 +384,14 @@ static enum err open_existing(struct plog *log, const struct plog_setup *setup, 
     return err || from >= log->end ? err : rewrite_unsynced(log, from);
 }
 
+/* Of a log without readable metadata: that is part of the first sync, so one that holds nothing either lost
+ * its power (or its process) before anything was promised of it. */
+static bool never_synced(const struct plog *log, const struct plog_setup *setup)
+{
+    return log->segments_count == 1 && log->segments[0].base_offset == 0 && log->segments[0].size == 0 &&
+           setup->recovery_point <= 0;
+}
+
 static enum err open_log(struct plog *log, const struct plog_setup *setup, struct plog_report *report)
 {
     bool no_meta;
@@ -398,10 +406,12 @@ static enum err open_log(struct plog *log, const struct plog_setup *setup, struc
     if (err)
         return err;
     report->created = log->segments_count == 0;
-    if (!report->created && no_meta) /* data without an owner is not ours to take */
+    if (!report->created && no_meta && !never_synced(log, setup)) /* data without an owner is not ours */
         return ERR_MISMATCH;
+    if (!report->created && no_meta)
+        err = plog_meta_write(log);
     if (!report->created)
-        return open_existing(log, setup, report);
+        return err ? err : open_existing(log, setup, report);
     log->start = log->end = log->synced_end = MAX(setup->log_start, 0);
     report->missing_from = setup->recovery_point > log->end ? log->end : -1;
     log->meta_dirty = true; /* written now, so that a killed process finds it; synced with the first round */

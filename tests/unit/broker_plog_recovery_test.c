@@ -508,6 +508,34 @@ START_TEST(a_directory_without_metadata_but_with_data_is_not_ours)
 }
 END_TEST
 
+/* It lost its power before its first sync, which makes the metadata durable before anything is promised. */
+START_TEST(an_empty_log_without_metadata_is_ours)
+{
+    struct plog_fixture f;
+    for (int torn = 0; torn < 2; torn++) {
+        fixture_start(&f, 1 << 20, 1);
+        ck_assert_int_eq(fixture_open(&f, false, 0, 0), OK);
+        fixture_close(&f, false);
+        if (torn)
+            mem_env_resize(f.mem, LOG_DIR "/partition.metadata", 0);
+        else
+            ck_assert_int_eq(env_unlink(f.env, LOG_DIR "/partition.metadata"), OK);
+        ck_assert_int_eq(fixture_open(&f, false, 0, 0), OK);
+        ck_assert_int_eq(plog_end(f.log), 0);
+        ck_assert(!f.report.doubt && f.report.missing_from < 0);
+        ck_assert_int_eq(fixture_append(&f, 1, 10), OK);
+        plog_sync(f.log);
+        fixture_run(&f);
+        mem_env_crash(f.mem, MEM_DROP);
+        fixture_close(&f, false);
+        mem_env_restart(f.mem);
+        ck_assert_int_eq(fixture_open(&f, false, 1, 0), OK); /* its metadata are there, and durable */
+        ck_assert_int_eq(plog_end(f.log), 1);
+        fixture_stop(&f);
+    }
+}
+END_TEST
+
 /* The manifest may not hold the new log start for good yet: without those files the log would look damaged.
  */
 START_TEST(a_log_that_is_opened_again_keeps_deleted_segments_until_it_is_told)
@@ -549,6 +577,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, an_offset_that_jumps_over_its_followers_is_damage_where_there_may_be_gaps);
     tcase_add_test(tcase, a_log_that_is_opened_again_keeps_deleted_segments_until_it_is_told);
     tcase_add_test(tcase, a_directory_without_metadata_but_with_data_is_not_ours);
+    tcase_add_test(tcase, an_empty_log_without_metadata_is_ours);
 }
 
 SLUICE_TEST_MAIN("broker_plog_recovery", add)
