@@ -72,8 +72,8 @@ enum err plog_meta_file(struct plog *log, struct env_file **ret_file)
     return plog_handles_open(log, path, ENV_OPEN_WRITE, ret_file);
 }
 
-/* A directory without (readable) metadata is ours when it holds no segment, or an empty one: a crash before the
- * first sync. The caller looks. */
+/* A directory without (readable) metadata is ours when it holds no segment, or an empty one: a crash before
+ * the first sync. The caller looks. */
 enum err plog_meta_open(struct plog *log, bool *ret_created)
 {
     struct uuid found;
