@@ -147,6 +147,7 @@ static int16_t step_state(struct replica *core, const struct replica_event *even
     core->pending = core->isr;
     core->alter = ALTER_IDLE;
     core->alter_at_us = 0;
+    replica_yield_state(core, event, new_epoch || was != REPLICA_LEADER);
     if (new_epoch || core->role != was || core->leader != leader_was)
         replica_emit(fx, (struct replica_effect){.type = FX_ROLE, .epoch = core->leader_epoch});
     if (core->role != REPLICA_LEADER)
@@ -247,6 +248,7 @@ static int16_t step_failed(struct replica *core, const struct replica_event *eve
     core->role = REPLICA_OFFLINE;
     core->alter = ALTER_IDLE;
     core->pending = core->isr;
+    core->yield = (struct replica_yield){.asked = false};
     replica_emit(fx, (struct replica_effect){.type = FX_ROLE, .epoch = core->leader_epoch});
     return KAFKA_NONE;
 }
@@ -320,6 +322,7 @@ static int16_t step_altered(struct replica *core, const struct replica_event *ev
         core->alter = ALTER_IDLE; /* certainly not done: forget it */
         core->pending = core->isr;
         core->alter_at_us = event->now_us + ALTER_BACKOFF_US;
+        replica_yield_refused(core, event->now_us);
         replica_advance(core, event->now_us, fx);
     } else { /* may have been done: what was added still counts until we know */
         core->alter = ALTER_RETRY;
@@ -352,6 +355,8 @@ int16_t replica_step(struct replica *core, const struct replica_event *event,
     ASSERT(event->type < EV_COUNT);
     ret_effects->count = 0;
     int16_t error = steps[event->type](core, event, ret_effects);
+    if (core->yield.asked)
+        replica_yield_step(core, event->now_us, ret_effects);
     replica_check(core);
     return error;
 }
@@ -400,6 +405,9 @@ void replica_check(const struct replica *core)
     ASSERT((core->isr & ~all) == 0 && (core->pending & ~all) == 0);
     ASSERT(core->alter != ALTER_IDLE || core->pending == core->isr);
     ASSERT(core->alter != ALTER_SENT || core->answer_due);
+    ASSERT(!core->yield.asked || core->role == REPLICA_LEADER);
+    ASSERT(core->yield.asked || !core->yield.giving);
+    ASSERT(!core->yield.told || (core->yield.giving && core->alter != ALTER_IDLE));
     if (core->role != REPLICA_LEADER)
         return;
     ASSERT(core->self >= 0 && core->self < core->members_count);
@@ -421,7 +429,9 @@ uint64_t replica_hash(const struct replica *core)
                       (int64_t)core->isr,
                       core->alter,
                       core->epoch_start,
-                      (int64_t)core->pending};
+                      (int64_t)core->pending,
+                      core->yield.asked | core->yield.giving << 1 | core->yield.told << 2,
+                      core->yield.mark};
     uint64_t hash = hash_bytes(head, sizeof(head), 0);
     for (int32_t i = 0; i < core->members_count; i++) {
         const struct replica_member *m = &core->members[i];

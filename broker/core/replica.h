@@ -45,6 +45,19 @@ enum replica_alter {
     ALTER_RETRY, /* failed; the same is sent again at alter_at_us */
 };
 
+/* A leader that is asked to give way while it lives (preferred election, drain, reassignment): acks=1 is
+ * refused until all in-sync replicas have what was there before, then the controllers are told.
+ * replica_yield.c
+ */
+struct replica_yield {
+    bool asked;       /* by the metadata */
+    bool giving;      /* acks=1 is refused; its records all lie below mark */
+    bool told;        /* the proposal under way says that we give way */
+    int64_t mark;     /* our log end when giving began */
+    uint64_t due_us;  /* giving: when it is given up; else when it begins */
+    uint64_t wait_us; /* pause after the next attempt that fails */
+};
+
 struct replica {
     int32_t broker_id;
     uint64_t lag_time_max_us;
@@ -63,6 +76,7 @@ struct replica {
     bool answer_due;      /* an FX_ALTER has no EV_ALTERED yet, though the state may have moved on: no new one
                              before */
     uint64_t alter_at_us; /* ALTER_RETRY: when; ALTER_IDLE: nothing is proposed before */
+    struct replica_yield yield;
 };
 
 enum replica_event_type {
@@ -89,6 +103,7 @@ struct replica_event {
             int32_t leader, leader_epoch, partition_epoch;
             const int32_t *replicas, *isr;
             int32_t replicas_count, isr_count; /* replicas_count <= members_cap */
+            bool yields;
         } state;
         struct {
             int32_t min_isr;
@@ -109,7 +124,8 @@ enum replica_effect_type {
     FX_ROLE,           /* role, leader or epoch changed: settle waits, wake watches */
     FX_EPOCH_START,    /* leader: note (epoch, offset) in the epoch cache */
     FX_HIGH_WATERMARK, /* it moved to offset */
-    FX_ALTER,          /* propose the members in isr (replica_isr_list) on top of partition_epoch */
+    FX_ALTER,          /* propose the members in isr (replica_isr_list) on top of partition_epoch; and that we
+                          give way */
 };
 
 struct replica_effect {
@@ -117,6 +133,7 @@ struct replica_effect {
     int32_t epoch;
     int64_t offset;
     uint64_t isr;
+    bool gives_way;
 };
 
 struct replica_effects {
@@ -151,6 +168,9 @@ uint64_t replica_deadline(const struct replica *core);
 /* Compares a request's current leader epoch (-1: unchecked) with ours: 0, FENCED_LEADER_EPOCH,
  * UNKNOWN_LEADER_EPOCH. */
 int16_t replica_check_epoch(const struct replica *core, int32_t current_leader_epoch);
+
+/* Leader: whether what only our own log holds may be acknowledged (acks=1). */
+bool replica_takes_own_word(const struct replica *core);
 
 /* Leader: members of the ISR, proposed additions included (the high watermark waits for all of them); and of
  * the committed ISR. */

@@ -4,8 +4,7 @@
 #include "common/base/assert.h"
 #include "common/base/mutant.h"
 
-/* The end of a member that counts for promises: see replica.h. */
-static int64_t counted_end(const struct replica *core, int32_t place)
+int64_t replica_counted_end(const struct replica *core, int32_t place)
 {
     const struct replica_member *m = &core->members[place];
     if (MUTANT(ACK_BEFORE_SYNC))
@@ -19,7 +18,7 @@ static int64_t counted_end(const struct replica *core, int32_t place)
 static bool caught_up(const struct replica *core, int32_t place, uint64_t now_us)
 {
     const struct replica_member *m = &core->members[place];
-    if (counted_end(core, place) >= core->log_end)
+    if (replica_counted_end(core, place) >= core->log_end)
         return true;
     return m->caught_up_us != 0 && now_us <= m->caught_up_us + core->lag_time_max_us;
 }
@@ -41,7 +40,7 @@ void replica_advance(struct replica *core, uint64_t now_us, struct replica_effec
         return;
     int64_t offset = INT64_MAX;
     for (int32_t i = 0; i < core->members_count; i++) {
-        int64_t end = counted_end(core, i);
+        int64_t end = replica_counted_end(core, i);
         if (MUTANT(IGNORE_A_FOLLOWER) && i == core->members_count - 1)
             continue;
         if (end < offset && counts(core, i, now_us))
@@ -58,7 +57,7 @@ void replica_mark_caught_up(struct replica *core, int64_t log_end, uint64_t now_
 {
     for (int32_t i = 0; i < core->members_count; i++) {
         struct replica_member *m = &core->members[i];
-        if (i == core->self || counted_end(core, i) < core->log_end)
+        if (i == core->self || replica_counted_end(core, i) < core->log_end)
             continue;
         m->caught_up_us = now_us;
         m->mark_end = log_end;
@@ -90,10 +89,12 @@ void replica_propose(struct replica *core, uint64_t set, struct replica_effects 
     core->pending = set;
     core->alter = ALTER_SENT;
     core->answer_due = true;
-    replica_emit(fx, (struct replica_effect){.type = FX_ALTER, .epoch = core->partition_epoch, .isr = set});
+    replica_emit(
+        fx, (struct replica_effect){
+                .type = FX_ALTER, .epoch = core->partition_epoch, .isr = set, .gives_way = core->yield.told});
 }
 
-static bool may_propose(const struct replica *core, uint64_t now_us)
+bool replica_may_propose(const struct replica *core, uint64_t now_us)
 {
     return core->alter == ALTER_IDLE && !core->answer_due && now_us >= core->alter_at_us;
 }
@@ -102,7 +103,7 @@ static bool may_propose(const struct replica *core, uint64_t now_us)
  * fenced. */
 static bool may_join(const struct replica *core, int32_t place)
 {
-    int64_t end = counted_end(core, place);
+    int64_t end = replica_counted_end(core, place);
     if (MUTANT(EXPAND_TOO_EARLY))
         return true;
     return core->members[place].eligible && end >= core->high_watermark && end >= core->epoch_start;
@@ -111,7 +112,7 @@ static bool may_join(const struct replica *core, int32_t place)
 void replica_expand(struct replica *core, int32_t place, uint64_t now_us, struct replica_effects *fx)
 {
     uint64_t bit = replica_bit(place);
-    if (!may_propose(core, now_us) || (core->isr & bit) || !may_join(core, place))
+    if (!replica_may_propose(core, now_us) || (core->isr & bit) || !may_join(core, place))
         return;
     replica_propose(core, core->isr | bit, fx);
 }
@@ -129,7 +130,7 @@ void replica_shrink(struct replica *core, uint64_t now_us, struct replica_effect
 {
     uint64_t lagging = 0;
     drop_laggards(core, now_us);
-    if (!may_propose(core, now_us))
+    if (!replica_may_propose(core, now_us))
         return;
     for (int32_t i = 0; i < core->members_count; i++)
         if (i != core->self && (core->isr & replica_bit(i)) && !caught_up(core, i, now_us))
@@ -145,10 +146,12 @@ uint64_t replica_deadline(const struct replica *core)
         return deadline;
     if (core->alter == ALTER_RETRY)
         return core->alter_at_us;
+    if (core->yield.asked)
+        deadline = replica_yield_deadline(core);
     for (int32_t i = 0; i < core->members_count; i++) {
         const struct replica_member *m = &core->members[i];
         bool in_isr = core->isr & replica_bit(i);
-        if (i == core->self || counted_end(core, i) >= core->log_end)
+        if (i == core->self || replica_counted_end(core, i) >= core->log_end)
             continue;
         uint64_t lags_at = m->caught_up_us + core->lag_time_max_us + 1;
         if (in_isr && core->alter == ALTER_IDLE && !core->answer_due) /* shrink */

@@ -11,6 +11,19 @@ static inline uint64_t replica_bit(int32_t place)
     return (uint64_t)1 << place;
 }
 
+/* The end of a member that counts for promises: see replica.h. */
+int64_t replica_counted_end(const struct replica *core, int32_t place);
+
+/* Whether a proposal may be made now: none is under way, or was refused a moment ago. */
+bool replica_may_propose(const struct replica *core, uint64_t now_us);
+
+/* replica_yield.c: a new state came (fresh: we have only just become leader); a proposal was refused for
+ * certain; what is to be done now; when it is to be done. */
+void replica_yield_state(struct replica *core, const struct replica_event *event, bool fresh);
+void replica_yield_refused(struct replica *core, uint64_t now_us);
+void replica_yield_step(struct replica *core, uint64_t now_us, struct replica_effects *fx);
+uint64_t replica_yield_deadline(const struct replica *core);
+
 /* Adds an effect; a step never gives more than REPLICA_EFFECTS_MAX. */
 void replica_emit(struct replica_effects *fx, struct replica_effect effect);
 

@@ -135,7 +135,8 @@ static void report_error(struct shard *owner, struct produce_part *part,
     if (result->error == KAFKA_NOT_LEADER_OR_FOLLOWER && p) {
         struct partition_view view;
         partition_get(p, &view);
-        hint_leader(part->scatter.scatter->rq, out, view.leader, view.leader_epoch);
+        if (!view.is_leader) /* else it gives way, and the successor is not known here yet */
+            hint_leader(part->scatter.scatter->rq, out, view.leader, view.leader_epoch);
     }
 }
 

@@ -67,7 +67,8 @@ static void fx_alter(struct partition *p, const struct replica_effect *fx)
                                           .leader_epoch = p->core.leader_epoch,
                                           .partition_epoch = fx->epoch,
                                           .isr = ids,
-                                          .isr_epochs = epochs};
+                                          .isr_epochs = epochs,
+                                          .gives_way = fx->gives_way};
     request.isr_count = replica_isr_list(&p->core, fx->isr, ids, epochs);
     for (int32_t i = 0; i < request.isr_count; i++)
         if (ids[i] == host->broker_id)
@@ -534,6 +535,7 @@ void partition_apply(struct partition *p, const struct image_partition *state,
     event.state.replicas_count = state->replicas_count;
     event.state.isr = state->isr;
     event.state.isr_count = state->isr_count;
+    event.state.yields = state->yields;
     partition_step(p, &event);
     if (MUTANT(TRUNCATE_TO_HIGH_WATERMARK))
         partition_follower_out_of_range(p, p->core.leader_epoch, p->core.log_start, p->core.high_watermark);

@@ -112,6 +112,10 @@ static int16_t admit(struct partition *p, const struct partition_append *request
         return KAFKA_NONE;
     if (error != KAFKA_NONE)
         return error;
+    if (request->acks == 1 && !replica_takes_own_word(&p->core)) {
+        PROBE(OWN_WORD_REFUSED);
+        return KAFKA_NOT_LEADER_OR_FOLLOWER; /* in a moment */
+    }
     if (request->acks == -1 && replica_isr_count(&p->core) < replica_min_isr(&p->core)) {
         PROBE(MIN_ISR_REFUSED);
         return KAFKA_NOT_ENOUGH_REPLICAS;

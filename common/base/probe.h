@@ -27,6 +27,7 @@
     X(STALE_EPOCH_REFUSED, "stale-leader-epoch-refused")                                                     \
     X(UNKNOWN_EPOCH_REFUSED, "unknown-leader-epoch-refused")                                                 \
     X(NOT_LEADER_REFUSED, "not-leader-refused")                                                              \
+    X(OWN_WORD_REFUSED, "own-word-refused")                                                                  \
     X(LOG_DIVERGED, "divergence-told")                                                                       \
     X(EPOCH_NEVER_SEEN, "epoch-never-seen")                                                                  \
     X(ALTER_STALE_REFUSED, "stale-alter-partition-refused")                                                  \
@@ -34,6 +35,7 @@
     X(ELECTED_ELIGIBLE, "eligible-replica-elected")                                                          \
     X(ELECTED_LAST_KNOWN, "last-known-leader-elected")                                                       \
     X(ELECTED_LONGEST, "longest-log-elected")                                                                \
+    X(GAVE_WAY, "leader-gave-way")                                                                           \
     X(RAFT_SNAPSHOT_INSTALLED, "raft-snapshot-installed")                                                    \
     X(LOG_RETAINED, "log-retained")                                                                          \
     X(LOG_COMPACTED, "log-compacted")                                                                        \

@@ -40,6 +40,8 @@ static int16_t check_isr(const struct image_partition *p, const struct rpc_alter
         return KAFKA_INVALID_REQUEST;
     if (wanted->recovering && (wanted->isr_count > 1 || !p->recovering))
         return KAFKA_INVALID_REQUEST;
+    if (wanted->gives_way && !p->yields)
+        return KAFKA_OPERATION_NOT_ATTEMPTED; /* nobody asks for it any more: it leads on */
     return KAFKA_NONE;
 }
 
@@ -164,10 +166,13 @@ static int16_t alter_one(struct command *command, const struct rpc_alter_partiti
     struct partition_goal goal = {.isr = wanted->isr,
                                   .isr_count = wanted->isr_count,
                                   .lost_data_id = NODE_NONE,
-                                  .recovered = !wanted->recovering};
+                                  .recovered = !wanted->recovering,
+                                  .gave_way = wanted->gives_way};
     struct partition_change change;
     bool changed = partition_change_make(image, topic->id, p, &rules, &goal, &change);
-    ASSERT(change.moved || broker_is_draining(image, p->leader) ||
+    if (wanted->gives_way && change.record.leader != p->leader)
+        PROBE(GAVE_WAY);
+    ASSERT(change.moved || wanted->gives_way ||
            (change.record.leader == p->leader && change.record.isr_count == wanted->isr_count));
     if (changed)
         plan_change(&command->plan, &change);

@@ -100,7 +100,7 @@ static void elect(struct balancing *b, const struct image_topic *topic, const st
     b->rules_of = topic;
     if (!partition_change_make(image, topic->id, p, &b->rules, &goal, &change))
         return;
-    b->plan.core->counts.preferred_elections += change.record.leader == p->replicas[0];
+    b->plan.core->counts.preferred_elections += change.successor == p->replicas[0];
     plan_change(&b->plan, &change);
     plan_may_cut(&b->plan);
 }

@@ -43,6 +43,7 @@ static bool check_topic(void *ctx, const struct image_topic *topic)
         ASSERT(p->last_known_elr_count == 0 || (p->isr_count == 0 && p->elr_count == 0));  /* I3 */
         ASSERT(p->leader != NODE_NONE || p->isr_count == 0);                               /* I4 */
         ASSERT(p->leader_epoch <= p->partition_epoch);                                     /* I5 */
+        ASSERT(!p->yields || (p->leader != NODE_NONE && p->isr_count > 1));                /* I10 */
         check_move(p);
     }
     return true;

@@ -15,7 +15,7 @@ static int16_t judge(const struct elections *e, const struct image_partition *p,
                      const struct partition_change *change)
 {
     bool preferred = e->request->election_type == PREFERRED;
-    if (preferred && change->record.leader != p->replicas[0])
+    if (preferred && change->successor != p->replicas[0])
         return KAFKA_PREFERRED_LEADER_NOT_AVAILABLE;
     return change->record.leader == NODE_NONE ? KAFKA_ELIGIBLE_LEADERS_NOT_AVAILABLE : KAFKA_NONE;
 }

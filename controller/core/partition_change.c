@@ -96,6 +96,7 @@ struct step {
     const struct partition_goal *goal;
     struct partition_change *change;
     struct meta_partition *next; /* &change->record */
+    bool waits;                  /* the move is over as soon as the leader, which goes, has given way */
 };
 
 static bool in_isr(const struct step *s, int32_t id)
@@ -175,10 +176,21 @@ static bool target_in_isr(const struct step *s)
     return true;
 }
 
+/* A leader that lives and is told to go hands over first: what it acknowledged on its own word (acks=1) would
+ * be lost. */
+static bool leader_goes(const struct step *s)
+{
+    return in_isr(s, s->before->leader) && !s->goal->gave_way && !s->goal->new_epoch &&
+           ids_contain(s->next->removing, s->next->removing_count, s->before->leader);
+}
+
 /* All replicas that stay are in sync: those that go may go, from the ISR too. */
 static void end_move(struct step *s)
 {
     if (s->next->adding_count + s->next->removing_count == 0 || !target_in_isr(s))
+        return;
+    s->waits = leader_goes(s);
+    if (s->waits)
         return;
     memcpy(s->change->replicas, s->next->replicas, (size_t)s->next->replicas_count * sizeof(int32_t));
     s->next->replicas = s->change->replicas;
@@ -270,16 +282,31 @@ static bool other_may_lead(const struct step *s, int32_t id)
     return id != s->before->leader && may_lead(s, id);
 }
 
-static int32_t choose_clean(const struct step *s)
+/* Who is to lead in place of a leader that lives: itself where nobody wants it otherwise. */
+static int32_t successor_of(const struct step *s, int32_t leader)
 {
-    ASSERT(s->next->replicas_count > 0);
     int32_t preferred = s->next->replicas[0];
-    int32_t former = s->before->leader;
     if (s->goal->election == ELECT_PREFERRED && should_lead(s, preferred))
         return preferred;
+    bool asked = s->before->yields && !s->goal->move; /* a move decides anew */
+    if (!s->waits && !asked && !broker_is_draining(s->brokers, leader))
+        return leader;
+    int32_t chosen = first_clean(s, should_lead);
+    return chosen == NODE_NONE ? leader : chosen;
+}
+
+static int32_t choose_clean(struct step *s)
+{
+    ASSERT(s->next->replicas_count > 0);
+    int32_t former = s->before->leader;
     bool stays = former != NODE_NONE && may_lead(s, former);
-    if (stays && !broker_is_draining(s->brokers, former) && !s->goal->new_epoch)
-        return former;
+    if (stays && !s->goal->new_epoch) {
+        s->change->successor = successor_of(s, former);
+        s->next->yields = s->change->successor != former && !s->goal->gave_way;
+        return s->next->yields ? former : s->change->successor;
+    }
+    if (s->goal->election == ELECT_PREFERRED && should_lead(s, s->next->replicas[0]))
+        return s->next->replicas[0];
     int32_t chosen = first_clean(s, s->goal->new_epoch ? other_may_lead : should_lead);
     if (chosen != NODE_NONE)
         return chosen;
@@ -339,6 +366,8 @@ static void elect(struct step *s)
         s->next->disks_gone = false;
     }
     s->next->leader = leader;
+    if (!s->next->yields)
+        s->change->successor = leader;
 }
 
 /* --- the whole --- */
@@ -346,7 +375,7 @@ static void elect(struct step *s)
 static bool differs(const struct image_partition *a, const struct meta_partition *b)
 {
     return a->leader != b->leader || a->recovering != b->recovering || a->disks_gone != b->disks_gone ||
-           !ids_equal(a->isr, a->isr_count, b->isr, b->isr_count) ||
+           a->yields != b->yields || !ids_equal(a->isr, a->isr_count, b->isr, b->isr_count) ||
            !ids_equal(a->replicas, a->replicas_count, b->replicas, b->replicas_count) ||
            !ids_equal(a->adding, a->adding_count, b->adding, b->adding_count) ||
            !ids_equal(a->removing, a->removing_count, b->removing, b->removing_count) ||
@@ -378,7 +407,7 @@ bool partition_change_make(const struct image *brokers, struct uuid topic_id,
                            const struct partition_goal *goal, struct partition_change *ret)
 {
     ASSERT(before->replicas_count > 0);
-    struct step s = {brokers, before, rules, goal, ret, &ret->record};
+    struct step s = {brokers, before, rules, goal, ret, &ret->record, false};
     ret->unclean = ret->moved = false;
     ret->record = unchanged(topic_id, before);
     if (goal->recovered)

@@ -6,9 +6,11 @@
  * dropped as soon as the ISR is large enough again. A leader is kept while it may lead; else the first
  * replica in the ISR, or in the ELR if the ISR is empty, or the last known leader if both are empty (marked
  * recovering), or anybody if unclean elections are allowed (the same). A broker that is being drained leads
- * only where nobody else may. A reassignment (KIP-455) is over as soon as the ISR without the replicas that
- * go holds all that stay. The leader epoch rises with each change of leader, the partition epoch with each
- * change at all. */
+ * only where nobody else may. A leader that lives and is to be replaced (preferred election, drain, the end
+ * of a reassignment) is asked to yield first, and replaced when it says that it has given way: by then the
+ * others hold what it acknowledged on its own word (acks=1). A reassignment (KIP-455) is over as soon as the
+ * ISR without the replicas that go holds all that stay. The leader epoch rises with each change of leader,
+ * the partition epoch with each change at all. */
 #ifndef SLUICE_CONTROLLER_CORE_PARTITION_CHANGE_H
 #define SLUICE_CONTROLLER_CORE_PARTITION_CHANGE_H
 
@@ -57,12 +59,14 @@ struct partition_goal {
     bool recovered;                    /* the leader has recovered (KIP-704) */
     const struct partition_move *move; /* other replicas; NULL: the present ones */
     bool new_epoch; /* the leader starts over: its epoch rises even if it stays, others are preferred */
+    bool gave_way;  /* the leader was asked to yield and says that its successor may take over */
 };
 
 struct partition_change {
     struct meta_partition record; /* points into the arrays below and into `before` */
     int32_t isr[META_REPLICAS_MAX], elr[META_REPLICAS_MAX], last_known_elr[1];
     int32_t replicas[META_REPLICAS_MAX]; /* when a move ends */
+    int32_t successor;                   /* the leader, or whom it yields to */
     bool moved;                          /* a reassignment is over with this change */
     bool unclean;                        /* the new leader was not known to have all acknowledged records */
 };

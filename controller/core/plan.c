@@ -166,7 +166,7 @@ static bool all_active(const struct image *brokers, const int32_t *ids, int32_t 
 static bool is_settled(const struct review *review, const struct image_partition *p)
 {
     return p->leader != NODE_NONE && p->isr_count > 0 && p->elr_count == 0 && p->last_known_elr_count == 0 &&
-           all_active(plan_image(review->plan), p->isr, p->isr_count) &&
+           all_active(plan_image(review->plan), p->isr, p->isr_count) && !p->yields &&
            !broker_is_draining(plan_image(review->plan), p->leader);
 }
 

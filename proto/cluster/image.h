@@ -19,6 +19,7 @@ struct image_partition {
     int32_t leader, leader_epoch, partition_epoch;
     bool recovering;
     bool disks_gone;
+    bool yields;
     int32_t replicas_count, isr_count, elr_count, last_known_elr_count, adding_count, removing_count;
     const int32_t *replicas, *isr, *elr, *last_known_elr, *adding, *removing;
 };

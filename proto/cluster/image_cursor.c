@@ -101,6 +101,7 @@ static void partition_record(const struct uuid *topic_id, const struct image_par
         .partition_epoch = p->partition_epoch,
         .recovering = p->recovering,
         .disks_gone = p->disks_gone,
+        .yields = p->yields,
         .replicas = (int32_t *)p->replicas,
         .replicas_count = p->replicas_count,
         .isr = (int32_t *)p->isr,

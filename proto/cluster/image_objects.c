@@ -113,7 +113,7 @@ static const int32_t *put_ids(int32_t **at, uint64_t *hash, const int32_t *ids, 
 static uint64_t partition_scalars_hash(const struct meta_partition *m)
 {
     int32_t scalars[] = {m->index, m->leader, m->leader_epoch, m->partition_epoch,
-                         m->recovering | m->disks_gone << 1};
+                         m->recovering | m->disks_gone << 1 | m->yields << 2};
     return mix_bytes(mix_uuid(SALT_PARTITION, m->topic_id), scalars, sizeof(scalars));
 }
 
@@ -133,6 +133,7 @@ struct partition_object *partition_object_new(const struct meta_partition *m)
         .partition_epoch = m->partition_epoch,
         .recovering = m->recovering,
         .disks_gone = m->disks_gone,
+        .yields = m->yields,
         .replicas_count = m->replicas_count,
         .isr_count = m->isr_count,
         .elr_count = m->elr_count,

@@ -66,6 +66,7 @@ static const struct pb_field partition_fields[] = {
     A(11, PB_I32_ARRAY, adding, META_REPLICAS_MAX),
     A(12, PB_I32_ARRAY, removing, META_REPLICAS_MAX),
     F(13, PB_BOOL, disks_gone),
+    F(14, PB_BOOL, yields),
 };
 #undef T
 

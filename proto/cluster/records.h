@@ -87,7 +87,9 @@ struct meta_partition {
     int32_t partition_epoch; /* rises with each change of this record */
     bool recovering;         /* led after an unclean election (KIP-704) */
     bool disks_gone;         /* no leader: the last replica that was complete came back with another disk */
-    int32_t *replicas;       /* in order of preference */
+    bool
+        yields; /* another replica is to lead: the leader says so when the others have what it acknowledged */
+    int32_t *replicas; /* in order of preference */
     int32_t replicas_count;
     int32_t *isr;
     int32_t isr_count;

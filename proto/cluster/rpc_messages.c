@@ -95,6 +95,7 @@ static const struct pb_field alter_partition_fields[] = {
     F(10, PB_BOOL, tells_end),
     F(11, PB_I32, end_epoch),
     F(12, PB_I64, end_offset),
+    F(13, PB_BOOL, gives_way),
 };
 #undef T
 static const struct pb_table alter_partition_table =

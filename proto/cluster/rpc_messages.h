@@ -111,6 +111,9 @@ struct rpc_alter_partition {
     bool tells_end;
     int32_t end_epoch; /* of the last batch, -1: empty */
     int64_t end_offset;
+    /* The leader was asked to yield and does: every other member of the ISR has all that it acknowledged, and
+     * it acknowledges nothing on its own word any more. */
+    bool gives_way;
 };
 struct rpc_alter_partition_request {
     int32_t broker_id;

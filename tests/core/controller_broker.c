@@ -60,7 +60,7 @@ static void run_heartbeat(struct world *world, const struct script_line *line, F
 }
 
 /* alter ID TOPIC PARTITION isr=1,2 [members=epochs] [leader_epoch=N] [partition_epoch=N] [broker_epoch=N]
- * [recovering] [leave|lost|end=EPOCH,OFFSET]; epochs default to those of the committed image */
+ * [recovering] [gives-way] [leave|lost|end=EPOCH,OFFSET]; epochs default to those of the committed image */
 static void run_alter(struct world *world, const struct script_line *line, FILE *out)
 {
     int64_t isr[16], epochs[16], end[2];
@@ -85,6 +85,7 @@ static void run_alter(struct world *world, const struct script_line *line, FILE 
         .isr_count = count,
         .leave = script_flag(line, "leave") || script_flag(line, "lost"),
         .lost_data = script_flag(line, "lost"),
+        .gives_way = script_flag(line, "gives-way"),
     };
     if (script_numbers(line, "end", end, 2) == 2) {
         partition.leave = partition.tells_end = true;

@@ -49,7 +49,8 @@ static void print_partition(FILE *out, const char *topic, const struct meta_part
         print_ids(out, "adding", p->adding, p->adding_count);
     if (p->removing_count > 0)
         print_ids(out, "removing", p->removing, p->removing_count);
-    fprintf(out, "%s%s\n", p->recovering ? " recovering" : "", p->disks_gone ? " disks-gone" : "");
+    fprintf(out, "%s%s%s\n", p->recovering ? " recovering" : "", p->disks_gone ? " disks-gone" : "",
+            p->yields ? " yields" : "");
 }
 
 void print_topic(const struct world *world, const struct image *image, const char *name, FILE *out)
@@ -68,6 +69,7 @@ void print_topic(const struct world *world, const struct image *image, const cha
                                    .partition_epoch = p->partition_epoch,
                                    .recovering = p->recovering,
                                    .disks_gone = p->disks_gone,
+                                   .yields = p->yields,
                                    .replicas = (int32_t *)p->replicas,
                                    .replicas_count = p->replicas_count,
                                    .isr = (int32_t *)p->isr,

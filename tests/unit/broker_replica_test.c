@@ -278,6 +278,128 @@ START_TEST(one_proposal_at_a_time_and_each_answer_has_its_consequence)
 }
 END_TEST
 
+/* Leader 1 of epoch 1, all in sync at 10, records 10 to 20 on its own log only, asked to yield. */
+static void asked_to_yield(struct fixture *f)
+{
+    init(f, 10, 10, 10);
+    config(f, 2, true);
+    state(f, 1, 1, 1, 3);
+    fetched(f, 2, 10, 10);
+    fetched(f, 3, 10, 10);
+    at(f, EV_APPENDED, 20);
+    at(f, EV_SYNCED, 20);
+    ck_assert(replica_takes_own_word(&f->core));
+    step(f, (struct replica_event){.type = EV_STATE, .state = {1, 1, 2, replicas, replicas, 3, 3, true}});
+    ck_assert(!replica_takes_own_word(&f->core));
+    ck_assert_ptr_null(effect(f, FX_ALTER));
+}
+
+START_TEST(a_leader_gives_way_when_the_others_hold_what_rests_on_its_word)
+{
+    struct fixture f;
+    asked_to_yield(&f);
+    at(&f, EV_APPENDED, 30); /* acks=all goes on, and need not be waited for */
+    fetched(&f, 2, 30, 25);
+    fetched(&f, 3, 30, 19); /* 19 of 20 are durable there */
+    ck_assert_ptr_null(effect(&f, FX_ALTER));
+    fetched(&f, 3, 30, 20);
+    ck_assert_ptr_nonnull(effect(&f, FX_ALTER));
+    ck_assert(effect(&f, FX_ALTER)->gives_way);
+    ck_assert_uint_eq(effect(&f, FX_ALTER)->isr, 7);
+    ck_assert_int_eq(effect(&f, FX_ALTER)->epoch, 2);
+    altered(&f, KAFKA_NEW_LEADER_ELECTED);
+    f.now_us += 10000000;
+    at(&f, EV_TICK, 0);
+    ck_assert(!replica_takes_own_word(&f.core)); /* until the new state is here */
+    state(&f, 2, 2, 3, 3);
+    ck_assert_int_eq(f.core.role, REPLICA_FOLLOWER);
+    state(&f, 1, 3, 4, 3);
+    ck_assert(replica_takes_own_word(&f.core));
+}
+END_TEST
+
+START_TEST(followers_that_do_not_catch_up_soon_put_it_off)
+{
+    struct fixture f;
+    asked_to_yield(&f);
+    for (uint64_t pause_us = 1000000; pause_us <= 4000000; pause_us *= 2) {
+        ck_assert_uint_ge(f.now_us + 300000, replica_deadline(&f.core));
+        f.now_us += 300000;
+        fetched(&f, 2, 20, 20); /* keeps pace; 3 does not */
+        fetched(&f, 3, 12, 12);
+        at(&f, EV_TICK, 0);
+        ck_assert(replica_takes_own_word(&f.core));
+        if (effect(&f, FX_ALTER) || f.core.alter == ALTER_SENT) { /* 3 is lagging: out of the ISR first */
+            ck_assert(!f.core.yield.told);
+            altered(&f, KAFKA_INELIGIBLE_REPLICA);
+        }
+        f.now_us += pause_us;
+        at(&f, EV_TICK, 0);
+        if (f.core.alter == ALTER_SENT)
+            altered(&f, KAFKA_INELIGIBLE_REPLICA);
+        f.now_us += 50000; /* what was refused is not proposed again before */
+        f.core.members[2].caught_up_us = f.now_us;
+        at(&f, EV_TICK, 0);
+        ck_assert(!replica_takes_own_word(&f.core));
+    }
+}
+END_TEST
+
+/* Whether acks=1 is taken after each answer to "I give way". */
+START_TEST(a_leader_whose_word_may_have_arrived_takes_nothing_on_its_own)
+{
+    static const struct {
+        int16_t error;
+        bool takes, again;
+    } rows[] = {
+        {KAFKA_NEW_LEADER_ELECTED, false, false},     {KAFKA_NONE, false, false},
+        {KAFKA_INVALID_UPDATE_VERSION, false, false}, {KAFKA_NOT_CONTROLLER, false, true},
+        {KAFKA_REQUEST_TIMED_OUT, false, true},       {KAFKA_OPERATION_NOT_ATTEMPTED, true, false},
+        {KAFKA_INELIGIBLE_REPLICA, true, false},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct fixture f;
+        asked_to_yield(&f);
+        fetched(&f, 2, 20, 20);
+        fetched(&f, 3, 20, 20);
+        ck_assert(effect(&f, FX_ALTER)->gives_way);
+        altered(&f, rows[i].error);
+        ck_assert(replica_takes_own_word(&f.core) == rows[i].takes);
+        f.now_us += 100000;
+        at(&f, EV_TICK, 0);
+        ck_assert((effect(&f, FX_ALTER) != NULL) == rows[i].again);
+        ck_assert(!rows[i].again || effect(&f, FX_ALTER)->gives_way);
+        state(&f, 1, 1, 3, 3); /* taken back */
+        ck_assert(replica_takes_own_word(&f.core));
+        ck_assert_int_eq(f.core.yield.asked, false);
+    }
+}
+END_TEST
+
+START_TEST(an_older_proposal_ends_before_a_leader_gives_way)
+{
+    struct fixture f;
+    init(&f, 10, 10, 10);
+    config(&f, 1, true);
+    state(&f, 1, 1, 1, 2);
+    fetched(&f, 2, 10, 10);
+    fetched(&f, 3, 10, 10); /* joins */
+    ck_assert_ptr_nonnull(effect(&f, FX_ALTER));
+    step(&f, (struct replica_event){.type = EV_STATE, .state = {1, 1, 2, replicas, replicas, 3, 3, true}});
+    ck_assert_ptr_null(effect(&f, FX_ALTER)); /* the answer to the first is due */
+    ck_assert(replica_takes_own_word(&f.core));
+    ck_assert_uint_eq(replica_deadline(&f.core), REPLICA_NO_DEADLINE);
+    altered(&f, KAFKA_NONE);
+    ck_assert_ptr_nonnull(effect(&f, FX_ALTER));
+    ck_assert(effect(&f, FX_ALTER)->gives_way);
+    step(&f, (struct replica_event){.type = EV_STATE, .state = {1, 1, 3, replicas, replicas, 3, 2, true}});
+    ck_assert(!replica_takes_own_word(&f.core)); /* the ISR changed meanwhile: said again on top of that */
+    altered(&f, KAFKA_INVALID_UPDATE_VERSION);
+    ck_assert_int_eq(effect(&f, FX_ALTER)->epoch, 3);
+    ck_assert(effect(&f, FX_ALTER)->gives_way);
+}
+END_TEST
+
 START_TEST(the_metadata_may_be_faster_than_the_answer)
 {
     struct fixture f;
@@ -412,6 +534,10 @@ END_TEST
 
 static void add(TCase *tcase)
 {
+    tcase_add_test(tcase, a_leader_gives_way_when_the_others_hold_what_rests_on_its_word);
+    tcase_add_test(tcase, followers_that_do_not_catch_up_soon_put_it_off);
+    tcase_add_test(tcase, a_leader_whose_word_may_have_arrived_takes_nothing_on_its_own);
+    tcase_add_test(tcase, an_older_proposal_ends_before_a_leader_gives_way);
     tcase_add_test(tcase, the_metadata_decides_the_role);
     tcase_add_test(tcase, an_old_or_equal_state_changes_nothing);
     tcase_add_test(tcase, only_a_leader_takes_fetches_and_only_of_its_epoch);

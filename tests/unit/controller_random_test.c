@@ -301,7 +301,8 @@ static void alter(struct world *w)
                                          .leader_epoch = partition->leader_epoch,
                                          .partition_epoch = partition->partition_epoch,
                                          .isr = isr,
-                                         .isr_epochs = epochs};
+                                         .isr_epochs = epochs,
+                                         .gives_way = partition->yields && roll(w, 4) > 0};
     for (int32_t i = 0; i < partition->replicas_count; i++) {
         int32_t id = partition->replicas[i];
         if (id != partition->leader &&
