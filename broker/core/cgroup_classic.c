@@ -3,6 +3,7 @@
  * is their member epoch; the broker assigns. They learn of a change from a heartbeat, and join again. */
 
 #include "broker/core/group_consumer.h"
+#include "proto/kafka/gen/group_metadata_record.h"
 #include "proto/kafka/gen/heartbeat.h"
 #include "proto/kafka/gen/join_group.h"
 #include "proto/kafka/gen/leave_group.h"
@@ -172,11 +173,19 @@ static void join_as(struct groups *g, struct group *group, struct group_call *ca
     join_answer(g, call, &plan);
 }
 
-/* A consumer group without members makes way for a classic one. */
+/* A consumer group without members makes way for a classic one, whose generations go on where its epochs
+ * were: no number means two things. */
 static void make_way(struct groups *g, struct group *group, struct group_call *call)
 {
+    struct kafka_group_metadata_record_value value;
+
+    kafka_group_metadata_record_value_init(&value);
+    value.protocol_type = STR_LIT(CONSUMER_PROTOCOL);
+    value.generation = group->consumer->epoch;
+    value.current_state_timestamp = g->wall_ms;
     write_begin(g);
     write_cgroup_gone(g, group);
+    write_group_value(g, group, &value);
     group_round_begin(g, group, NULL);
     bool waits = group_round_waits(g, group, call);
     ASSERT(waits);

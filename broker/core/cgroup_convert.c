@@ -24,6 +24,17 @@ static void end_waits(struct groups *g, struct group *group)
         pending_drop(g, CONTAINER_OF(group->pending_members.next, struct pending_member, link));
 }
 
+/* What the member may still be reading: what its last generation gave it until it joins the next one; then
+ * what it said to have kept (cooperative members do). */
+static bool read_assigned(struct groups *g, const struct group *group, const struct member *member,
+                          const struct tp_set *owned, struct tp_set *ret)
+{
+    if (group->state == GROUP_STABLE || group->state == GROUP_PREPARING)
+        return protocol_read_assignment(g, member->assignment, ret);
+    *ret = *owned;
+    return true;
+}
+
 /* What the classic member becomes, in g->scratch. False: its bytes are not Kafka's consumer protocol. */
 static bool convert_member(struct groups *g, const struct group *group, const struct member *member,
                            struct cmember *ret)
@@ -48,8 +59,7 @@ static bool convert_member(struct groups *g, const struct group *group, const st
     if (member->protocols_count == 0 ||
         !protocol_read_subscription(g, member->protocols[0].metadata, &ret->topics, &ret->topics_count,
                                     &owned) ||
-        !protocol_read_assignment(g, group->state == GROUP_STABLE ? member->assignment : BYTES_NULL,
-                                  &ret->assigned))
+        !read_assigned(g, group, member, &owned, &ret->assigned))
         return false;
     ret->target = ret->assigned;
     return true;
@@ -74,7 +84,11 @@ static struct cmember *convert_members(struct groups *g, const struct group *gro
     list_for_each (it, &group->members)
         if (!convert_member(g, group, CONTAINER_OF(it, struct member, link), &members[count++]))
             return NULL;
-    return apart(members, count) ? members : NULL;
+    if (apart(members, count))
+        return members;
+    for (int32_t i = 0; i < count && group->state == GROUP_COMPLETING; i++) /* somebody's word was wrong */
+        members[i].assigned = members[i].target = (struct tp_set){NULL, 0};
+    return group->state == GROUP_COMPLETING ? members : NULL;
 }
 
 int16_t group_upgrade(struct groups *g, struct group *group, struct group_call *call)

@@ -369,7 +369,7 @@ static int16_t enter_group(struct groups *g, struct group_call *call, struct gro
     }
     if (request->member_epoch != MEMBER_EPOCH_JOIN)
         return KAFKA_GROUP_ID_NOT_FOUND;
-    if (group && (group->members_count > 0 || !list_empty(&group->pending_members))) {
+    if (group && (group->members_count > 0 || group->state != GROUP_EMPTY)) {
         *ret_wait = true;
         return group_upgrade(g, group, call);
     }
@@ -381,6 +381,8 @@ static int16_t enter_group(struct groups *g, struct group_call *call, struct gro
  * records. */
 static void first_member(struct groups *g, struct group *group, struct group_call *call, struct str id)
 {
+    while (!list_empty(&group->pending_members)) /* come back as who they are, if they do */
+        pending_drop(g, CONTAINER_OF(group->pending_members.next, struct pending_member, link));
     cgroup_make(g, group);
     go_on(g, group, call, id);
     if (group->round_seq == 0) {

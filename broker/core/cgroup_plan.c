@@ -487,7 +487,9 @@ int16_t plan_run(struct plan *plan)
 {
     struct groups *g = plan->g;
 
-    plan->epoch = plan->cg->epoch;
+    bool begins = plan->cg->epoch == 0; /* in the place of a classic one: its generations go on */
+
+    plan->epoch = begins ? MAX(plan->group->generation, 0) : plan->cg->epoch;
     plan->target_epoch = plan->cg->target_epoch;
     plan->hash = plan->cg->metadata_hash;
     if (plan->replaced)

@@ -30,12 +30,14 @@ enum {
     OPTION_ISOLATION,
     OPTION_RESET,
     OPTION_GROUP,
-    OPTION_INSTANCE
+    OPTION_INSTANCE,
+    OPTION_PROTOCOL
 };
 
 struct consume_options {
     const char *topic, *format, *group, *instance;
     struct client_start start;
+    enum client_group_protocol protocol;
     bool has_start, exit_at_end, has_count, read_committed;
     int64_t count;
     enum client_reset reset;
@@ -77,6 +79,8 @@ static const struct argp_option options[] = {
     {"group", OPTION_GROUP, "NAME", 0,
      "Share the partitions with the group's other members, and go on where it was", 0},
     {"instance-id", OPTION_INSTANCE, "NAME", 0, "A name that this member keeps over restarts (KIP-345)", 0},
+    {"group-protocol", OPTION_PROTOCOL, "classic|consumer", 0,
+     "Who gives out the partitions: one of the members, or the coordinator (KIP-848) (default classic)", 0},
     {"format", 'F', "TEXT", 0,
      "%t topic %p partition %o offset %T time %k key %v value %h headers %K %V lengths (default %v\\n)", 0},
     {0},
@@ -143,6 +147,13 @@ static void parse_isolation(const struct argp_state *state, struct consume_optio
         argp_error(state, "--isolation wants read_committed or read_uncommitted, not '%s'", arg);
 }
 
+static void parse_protocol(const struct argp_state *state, struct consume_options *o, const char *arg)
+{
+    o->protocol = strcmp(arg, "consumer") == 0 ? CLIENT_GROUP_CONSUMER : CLIENT_GROUP_CLASSIC;
+    if (o->protocol == CLIENT_GROUP_CLASSIC && strcmp(arg, "classic") != 0)
+        argp_error(state, "--group-protocol wants classic or consumer, not '%s'", arg);
+}
+
 static void parse_limit(int key, char *arg, const struct argp_state *state, struct consume_options *o)
 {
     if (key == OPTION_EXIT_AT_END) {
@@ -169,6 +180,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPTION_ISOLATION: parse_isolation(state, o, arg); return 0;
     case OPTION_GROUP: o->group = arg; return 0;
     case OPTION_INSTANCE: o->instance = arg; return 0;
+    case OPTION_PROTOCOL: parse_protocol(state, o, arg); return 0;
     case 'p': parse_partitions(state, o, arg); return 0;
     case 'F': parse_format(state, o, arg); return 0;
     case ARGP_KEY_ARG:
@@ -247,7 +259,10 @@ static void join_group(struct consume_run *run)
     run->group.assigned = on_assigned;
     run->group.revoked = on_revoked;
     run->group.failed = on_group_failed;
-    if (!consume_group_start(&run->group, &run->s, run->options.group, run->options.instance, run->topic))
+    if (!consume_group_start(
+            &run->group, &run->s,
+            &(struct consume_group_name){run->options.group, run->options.instance, run->options.protocol},
+            run->topic))
         finish(run, cli_fail(run->cli, (struct client_failure){.err = ERR_NOMEM}, NULL, "group '%s'",
                              run->options.group));
 }

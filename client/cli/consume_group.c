@@ -49,15 +49,16 @@ static void on_timer(struct env_timer *timer)
     go_on(CONTAINER_OF(timer, struct consume_group, timer));
 }
 
-bool consume_group_start(struct consume_group *cg, struct session *s, const char *name, const char *instance,
+bool consume_group_start(struct consume_group *cg, struct session *s, const struct consume_group_name *name,
                          struct client_topic *topic)
 {
     static const struct core_alloc alloc = {.resize = resize};
     struct client_group_config config;
 
     client_group_config_init(&config);
-    config.group_id = str_from(name);
-    config.instance_id = str_from(instance);
+    config.group_id = str_from(name->group);
+    config.instance_id = str_from(name->instance);
+    config.protocol = name->protocol;
     cg->s = s;
     cg->group = client_group_new(s->client, &alloc, &config, &topic, 1);
     if (!cg->group)

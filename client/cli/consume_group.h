@@ -17,9 +17,13 @@ struct consume_group {
     void (*failed)(void *ctx, struct client_failure failure);
 };
 
-/* Joins; ctx and the functions are set. name and instance (may be NULL) live as long as the group. False: out
- * of memory. */
-bool consume_group_start(struct consume_group *cg, struct session *s, const char *name, const char *instance,
+struct consume_group_name {
+    const char *group, *instance; /* instance NULL: a dynamic member */
+    enum client_group_protocol protocol;
+};
+
+/* Joins; ctx and the functions are set. The names live as long as the group. False: out of memory. */
+bool consume_group_start(struct consume_group *cg, struct session *s, const struct consume_group_name *name,
                          struct client_topic *topic);
 
 /* An answer of the session's client; others' are ignored. */

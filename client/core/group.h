@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A member of a classic consumer group, on top of a client: joins, assigns (range) when it leads, heartbeats,
- * keeps and commits positions, leaves. Pure like the client; it makes calls with client_call().
+/* A member of a consumer group, on top of a client: joins, heartbeats, keeps and commits positions, leaves.
+ * Pure like the client; it makes calls with client_call(). It speaks the classic protocol, where one of the
+ * members gives out the partitions (range), or the consumer protocol (KIP-848), where the coordinator does.
  *
  * Events go in by client_group_reply() (answers whose tag client_group_owns()), client_group_turn() (time)
  * and the functions of the owner; client_group_next() tells what happened. The owner consumes what it is
@@ -16,9 +17,13 @@
 
 struct client_group;
 
+enum client_group_protocol { CLIENT_GROUP_CLASSIC, CLIENT_GROUP_CONSUMER };
+
 struct client_group_config {
     struct str group_id, instance_id; /* instance_id null: a dynamic member. Both live as long as the group */
-    int32_t session_timeout_ms, rebalance_timeout_ms, heartbeat_ms;
+    enum client_group_protocol protocol;
+    int32_t session_timeout_ms, heartbeat_ms; /* classic only; else the coordinator's settings hold */
+    int32_t rebalance_timeout_ms;
     int32_t commit_ms; /* positions are committed so often; 0: only when told, revoked or leaving */
     uint64_t tag;
 };
@@ -27,8 +32,9 @@ struct client_group_config {
 void client_group_config_init(struct client_group_config *config);
 
 enum client_group_event_type {
-    CLIENT_GROUP_ASSIGNED, /* consume these */
-    CLIENT_GROUP_REVOKED,  /* stop consuming all of them; positions were told before this call */
+    CLIENT_GROUP_ASSIGNED, /* consume these, beside what was assigned before */
+    CLIENT_GROUP_REVOKED,  /* stop consuming these (classic: always all); positions were told before this
+                              call, and are committed if they still may be */
     CLIENT_GROUP_LEFT,     /* the end, asked for by client_group_leave() */
     CLIENT_GROUP_FAILED,   /* given up */
 };
@@ -43,7 +49,7 @@ struct client_group_partition {
 
 struct client_group_event {
     enum client_group_event_type type;
-    int32_t generation;
+    int32_t generation; /* of the consumer protocol: the member's epoch */
     const struct client_group_partition
         *partitions; /* of ASSIGNED and REVOKED, until the next event is taken */
     int32_t partitions_count;
@@ -56,6 +62,9 @@ struct client_group *client_group_new(struct client *client, const struct core_a
                                       const struct client_group_config *config,
                                       struct client_topic *const *topics, int32_t topics_count);
 void client_group_free(struct client_group *group);
+
+/* No call of it is on its way: it may be freed while its client lives on. */
+bool client_group_idle(const struct client_group *group);
 
 /* Whether an answer with that tag is the group's. */
 bool client_group_owns(const struct client_group *group, uint64_t tag);
@@ -81,6 +90,9 @@ void client_group_leave(struct client_group *group, uint64_t now_us);
 
 /* The coordinator's node, -1 before it is known. */
 int32_t client_group_coordinator(const struct client_group *group);
+
+/* The generation (of the consumer protocol: the member's epoch) as the member knows it. */
+int32_t client_group_generation(const struct client_group *group);
 
 /* Offsets of positions that the coordinator has confirmed so far (for tests and the simulator). */
 int64_t client_group_committed(const struct client_group *group, const struct client_topic *topic,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* I13 and I14: acknowledged group commits stay; a partition has one owner in a generation. */
+/* I13 and I14: acknowledged group commits stay; a partition has one owner in a generation, and who had it in
+ * an earlier one does not commit any more. */
 #include "tests/checker/checker_int.h"
 
 struct commit {
@@ -12,6 +13,7 @@ struct member_key {
     uint32_t number;
     struct commit *all;   /* every commit that was asked for, the newest first */
     struct commit *acked; /* the acknowledged ones, the newest first */
+    struct owner *newest; /* of the latest generation that has an owner */
 };
 
 struct owner {
@@ -45,13 +47,33 @@ static void push(struct groups *g, struct commit **list, const struct checker_ev
     *list = commit;
 }
 
+/* A member that was replaced under its own name (KIP-345) goes on as another process. */
+static bool same_member(const struct checker_event *a, const struct checker_event *b)
+{
+    return a->rec.process == b->rec.process || (a->rec.arg != 0 && a->rec.arg == b->rec.arg);
+}
+
+/* An acknowledged commit says that the coordinator took the member for the owner. It must not when, before it
+ * was asked for, another one had been given the partition in a later generation. */
+static void on_late_commit(struct groups *g, const struct member_key *m, const struct checker_event *e)
+{
+    const struct checker_event *taken = m->newest ? m->newest->event : NULL;
+
+    if (!taken || e->invoke->rec.epoch < 0 || taken->rec.process == e->rec.process)
+        return;
+    if (taken->rec.epoch > e->invoke->rec.epoch && taken->rec.time_us < e->invoke->rec.time_us)
+        check_report(g->c, &CHECK_FOUND(DOUBLE_OWNER, e, taken, e->invoke, e));
+}
+
 /* A commit in a transaction counts when the transaction does, so it never is a floor by itself. */
 static void on_commit(struct groups *g, struct member_key *m, const struct checker_event *e)
 {
-    if (e->rec.type == HISTORY_INVOKE)
+    if (e->rec.type == HISTORY_INVOKE) {
         push(g, &m->all, e);
-    else if (e->rec.type == HISTORY_OK && e->rec.txn == 0 && e->invoke)
+    } else if (e->rec.type == HISTORY_OK && e->rec.txn == 0 && e->invoke) {
         push(g, &m->acked, e);
+        on_late_commit(g, m, e);
+    }
 }
 
 /* Whether a commit of that offset may stand after `last`: it was not complete when that one began. */
@@ -86,14 +108,16 @@ static void on_committed(struct groups *g, const struct member_key *m, const str
         check_report(g->c, &CHECK_FOUND(LOST_COMMIT, e, last->event->invoke, last->event, e->invoke, e));
 }
 
-static void on_assign(struct groups *g, const struct member_key *m, const struct checker_event *e)
+static void on_assign(struct groups *g, struct member_key *m, const struct checker_event *e)
 {
     struct owner *owner = check_entry(g->c, &g->owners, m->number, (uint32_t)e->rec.epoch, sizeof(*owner));
     if (!owner)
         return;
-    if (owner->event && owner->event->rec.process != e->rec.process)
+    if (owner->event && !same_member(owner->event, e))
         check_report(g->c, &CHECK_FOUND(DOUBLE_OWNER, e, owner->event, e));
     owner->event = e;
+    if (!m->newest || m->newest->event->rec.epoch <= e->rec.epoch)
+        m->newest = owner;
 }
 
 static void on_event(struct groups *g, const struct checker_event *e)

@@ -35,12 +35,13 @@
  *   pipe
  * - SAMPLE: what = LATEST, HIGH_WATERMARK, LAST_STABLE or LOG_START; OK: key, offset, epoch of the answering
  *   leader
- * - COMMIT: group, key, offset; txn when committed in a transaction; OK: epoch of the coordinator, if known.
- *   COMMITTED: group, key, epoch as before; OK: offset (-1: none)
+ * - COMMIT: group, key, offset; txn when committed in a transaction; epoch: the member's generation, if
+ * known; OK: epoch of the coordinator, if known. COMMITTED: group, key, epoch as before; OK: offset (-1:
+ * none)
  * - TXN_BEGIN, TXN_COMMIT, TXN_ABORT: txn, an id that is never used again
  * - ADMIN: what = SET, GET, CREATE or DELETE of the register named by key; arg = value (0: absent)
  * - ASSIGN: key (or none: all keys of the process), offset it starts at (-1 unknown), group and epoch =
- *   generation. REVOKE: key (or none), group
+ *   generation, arg = number of the static member (KIP-345) or 0. REVOKE: key (or none), group
  * - SEEK: key (or none), offset (-1 unknown); also a reset after an out-of-range answer
  * - TRIM: key, offset: from now on retention or DeleteRecords may remove what is below it
  * - METADATA: key; what = LEADER: epoch, node = leader (topic HISTORY_QUORUM, partition 0, epoch = term: the

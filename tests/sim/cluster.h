@@ -48,14 +48,18 @@ enum role {
     ROLE_COUNT
 };
 
+enum member_kinds { MEMBERS_CLASSIC, MEMBERS_CONSUMER, MEMBERS_MIXED };
+
 struct cluster_options {
     uint64_t seed; /* named in the history */
     int controllers, brokers, shards;
     int spare_controllers; /* that the admin adds to the quorum, and removes others from it for */
     int topics, partitions, replicas, min_isr;
     int producers, consumers, admins;
-    int members;          /* of one consumer group */
-    int transactors;      /* transactional clients with a topic of their own (node_txn.c): 0 or 1 */
+    int members; /* of one consumer group */
+    enum member_kinds member_kinds;
+    uint32_t static_members; /* bits by member: have names of their own (KIP-345) */
+    int transactors;         /* transactional clients with a topic of their own (node_txn.c): 0 or 1 */
     bool topics_by_admin; /* with min.insync.replicas as a setting; else the first client's wish makes them */
     int trim_topic;       /* whose records the admin deletes now and then; -1: of none */
     int compact_topic;    /* with cleanup.policy=compact; -1: none */

@@ -57,6 +57,8 @@ static void apply_settings(struct node *node, struct broker_object *object)
     node_set_number(node, settings, "transaction.state.log.segment.bytes", options->segment_bytes);
     node_set(node, settings, "group.initial.rebalance.delay.ms", "100");
     node_set(node, settings, "group.min.session.timeout.ms", "1000");
+    node_set(node, settings, "group.consumer.session.timeout.ms", "3s");
+    node_set(node, settings, "group.consumer.heartbeat.interval.ms", "500");
     node_set(node, settings, "memory.budget.bytes", "64MiB");
     node_set_number(node, settings, "log.cleaner.backoff.ms", 300);
     node_set_number(node, settings, "log.retention.check.interval.ms", 300);

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Members of one consumer group. They share the topics, pretend to read (positions move on), commit, and ask
- * now and then what the coordinator knows. A committed position is a promise (I13); in one generation a
- * partition has one owner (I14). */
+ * now and then what the coordinator knows; some leave and come back. They speak the classic protocol, the
+ * consumer protocol (KIP-848), or each life of a member chooses, so that the group migrates both ways. A
+ * committed position is a promise (I13); a partition has one owner (I14). */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/core/group.h"
 #include "common/base/assert.h"
+#include "proto/kafka/error.h"
 #include "tests/sim/client_node.h"
 #include "tests/sim/nodes.h"
 
@@ -14,13 +17,14 @@
 #define GROUP_NUMBER 1
 #define GROUP_PLACE  1 /* partition of its coordinator: hash of "g" modulo 2 (node_broker.c) */
 #define GROUP_TAG    100
-#define ASK_TAG      (GROUP_TAG + CLIENT_GROUP_TAGS)
+#define ASK_TAG      1
 #define ASK_VERSION  9 /* the last that goes by names */
 #define TICK_MEAN_US 400000
 #define ASK_ONE_IN   3
 #define ASK_US       4000000
 #define SESSION_MS   3000
 #define STEP_MAX     100
+#define LEAVE_ONE_IN 60 /* ticks */
 
 struct told {
     uint32_t call; /* of the commit that is not confirmed yet; 0: none */
@@ -28,8 +32,11 @@ struct told {
 };
 
 struct group_member {
-    struct client_node client; /* first */
-    struct client_group *group;
+    struct client_node client;  /* first */
+    struct client_group *group; /* NULL: joins with the next tick */
+    uint64_t next_tag;          /* of the next membership: answers to this one may come later */
+    bool over;                  /* it has left, and goes when it is idle */
+    char instance[16];          /* empty: a dynamic member */
     struct core_alloc alloc;
     struct env_timer tick, due;
     struct told told[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
@@ -92,9 +99,19 @@ static void on_assigned(struct group_member *m, const struct client_group_event 
         record.group = GROUP_NUMBER;
         record.epoch = event->generation;
         record.offset = one->committed;
+        record.arg = m->instance[0] != '\0' ? m->client.node->id : 0;
         cluster_record(m->client.node->cluster, record);
         m->mine[topic][one->partition] = true;
         m->told[topic][one->partition] = (struct told){.position = MAX(one->committed, 0)};
+    }
+}
+
+static void on_revoked(struct group_member *m, const struct client_group_event *event)
+{
+    for (int32_t i = 0; i < event->partitions_count; i++) {
+        const struct client_group_partition *one = &event->partitions[i];
+        if (one->partition < CLUSTER_PARTITIONS_MAX)
+            m->mine[topic_number(m, one->topic)][one->partition] = false;
     }
 }
 
@@ -111,6 +128,25 @@ static void look_for_confirmations(struct group_member *m)
         }
 }
 
+static void on_event(struct group_member *m, const struct client_group_event *event)
+{
+    switch (event->type) {
+    case CLIENT_GROUP_ASSIGNED: on_assigned(m, event); return;
+    case CLIENT_GROUP_REVOKED: on_revoked(m, event); return;
+    case CLIENT_GROUP_LEFT: m->over = true; return;
+    case CLIENT_GROUP_FAILED: /* only a broken protocol makes a member give up */
+        m->over = true;
+        memset(m->mine, 0, sizeof(m->mine));
+        /* ... but that a coordinator dies before it has written down under which new id a static member is
+         * back: the next one knows the old id, as in Kafka (known gap 110). Its supervisor starts it again.
+         */
+        if (m->instance[0] != '\0' && event->failure.kafka_error == KAFKA_FENCED_INSTANCE_ID)
+            return;
+        cluster_unhealthy(m->client.node->cluster, m->client.node, MAX(event->failure.kafka_error, 1), 0);
+        return;
+    }
+}
+
 static void go_on(struct group_member *m)
 {
     uint64_t now_us = client_driver_now_us(m->client.driver);
@@ -121,12 +157,7 @@ static void go_on(struct group_member *m)
     look_for_confirmations(m);
     client_group_turn(m->group, now_us);
     while (client_group_next(m->group, &event)) {
-        if (event.type == CLIENT_GROUP_ASSIGNED)
-            on_assigned(m, &event);
-        else if (event.type == CLIENT_GROUP_REVOKED)
-            memset(m->mine, 0, sizeof(m->mine));
-        else /* only a broken protocol makes a member give up */
-            cluster_unhealthy(m->client.node->cluster, m->client.node, 1, 0);
+        on_event(m, &event);
         client_group_turn(m->group, now_us);
     }
     uint64_t due_us = client_group_deadline(m->group);
@@ -144,17 +175,25 @@ static void join(struct group_member *m)
 {
     const struct cluster_options *options = &m->client.node->cluster->options;
     struct client_group_config config;
+    struct prng *prng = &m->client.env->prng;
 
     for (int t = 0; t < options->topics; t++)
         if (client_topic_partitions(m->client.topics[t]) == 0)
             return;
     client_group_config_init(&config);
     config.group_id = STR_LIT(GROUP_NAME);
+    config.instance_id = m->instance[0] != '\0' ? str_from(m->instance) : STR_NULL;
+    config.protocol = options->member_kinds == MEMBERS_CONSUMER ||
+                              (options->member_kinds == MEMBERS_MIXED && prng_below(prng, 2) == 0)
+                          ? CLIENT_GROUP_CONSUMER
+                          : CLIENT_GROUP_CLASSIC;
     config.session_timeout_ms = SESSION_MS;
     config.rebalance_timeout_ms = 2 * SESSION_MS;
     config.heartbeat_ms = SESSION_MS / 6;
     config.commit_ms = 0;
-    config.tag = GROUP_TAG;
+    config.tag = m->next_tag;
+    m->next_tag += CLIENT_GROUP_TAGS;
+    m->over = false;
     m->alloc.resize = resize;
     m->group = client_group_new(client_driver_client(m->client.driver), &m->alloc, &config, m->client.topics,
                                 options->topics);
@@ -187,7 +226,8 @@ static void read_on(struct group_member *m)
                 continue;
             told->position += 1 + (int64_t)prng_below(prng, STEP_MAX);
             told->call = m->client.next_op++;
-            note(m, HISTORY_INVOKE, HISTORY_COMMIT, t, p, told->call, told->position, -1);
+            note(m, HISTORY_INVOKE, HISTORY_COMMIT, t, p, told->call, told->position,
+                 client_group_generation(m->group));
             client_group_position(m->group, m->client.topics[t], p, told->position);
         }
     client_group_commit(m->group, client_driver_now_us(m->client.driver));
@@ -270,13 +310,33 @@ static void on_reply(void *ctx, const struct client_reply *reply)
 
 static const struct client_driver_handler member_handler = {.topic = on_topic, .reply = on_reply};
 
+/* It stops reading, commits and goes; and is back later. A static one is expected back. */
+static void leave(struct group_member *m)
+{
+    memset(m->mine, 0, sizeof(m->mine));
+    client_group_leave(m->group, client_driver_now_us(m->client.driver));
+}
+
+static void drop_group(struct group_member *m)
+{
+    env_timer_cancel(m->client.env, &m->due);
+    client_group_free(m->group);
+    m->group = NULL;
+}
+
 static void on_tick(struct env_timer *timer)
 {
     struct group_member *m = CONTAINER_OF(timer, struct group_member, tick);
     struct env *env = m->client.env;
 
-    if (m->group) {
+    if (m->group && m->over && client_group_idle(m->group))
+        drop_group(m);
+    else if (!m->group)
+        join(m);
+    if (m->group && !m->over) {
         read_on(m);
+        if (prng_below(&env->prng, LEAVE_ONE_IN) == 0)
+            leave(m);
         if (prng_below(&env->prng, ASK_ONE_IN) == 0)
             ask(m);
         go_on(m);
@@ -291,6 +351,9 @@ static bool member_begin(struct node *node, struct env *env)
     struct group_member *m = calloc(1, sizeof(*m));
 
     node->object = m;
+    m->next_tag = GROUP_TAG;
+    if (node->cluster->options.static_members >> (node->id - 1) & 1)
+        snprintf(m->instance, sizeof(m->instance), "i%d", node->id);
     env_timer_init(&m->tick, on_tick);
     env_timer_init(&m->due, on_due);
     client_node_open(&m->client, node, env, &member_handler, m);

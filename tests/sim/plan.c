@@ -179,6 +179,16 @@ static void plan_transactions(struct cluster_options *o, uint64_t seed)
     o->transactors = prng_below(&prng, TXN_ONE_IN) == 0;
 }
 
+/* From a generator of its own, too. */
+static void plan_members(struct cluster_options *o, uint64_t seed)
+{
+    static const enum member_kinds kinds[] = {MEMBERS_CLASSIC, MEMBERS_CONSUMER, MEMBERS_MIXED};
+    struct prng prng;
+    prng_seed(&prng, seed ^ 0x6d656d62657273);
+    o->member_kinds = kinds[prng_below(&prng, ARRAY_LEN(kinds))];
+    o->static_members = prng_below(&prng, 3) == 0 ? 1u << 0 : 0;
+}
+
 struct plan plan_of(uint64_t seed, uint32_t seconds)
 {
     struct plan plan = {.seed = seed, .run_us = (uint64_t)seconds * 1000000};
@@ -192,8 +202,16 @@ struct plan plan_of(uint64_t seed, uint32_t seconds)
     plan_world(&plan, &prng);
     plan_faults(&plan, &prng);
     plan.cluster.members = prng_below(&prng, GROUP_ONE_IN) == 0 ? (int)between(&prng, 2, 3) : 0;
+    plan_members(&plan.cluster, seed);
     plan_transactions(&plan.cluster, seed);
     return plan;
+}
+
+static const char *members_text(const struct cluster_options *o)
+{
+    static const char *const texts[] = {" of the classic protocol", " of the consumer protocol",
+                                        " of both protocols"};
+    return o->members > 0 ? texts[o->member_kinds] : "";
 }
 
 void plan_print(const struct plan *plan, FILE *out)
@@ -203,10 +221,11 @@ void plan_print(const struct plan *plan, FILE *out)
         out,
         "seed %llu: %d controllers, %d brokers of %d shards, %d topics of %d partitions, %d producers each "
         "%u us, %d consumers, segments of %u, snapshots every %u, "
-        "%d admins, %d members%s%s%s%s%s%s%s%s%s%s\n",
+        "%d admins, %d members%s%s%s%s%s%s%s%s%s%s%s%s\n",
         (unsigned long long)plan->seed, o->controllers, o->brokers, o->shards, o->topics, o->partitions,
         o->producers, o->send_interval_us, o->consumers, o->segment_bytes, o->snapshot_entries, o->admins,
-        o->members, o->topics_by_admin ? ", topics with settings" : "",
+        o->members, members_text(o), o->members > 0 && o->static_members ? " (one static)" : "",
+        o->topics_by_admin ? ", topics with settings" : "",
         o->compact_topic < 0 ? ""
         : o->compact_delete  ? ", t0 compacted and retained"
                              : ", t0 compacted",

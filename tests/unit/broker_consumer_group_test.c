@@ -269,15 +269,20 @@ static struct ask *join_classic(const char *id)
 }
 
 /* A classic group with one member that has synced, its id in id. */
-static void classic_group(char *id)
+static void classic_group_of(char *id, int32_t generation)
 {
     struct ask *ask = done(join_classic(""), KAFKA_MEMBER_ID_REQUIRED);
 
     str_copy(ask->out.join.member_id, id, WORLD_NAME_MAX);
     ask = done(join_classic(id), KAFKA_NONE);
-    done(sync_bytes(&w, id, 1, "\0\1\0\0\0\1\0\1t\0\0\0\4\0\0\0\0\0\0\0\1\0\0\0\2\0\0\0\3\xff\xff\xff\xff",
-                    33),
+    done(sync_bytes(&w, id, generation,
+                    "\0\1\0\0\0\1\0\1t\0\0\0\4\0\0\0\0\0\0\0\1\0\0\0\2\0\0\0\3\xff\xff\xff\xff", 33),
          KAFKA_NONE);
+}
+
+static void classic_group(char *id)
+{
+    classic_group_of(id, 1);
 }
 
 START_TEST(a_classic_group_is_upgraded_by_its_first_new_member_and_back)
@@ -315,12 +320,38 @@ START_TEST(an_empty_group_takes_either_protocol)
     char id[WORLD_NAME_MAX];
 
     done(enter_as(&w, "a", "t"), KAFKA_NONE);
-    done(exit_as(&w, "a"), KAFKA_NONE);
-    classic_group(id);
+    done(exit_as(&w, "a"), KAFKA_NONE); /* epoch 2 */
+    classic_group_of(id, 3);            /* no number comes twice: members of before cannot be meant */
     done(leave_as(&w, id), KAFKA_NONE);
     ck_assert(str_eq_z(describe_group(&w)->out.describe.group_state, "Empty"));
     struct ask *ask = done(enter_as(&w, "a", "t"), KAFKA_NONE);
     ck_assert_int_eq(assigned_count(ask), 4);
+    ck_assert_int_gt(epoch_of(ask), 3);
+}
+END_TEST
+
+START_TEST(an_id_that_was_handed_out_does_not_bar_the_other_protocol)
+{
+    done(join_classic(""), KAFKA_MEMBER_ID_REQUIRED);
+    struct ask *ask = done(enter_as(&w, "a", "t"), KAFKA_NONE);
+    ck_assert_int_eq(assigned_count(ask), 4);
+}
+END_TEST
+
+START_TEST(members_that_are_about_to_join_again_keep_what_they_read_through_an_upgrade)
+{
+    char id[WORLD_NAME_MAX], other[WORLD_NAME_MAX];
+
+    classic_group(id);
+    str_copy(done(join_classic(""), KAFKA_MEMBER_ID_REQUIRED)->out.join.member_id, other, sizeof(other));
+    struct ask *waits = join_classic(other); /* the group prepares its next generation */
+    ck_assert(!waits->answered);
+    struct ask *ask = done(enter_as(&w, "b", "t"), KAFKA_NONE);
+    ck_assert_int_eq(assigned_count(ask), 0);
+    done(commit_as(&w, id, 1, 7), KAFKA_NONE); /* all is still the first one's */
+    ask = done(join_classic(id), KAFKA_NONE);  /* gave it up */
+    ask = done(beat_as(&w, (struct beat){.id = "b", .epoch = 2}), KAFKA_NONE);
+    ck_assert_int_gt(assigned_count(ask), 0);
 }
 END_TEST
 
@@ -365,6 +396,8 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, an_empty_group_can_be_deleted_and_a_live_one_not);
     tcase_add_test(tcase, a_classic_group_is_upgraded_by_its_first_new_member_and_back);
     tcase_add_test(tcase, an_empty_group_takes_either_protocol);
+    tcase_add_test(tcase, an_id_that_was_handed_out_does_not_bar_the_other_protocol);
+    tcase_add_test(tcase, members_that_are_about_to_join_again_keep_what_they_read_through_an_upgrade);
     tcase_add_test(tcase, malformed_classic_members_bar_the_upgrade);
     tcase_add_test(tcase, a_policy_may_forbid_the_upgrade);
 }
