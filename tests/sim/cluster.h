@@ -145,8 +145,8 @@ struct cluster {
     char first_assertion[CLUSTER_TEXT_MAX];
     uint64_t error_lines, stop_leaks;
     uint64_t reached[REACH_COUNT];
-    const struct node *rotten; /* the broker in whose files bits flip; NULL: none */
-    bool draining;             /* producers send nothing new */
+    struct node *rotten; /* the broker in whose files bits flip; NULL: none */
+    bool draining;       /* producers send nothing new */
     int64_t acked_ends[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; /* behind the last acknowledged record */
     int64_t committed[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];  /* high watermarks seen, with retention */
     int64_t retained[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];   /* log starts that retention may reach */

@@ -225,11 +225,12 @@ static bool a_disk_is_missed(const struct faults *faults)
     return !replaced_is_known(faults) || counted_any_lost(faults->cluster->counted);
 }
 
-/* Only while every replica is in sync, so that no second copy is missing: what two losses at once destroy,
- * three replicas do not promise to keep. */
+/* Only while every replica is in sync, and all flipped bits are mended, so that no second copy is missing:
+ * what two losses at once destroy, three replicas do not promise to keep. */
 static bool may_lose_a_disk(const struct faults *faults)
 {
-    return !a_disk_is_missed(faults) && cluster_is_in_sync(faults->cluster);
+    return !a_disk_is_missed(faults) && cluster_is_in_sync(faults->cluster) &&
+           !replicas_are_damaged(faults->cluster);
 }
 
 /* A new disk for a broker. */

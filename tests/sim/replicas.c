@@ -124,6 +124,20 @@ static bool has_damage(struct dump *dump)
     return dump->damaged;
 }
 
+bool replicas_are_damaged(struct cluster *cluster)
+{
+    struct dump dump = {.cluster = cluster, .node = cluster->rotten, .end = INT64_MAX / 2};
+    bool damaged = false;
+    if (dump.node == NULL)
+        return false;
+    for (dump.topic = 0; dump.topic < cluster->options.topics; dump.topic++)
+        for (dump.partition = 0; dump.partition < cluster->options.partitions; dump.partition++) {
+            snprintf(dump.dir, sizeof(dump.dir), "/data/t%d-%d", dump.topic, dump.partition);
+            damaged = damaged || has_damage(&dump);
+        }
+    return damaged;
+}
+
 /* A segment behind this one that holds a batch. */
 struct later {
     struct process *process;

@@ -23,6 +23,10 @@ uint64_t replicas_data_end(struct process *process, const char *path);
  * batch. */
 bool replicas_may_flip(void *node, const char *path, uint64_t offset);
 
+/* Whether the broker whose disk rots holds a bad batch of the workload's topics: a flipped bit that is not
+ * mended, or that nobody knows of. */
+bool replicas_are_damaged(struct cluster *cluster);
+
 /* Flips a bit of the batch of t<topic>-<partition> that holds the offset. False: there is none. */
 bool replicas_rot(struct process *process, int topic, int partition, int64_t offset);
 

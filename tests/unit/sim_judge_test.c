@@ -241,6 +241,24 @@ START_TEST(newest_batch_is_spared_until_its_sync_is_on_record)
 }
 END_TEST
 
+static bool mended(void *ctx)
+{
+    return !replicas_are_damaged(cluster);
+}
+
+START_TEST(damage_is_seen_until_it_is_mended)
+{
+    setup();
+    struct node *node = a_follower();
+    cluster->rotten = node;
+    ck_assert(!replicas_are_damaged(cluster));
+    ck_assert(replicas_rot(node->process, 0, 0, 3));
+    ck_assert(replicas_are_damaged(cluster));
+    ck_assert(world_run_until(world, 30 * SECOND, mended, NULL)); /* the scrubber finds it, others have it */
+    finish();
+}
+END_TEST
+
 /* -- faults_met.c, run.c, range.c: void runs -- */
 
 START_TEST(cut_counts_only_what_it_held_itself)
@@ -341,6 +359,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, manifest_that_cannot_be_written_is_no_good_end);
     tcase_add_test(tcase, log_start_that_is_not_durable_is_no_good_end);
     tcase_add_test(tcase, newest_batch_is_spared_until_its_sync_is_on_record);
+    tcase_add_test(tcase, damage_is_seen_until_it_is_mended);
     tcase_add_test(tcase, cut_counts_only_what_it_held_itself);
     tcase_add_test(tcase, disk_fault_counts_on_its_own_disk_only);
     tcase_add_test(tcase, run_is_void_when_one_fault_did_not_bite);
