@@ -4,7 +4,8 @@
 #include "common/base/assert.h"
 #include "proto/kafka/error.h"
 
-#define ROOM_RETRY_US 5000 /* no room for a cold read: asked again after this */
+#define ROOM_RETRY_US 5000 /* no room for a cold read, or an index is being made: asked again after this */
+#define BUSY_ASKS_MAX 2000 /* so often for an index: some ten seconds */
 
 /* -- on the owner -- */
 
@@ -62,6 +63,7 @@ static void part_read(struct fetch_sub *sub, struct fetch_part *part, bool may_w
     part->read.max_bytes = part->throttled ? 0 : MIN(wanted, MAX(sub->max_bytes - sub->bytes, 0));
     part->read.at_least_one = sub->at_least_one && sub->bytes == 0 && !part->throttled;
     part->read.no_wait = !may_wait;
+    part->read.aside = true;
     part->read.ranges_max = sub->ranges_max;
     partition_read(p, &part->read, &part->result);
     part->read.max_bytes = wanted;
@@ -91,11 +93,10 @@ static void on_room(struct env_timer *timer)
     sub_read(CONTAINER_OF(timer, struct fetch_sub, room), false);
 }
 
-static void wait_for_room(struct fetch_sub *sub)
+static void ask_again(struct fetch_sub *sub)
 {
     struct env *env = sub->owner->env;
 
-    shard_count(sub->owner, fetch_cold_waits, 1);
     partition_read_release(&sub->at->result);
     env_timer_init(&sub->room, on_room);
     env_timer_set(env, &sub->room, env_now_us(env) + ROOM_RETRY_US);
@@ -107,7 +108,8 @@ static bool warm_up(struct fetch_sub *sub, const struct partition_piece *cold)
     struct budget *budget = &sub->owner->broker->budget;
 
     if (!budget_take(budget, BUDGET_COLD_READS, (size_t)cold->len)) {
-        wait_for_room(sub);
+        shard_count(sub->owner, fetch_cold_waits, 1);
+        ask_again(sub);
         return true;
     }
     sub->cold = iobuf_get(sub->owner->env->pool, (size_t)cold->len);
@@ -132,6 +134,12 @@ static void sub_read(struct fetch_sub *sub, bool may_wait)
             partition_read_release(&part->result);
             part_read(sub, part, true);
         }
+        if (part->result.busy && sub->busy_asks++ < BUSY_ASKS_MAX) {
+            ask_again(sub);
+            return;
+        }
+        if (part->result.busy)
+            part->result.error = KAFKA_UNKNOWN_SERVER_ERROR;
         may_wait = false;
         sub->bytes += part->result.bytes;
         sub->answer_now |= part->result.error != KAFKA_NONE || part->result.diverging_epoch >= 0;

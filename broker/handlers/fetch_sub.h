@@ -56,6 +56,7 @@ struct fetch_sub {
     struct fetch_part *at; /* READ goes on with it; its data is being read from the disk while cold is set */
     struct iobuf *cold;    /* charged to the memory budget; a READ that finds no room waits for it */
     struct env_timer room;
+    uint32_t busy_asks; /* how often an index was waited for */
     struct env_io io;
     /* Home's: */
     bool out; /* the owner holds it */

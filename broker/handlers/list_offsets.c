@@ -24,15 +24,27 @@ static void lookup_fail(void *out, int16_t error)
     ((struct kafka_list_offsets_response_partition *)out)->error_code = error;
 }
 
-static void lookup_run(const void *request, const void *in, void *out, struct partition *p)
+static bool lookup_seek(const void *request, const void *in, struct partition *p,
+                        struct partition_lookup *lookup)
 {
     const struct kafka_list_offsets_request *all = request;
     const struct kafka_list_offsets_request_partition *asked = in;
+
+    lookup->timestamp = asked->timestamp;
+    lookup->read_committed = all->isolation_level == READ_COMMITTED;
+    lookup->replica_id = all->replica_id;
+    lookup->current_leader_epoch = asked->current_leader_epoch;
+    return partition_list_offset(p, lookup);
+}
+
+static void lookup_found(const struct partition_lookup *lookup, void *out)
+{
     struct kafka_list_offsets_response_partition *answer = out;
 
-    answer->error_code = partition_list_offset(p, asked->timestamp, all->isolation_level == READ_COMMITTED,
-                                               all->replica_id, asked->current_leader_epoch, &answer->offset,
-                                               &answer->timestamp, &answer->leader_epoch);
+    answer->error_code = lookup->error;
+    answer->offset = lookup->offset;
+    answer->timestamp = lookup->found_timestamp;
+    answer->leader_epoch = lookup->leader_epoch;
 }
 
 static void forget_epochs(struct kafka_list_offsets_response *response)
@@ -54,7 +66,8 @@ static const struct partwise_api api = {
     .out_size = sizeof(struct kafka_list_offsets_response_partition),
     .begin = lookup_begin,
     .fail = lookup_fail,
-    .run = lookup_run,
+    .seek = lookup_seek,
+    .found = lookup_found,
     .finish = lookup_finish,
 };
 

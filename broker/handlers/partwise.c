@@ -8,7 +8,10 @@ struct partwise_part {
     struct scatter_part scatter;
     const void *in;
     void *out;
-    struct partition_wait wait;
+    union {
+        struct partition_wait wait;
+        struct partition_lookup lookup; /* of an API that seeks */
+    };
 };
 
 static void finish(struct scatter *scatter)
@@ -28,6 +31,42 @@ static void waited(struct partition_wait *wait, int16_t error)
     scatter_part_done(&part->scatter);
 }
 
+static void sought(struct partition_lookup *lookup)
+{
+    struct partwise_part *part = CONTAINER_OF(lookup, struct partwise_part, lookup);
+    const struct partwise *op = CONTAINER_OF(part->scatter.scatter, struct partwise, scatter);
+
+    op->api->found(lookup, part->out);
+    scatter_part_done(&part->scatter);
+}
+
+static bool seek(const struct partwise *op, struct partwise_part *part, struct partition *p)
+{
+    part->lookup.done = sought;
+    bool waits = op->api->seek(op->request, part->in, p, &part->lookup);
+    if (!waits)
+        op->api->found(&part->lookup, part->out);
+    return waits;
+}
+
+static void cancel(struct scatter_part *scatter_part)
+{
+    struct partwise_part *part = CONTAINER_OF(scatter_part, struct partwise_part, scatter);
+    const struct partwise *op = CONTAINER_OF(scatter_part->scatter, struct partwise, scatter);
+
+    if (!partition_lookup_cancel(&part->lookup))
+        return;
+    op->api->fail(part->out, KAFKA_REQUEST_TIMED_OUT);
+    scatter_part_done(scatter_part);
+}
+
+static void abandoned(struct request *rq)
+{
+    struct partwise *op = rq->op;
+
+    scatter_abandon(&op->scatter);
+}
+
 static bool run(struct shard *owner, struct scatter_part *scatter_part, struct partition *p)
 {
     struct partwise_part *part = CONTAINER_OF(scatter_part, struct partwise_part, scatter);
@@ -37,6 +76,8 @@ static bool run(struct shard *owner, struct scatter_part *scatter_part, struct p
         op->api->fail(part->out, KAFKA_NOT_LEADER_OR_FOLLOWER);
         return false;
     }
+    if (op->api->seek)
+        return seek(op, part, p);
     op->api->run(op->request, part->in, part->out, p);
     part->wait.done = waited;
     return op->api->wait && op->api->wait(op->request, part->out, p, &part->wait);
@@ -55,6 +96,11 @@ struct partwise *partwise_begin(struct request *rq, const struct partwise_api *a
     op->api = api;
     op->request = request;
     op->response = response;
+    rq->op = op;
+    if (api->seek) {
+        op->scatter.cancel = cancel;
+        rq->abandoned = abandoned;
+    }
     return op;
 }
 

@@ -5,6 +5,7 @@
 #define SLUICE_BROKER_HANDLERS_PARTWISE_H
 
 #include "broker/handlers/scatter.h"
+#include "broker/shard/partition_lookup.h"
 
 /* in and out are the API's own structs of one partition. */
 struct partwise_api {
@@ -17,6 +18,9 @@ struct partwise_api {
     void (*run)(const void *request, const void *in, void *out, struct partition *p);
     /* After run(): whether wait->done will follow; its error is the outcome. NULL: nothing waits. */
     bool (*wait)(const void *request, void *out, struct partition *p, struct partition_wait *wait);
+    /* Not NULL: in place of run() and wait(), asks; found() gets the answer, now or (true) later. */
+    bool (*seek)(const void *request, const void *in, struct partition *p, struct partition_lookup *lookup);
+    void (*found)(const struct partition_lookup *lookup, void *out);
     /* At home: encodes the response. */
     void (*finish)(struct request *rq, void *response);
 };

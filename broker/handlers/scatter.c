@@ -5,6 +5,7 @@
 
 struct scatter_hop {
     struct env_msg msg;
+    struct env_msg cancel;
     struct scatter *scatter;
     struct shard *owner, *home;
     struct scatter_list parts;
@@ -111,6 +112,41 @@ void scatter_run(struct scatter *scatter)
     for (struct scatter_part *part = scatter->own.first; part; part = part->next)
         if (part_run(home, part))
             scatter->waiting++;
+    settled(scatter);
+}
+
+static void cancel_home(struct env_msg *msg)
+{
+    settled(CONTAINER_OF(msg, struct scatter_hop, cancel)->scatter);
+}
+
+static void cancel_all(struct scatter *scatter, const struct scatter_list *parts)
+{
+    for (struct scatter_part *part = parts->first; part; part = part->next)
+        scatter->cancel(part);
+}
+
+/* On the owner. Mail arrives in order: the hop has run. It may be home again; then nothing waits here. */
+static void cancel_run(struct env_msg *msg)
+{
+    struct scatter_hop *hop = CONTAINER_OF(msg, struct scatter_hop, cancel);
+
+    cancel_all(hop->scatter, &hop->parts);
+    msg->fn = cancel_home;
+    env_post(hop->home->env, msg);
+}
+
+void scatter_abandon(struct scatter *scatter)
+{
+    if (!scatter->cancel)
+        return;
+    scatter->waiting++;
+    for (struct scatter_hop *hop = scatter->hops; hop; hop = hop->next) {
+        scatter->waiting++;
+        hop->cancel.fn = cancel_run;
+        env_post(hop->owner->env, &hop->cancel);
+    }
+    cancel_all(scatter, &scatter->own);
     settled(scatter);
 }
 

@@ -34,6 +34,9 @@ struct scatter {
     bool (*run)(struct shard *owner, struct scatter_part *part, struct partition *p);
     /* At home, once, when every part is settled. The scatter is not touched after it. */
     void (*finish)(struct scatter *scatter);
+    /* On the owner: settles a part that waits, now, with an error; others are left alone. NULL: parts settle
+     * by themselves soon enough. */
+    void (*cancel)(struct scatter_part *part);
     struct scatter_hop *hops;
     struct scatter_list own;
     uint32_t waiting;
@@ -49,6 +52,9 @@ bool scatter_add(struct scatter *scatter, struct scatter_part *part, const struc
 
 /* Sends the parts out and runs the home shard's own; finish() may come from inside this call. */
 void scatter_run(struct scatter *scatter);
+
+/* At home, after scatter_run(): nobody waits for the answer any more. Cancels what waits; at most once. */
+void scatter_abandon(struct scatter *scatter);
 
 /* On the owner: a part whose run() returned true is settled. */
 void scatter_part_done(struct scatter_part *part);

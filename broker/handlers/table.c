@@ -3,16 +3,17 @@
 
 #include "common/base/assert.h"
 
-#define ANY_FACTOR     16 /* decoded structs of small fields: a few bytes on the wire become a few dozen */
-#define PRODUCE_FACTOR 2  /* records are views */
-#define FETCH_FACTOR   64 /* 30 bytes of a partition on the wire become its read, its pieces, its answer */
+#define ANY_FACTOR      16 /* decoded structs of small fields: a few bytes on the wire become a few dozen */
+#define PRODUCE_FACTOR  2  /* records are views */
+#define PARTWISE_FACTOR 32 /* 12 bytes of a partition on the wire become its part, its wait, its answer */
+#define FETCH_FACTOR    64 /* 30 bytes of a partition on the wire become its read, its pieces, its answer */
 
 /* In order of the keys. advertised_min differs from min_version only where clients need to see it (facts,
  * trap T1). */
 static const struct handler table[] = {
     {KAFKA_API_PRODUCE, 3, 13, 0, RIGHT_WRITE, PRODUCE_FACTOR, handle_produce},
     {KAFKA_API_FETCH, 4, 18, 4, RIGHT_READ, FETCH_FACTOR, handle_fetch},
-    {KAFKA_API_LIST_OFFSETS, 1, 10, 1, RIGHT_DESCRIBE, ANY_FACTOR, handle_list_offsets},
+    {KAFKA_API_LIST_OFFSETS, 1, 10, 1, RIGHT_DESCRIBE, PARTWISE_FACTOR, handle_list_offsets},
     {KAFKA_API_METADATA, 0, 13, 0, RIGHT_DESCRIBE, ANY_FACTOR, handle_metadata},
     {KAFKA_API_OFFSET_COMMIT, 2, 10, 2, RIGHT_READ, ANY_FACTOR, handle_offset_commit},
     {KAFKA_API_OFFSET_FETCH, 1, 10, 1, RIGHT_DESCRIBE, ANY_FACTOR, handle_offset_fetch},
@@ -26,9 +27,10 @@ static const struct handler table[] = {
     {KAFKA_API_API_VERSIONS, 0, 4, 0, RIGHT_NONE, ANY_FACTOR, handle_api_versions},
     {KAFKA_API_CREATE_TOPICS, 2, 7, 2, RIGHT_ALTER, ANY_FACTOR, handle_create_topics},
     {KAFKA_API_DELETE_TOPICS, 1, 6, 1, RIGHT_ALTER, ANY_FACTOR, handle_delete_topics},
-    {KAFKA_API_DELETE_RECORDS, 0, 2, 0, RIGHT_ALTER, ANY_FACTOR, handle_delete_records},
+    {KAFKA_API_DELETE_RECORDS, 0, 2, 0, RIGHT_ALTER, PARTWISE_FACTOR, handle_delete_records},
     {KAFKA_API_INIT_PRODUCER_ID, 0, 5, 0, RIGHT_WRITE, ANY_FACTOR, handle_init_producer_id},
-    {KAFKA_API_OFFSET_FOR_LEADER_EPOCH, 2, 4, 2, RIGHT_DESCRIBE, ANY_FACTOR, handle_offset_for_leader_epoch},
+    {KAFKA_API_OFFSET_FOR_LEADER_EPOCH, 2, 4, 2, RIGHT_DESCRIBE, PARTWISE_FACTOR,
+     handle_offset_for_leader_epoch},
     {KAFKA_API_ADD_PARTITIONS_TO_TXN, 0, 5, 0, RIGHT_WRITE, ANY_FACTOR, handle_add_partitions_to_txn},
     {KAFKA_API_ADD_OFFSETS_TO_TXN, 0, 4, 0, RIGHT_WRITE, ANY_FACTOR, handle_add_offsets_to_txn},
     {KAFKA_API_END_TXN, 0, 5, 0, RIGHT_WRITE, ANY_FACTOR, handle_end_txn},

@@ -111,7 +111,9 @@ static enum err reserve_state(struct plog *log, const uint8_t *batch)
 static enum err roll_when_due(struct plog *log, const uint8_t *batches, uint32_t len, int64_t end,
                               bool *ret_rolled)
 {
+    log->asides.no_block = log->learned != NULL;
     *ret_rolled = plog_roll_due(log, batches, len, end);
+    log->asides.no_block = false;
     return *ret_rolled ? plog_roll(log) : OK;
 }
 
@@ -221,7 +223,9 @@ static struct plog *new_log(const struct plog_setup *setup)
     log->tail.cache = setup->tail_cache;
     log->handles = setup->handles;
     log->synced = setup->synced;
+    log->damaged = setup->damaged;
     log->ctx = setup->ctx;
+    plog_asides_init(&log->asides);
     epoch_cache_init(&log->epochs, &log->alloc);
     producer_state_init(&log->producers, &log->alloc, setup->config.producer_expiry_us);
     plog_set_config(log, &setup->config);
@@ -454,6 +458,7 @@ enum err plog_open(const struct plog_setup *setup, struct plog **ret_log, struct
         return err;
     }
     rest(log);
+    log->learned = setup->learned;
     *ret_log = log;
     return OK;
 }
@@ -478,6 +483,7 @@ void plog_close(struct plog *log)
     tail_drop(&log->tail);
     log->tail.cache = NULL;
     plog_compact_leave(log);
+    plog_asides_leave(log);
     for (int32_t i = 0; i < log->segments_count; i++)
         plog_handles_drop(&log->segments[i]);
     log->handles = NULL;

@@ -24,6 +24,7 @@
 #define PLOG_DAMAGE_TEXT_MAX   160
 
 struct plog;
+struct plog_damage;
 struct tail_cache;
 struct plog_handles;
 
@@ -61,6 +62,11 @@ struct plog_setup {
     bool keep_segments;
     /* After each finished sync: everything below synced_end is durable; or the failure, which is final. */
     void (*synced)(void *ctx, int64_t synced_end, enum err err);
+    /* Not NULL: once the log is open, calls that say so do not wait for the disk but answer ERR_BUSY; what
+     * they need is read aside (plog_aside.h), and learned() tells that it was (err: or why not). */
+    void (*learned)(void *ctx, enum err err);
+    /* A damaged range was found aside. May be NULL. */
+    void (*damaged)(void *ctx, const struct plog_damage *damage);
     void *ctx;
 };
 
@@ -158,7 +164,8 @@ struct plog_retention {
 
 /* The log start that retention asks for (>= plog_start; for plog_set_start), and when time makes the next
  * look worth while (wall clock ms; INT64_MAX: only new records do). Rolls the active segment when its oldest
- * record is past its time. Errors of the disk, which are final when a roll fails (plog_failed). */
+ * record is past its time. ERR_BUSY: a segment is looked at aside first (plog_setup.learned). Errors
+ * of the disk, which are final when a roll fails (plog_failed). */
 enum err plog_retain(struct plog *log, const struct plog_retention *want, int64_t *ret_start,
                      int64_t *ret_next_ms);
 
@@ -193,6 +200,7 @@ struct plog_fetch {
     int32_t max_bytes;
     bool at_least_one; /* the first batch whatever its size */
     bool may_wait;     /* for the disk */
+    bool aside;        /* ERR_BUSY where an index is to be made anew (plog_setup.learned) */
 };
 
 /* Whole batches from the one that holds offset, all of them ending at or before end_offset, at most max_bytes

@@ -59,7 +59,7 @@ static enum err weigh(struct plog *log, int32_t i, struct plog_dirt *dirt)
     return err;
 }
 
-enum err plog_dirt(struct plog *log, int64_t bound, int64_t min_lag_ms, struct plog_dirt *ret)
+static enum err look_at(struct plog *log, int64_t bound, int64_t min_lag_ms, struct plog_dirt *ret)
 {
     struct plog_dirt dirt = {.first_dirty = MAX(log->cleaned_to, log->start),
                              .end = log->start,
@@ -67,8 +67,6 @@ enum err plog_dirt(struct plog *log, int64_t bound, int64_t min_lag_ms, struct p
                              .lag_due_ms = INT64_MAX,
                              .waits = MUTANT(COMPACT_PAST_HIGH_WATERMARK)};
     bool old = true;
-    if (log->failed)
-        return log->failed;
     bound = MUTANT(COMPACT_PAST_HIGH_WATERMARK) ? log->end : MIN(bound, log->synced_end);
     for (int32_t i = plog_segment_find(log, log->start); i + 1 < log->segments_count; i++) {
         if (plog_damage_in(log, &log->segments[i]))
@@ -88,6 +86,16 @@ enum err plog_dirt(struct plog *log, int64_t bound, int64_t min_lag_ms, struct p
     }
     *ret = dirt;
     return OK;
+}
+
+enum err plog_dirt(struct plog *log, int64_t bound, int64_t min_lag_ms, struct plog_dirt *ret)
+{
+    if (log->failed)
+        return log->failed;
+    log->asides.no_block = log->learned != NULL;
+    enum err err = look_at(log, bound, min_lag_ms, ret);
+    log->asides.no_block = false;
+    return err;
 }
 
 /* -- beginning -- */
@@ -307,6 +315,7 @@ static enum err take_name(struct plog *log, struct plog_segment *seg)
     if (err)
         return err;
     seg->swapping = false;
+    log->layout++;
     plog_index_drop(seg);
     log->dir_dirty = true;
     return OK;

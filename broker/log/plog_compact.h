@@ -22,7 +22,8 @@ struct plog_dirt {
     bool waits;           /* a closed segment is not committed or synced yet */
 };
 
-/* Looks at what may be compacted now. bound: high watermark and last stable offset. Errors of the disk. */
+/* Looks at what may be compacted now. bound: high watermark and last stable offset. ERR_BUSY: a
+ * segment is looked at aside first (plog_setup.learned). Errors of the disk. */
 enum err plog_dirt(struct plog *log, int64_t bound, int64_t min_lag_ms, struct plog_dirt *ret);
 
 struct plog_compact_rules {

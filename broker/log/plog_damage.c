@@ -351,6 +351,7 @@ static enum err write_in_place(struct mend *mend, bool last_piece)
         return err;
     if (at_end && (last_piece || mend->len > d->size))
         seg->size = d->position + mend->len;
+    mend->log->layout++;
     d->size = mend->len < d->size ? d->size - mend->len : 0;
     d->position += mend->len;
     return OK;

@@ -67,6 +67,7 @@ void plog_delete(struct plog *log)
 {
     struct env *env = log->env;
     plog_compact_leave(log);
+    plog_asides_leave(log);
     for (int32_t i = 0; i < log->segments_count; i++)
         plog_segment_close(&log->segments[i]);
     log->segments_count = 0;

@@ -93,6 +93,7 @@ void plog_forget_places(struct plog *log)
 {
     for (int i = 0; i < PLOG_HINTS; i++)
         log->hints[i].offset = -1;
+    log->layout++;
 }
 
 static void note_hint(const struct fetch *f, int64_t offset, uint32_t position)
@@ -411,16 +412,10 @@ static bool found_damaged(struct plog *log, const struct plog_fetch *ask, struct
     return true;
 }
 
-enum err plog_fetch(struct plog *log, const struct plog_fetch *request, struct plog_piece *ret_piece)
+static enum err fetch(struct plog *log, const struct plog_fetch *request, struct plog_piece *ret_piece)
 {
     struct plog_fetch ask = *request;
     struct fetch f = {.log = log, .ask = &ask, .ret = ret_piece};
-    ASSERT(ask.offset >= log->start && ask.offset <= log->end);
-    ASSERT(ask.end_offset <= log->end);
-    ask.max_bytes = MAX(ask.max_bytes, 0);
-    *ret_piece = (struct plog_piece){0};
-    if (log->failed)
-        return log->failed;
     if (ask.offset >= ask.end_offset || (ask.max_bytes == 0 && !ask.at_least_one))
         return OK;
     const struct plog_damage *damage = plog_damage_at(log, ask.offset, true);
@@ -440,6 +435,21 @@ enum err plog_fetch(struct plog *log, const struct plog_fetch *request, struct p
             return OK;
     }
     return OK;
+}
+
+enum err plog_fetch(struct plog *log, const struct plog_fetch *request, struct plog_piece *ret_piece)
+{
+    struct plog_fetch ask = *request;
+    ASSERT(ask.offset >= log->start && ask.offset <= log->end);
+    ASSERT(ask.end_offset <= log->end);
+    ask.max_bytes = MAX(ask.max_bytes, 0);
+    *ret_piece = (struct plog_piece){0};
+    if (log->failed)
+        return log->failed;
+    log->asides.no_block = ask.aside && log->learned != NULL;
+    enum err err = fetch(log, &ask, ret_piece);
+    log->asides.no_block = false;
+    return err;
 }
 
 enum err plog_read(struct plog *log, int64_t offset, int64_t end_offset, int32_t max_bytes, bool at_least_one,

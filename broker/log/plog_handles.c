@@ -184,6 +184,14 @@ enum err plog_handles_open(struct plog *log, const char *path, int flags, struct
     return env_file_open(log->env, path, flags, ret_file);
 }
 
+void plog_handles_relieve(struct plog *log)
+{
+    if (log->handles == NULL)
+        return;
+    atomic_fetch_add_explicit(&log->handles->limit_reached, 1, memory_order_relaxed);
+    shrink(log->handles, log, true);
+}
+
 void plog_handles_settled(struct plog *log)
 {
     if (log->handles && too_many(log->handles))

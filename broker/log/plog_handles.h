@@ -55,6 +55,9 @@ void plog_handles_drop(struct plog_segment *seg);
  * is tried once more. */
 enum err plog_handles_open(struct plog *log, const char *path, int flags, struct env_file **ret_file);
 
+/* The process has no descriptor left: closes what can be closed. */
+void plog_handles_relieve(struct plog *log);
+
 /* A sync ended: files may be closed that could not be before. */
 void plog_handles_settled(struct plog *log);
 

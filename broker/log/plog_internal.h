@@ -4,6 +4,7 @@
 #define SLUICE_BROKER_LOG_PLOG_INTERNAL_H
 
 #include "broker/log/plog.h"
+#include "broker/log/plog_aside_int.h"
 #include "broker/log/plog_damage.h"
 #include "broker/log/plog_handles.h"
 #include "broker/log/plog_ranges.h"
@@ -111,7 +112,7 @@ struct plog {
     uint32_t hints_count;               /* of all pushes */
     struct tail tail;                   /* newest batches in memory */
     uint32_t rolls;                     /* segments ended since opening */
-    uint32_t layout;                    /* changes when closed segments are replaced or removed */
+    uint32_t layout;                    /* changes when segments are cut, replaced, mended or removed */
     int64_t cleaned_to;                 /* offsets below it were compacted */
     struct plog_compaction *compaction; /* NULL: none runs */
     struct plog_round *round;           /* NULL: no sync runs */
@@ -120,7 +121,10 @@ struct plog {
     int32_t damages_count, damages_cap;
     struct env_task fail_task; /* tells a failure that was found while starting a sync (E2) */
     bool closing;              /* freed when the running round ends */
+    struct plog_asides asides;
     void (*synced)(void *ctx, int64_t synced_end, enum err err);
+    void (*learned)(void *ctx, enum err err);
+    void (*damaged)(void *ctx, const struct plog_damage *damage);
     void *ctx;
 };
 
@@ -198,33 +202,6 @@ bool plog_batch_good(struct plog *log, const uint8_t *p, size_t size, int64_t ex
 /* [from, to) was read and found good: it may leave unread from now on. */
 void plog_verified(struct plog_segment *seg, uint32_t from, uint32_t to);
 
-/* -- plog_index.c -- */
-enum err plog_index_reserve(struct plog_segment *seg, uint32_t entries);
-/* A batch of size bytes at position was added to the segment; adds entries when due. Room must be there. */
-void plog_index_batch(struct plog *log, struct plog_segment *seg, const struct batch_header *batch,
-                      uint32_t position);
-enum err plog_index_flush(struct plog *log, struct plog_segment *seg, bool final);
-/* Loads both files into memory as far as they are sane below (max_offset, max_position). */
-enum err plog_index_load(struct plog *log, struct plog_segment *seg, int64_t max_offset,
-                         uint32_t max_position);
-void plog_index_drop(struct plog_segment *seg); /* frees memory and closes files */
-void plog_index_truncate(struct plog_segment *seg, int64_t end_offset, uint32_t size);
-enum err plog_index_rewrite(struct plog *log, struct plog_segment *seg); /* files become what memory says */
-/* Position at or before the batch that holds offset. */
-enum err plog_index_lookup(struct plog *log, struct plog_segment *seg, int64_t offset,
-                           uint32_t *ret_position);
-/* The last entry's position <= max_position whose batch's last offset is < end_offset; 0: none. A batch
- * begins there (if the index is right), and all before it end at or before end_offset. */
-enum err plog_index_bound(struct plog *log, struct plog_segment *seg, uint32_t max_position,
-                          int64_t end_offset, uint32_t *ret_position);
-/* The offset index as a file of *ret_bytes that a lookup will read (not referenced); NULL: it is in memory.
- */
-enum err plog_index_files(struct plog *log, struct plog_segment *seg, struct env_file **ret_file,
-                          uint32_t *ret_bytes);
-/* Last time entry with a smaller timestamp: where a search by time begins. False: at the segment's start. */
-bool plog_index_time(struct plog *log, struct plog_segment *seg, int64_t timestamp,
-                     struct time_entry *ret_entry);
-
 /* -- plog_walk.c -- */
 /* plog_walk_start() on a segment of the log. */
 enum err plog_walk_begin(struct plog_walk *walk, struct plog *log, struct plog_segment *seg,
@@ -246,5 +223,6 @@ enum err plog_take_producer(struct plog *log, struct plog_segment *seg, const st
                             const uint8_t *bytes, bool replayed);
 
 #include "broker/log/plog_damage_int.h"
+#include "broker/log/plog_index_int.h"
 
 #endif

@@ -79,6 +79,8 @@ enum err plog_segment_times(struct plog *log, struct plog_segment *seg)
     bool is_true = false;
     if (seg->times_known)
         return OK;
+    if (log->asides.no_block)
+        return plog_aside_begin(log, PLOG_ASIDE_LEARN, seg);
     if (plog_index_time(log, seg, INT64_MAX, &e)) {
         enum err err = times_from(log, seg, &e, &is_true);
         if (err && err != ERR_CORRUPT && err != ERR_TRUNCATED)
@@ -124,11 +126,11 @@ enum err plog_find_time(struct plog *log, int64_t timestamp, int64_t *ret_base_o
     for (int32_t i = 0; i < log->segments_count; i++) {
         struct plog_segment *seg = &log->segments[i];
         enum err err = plog_segment_times(log, seg);
-        if (err)
-            return err;
-        if (seg->max_timestamp < timestamp || seg->size == 0)
-            continue;
-        err = find_in_segment(log, seg, timestamp, ret_base_offset);
+        if (err == OK && seg->max_timestamp >= timestamp && seg->size > 0)
+            err = find_in_segment(log, seg, timestamp, ret_base_offset);
+        else if (err == OK)
+            err = ERR_NOT_FOUND;
+        plog_aside_pass(log, seg);
         if (err != ERR_NOT_FOUND)
             return err;
     }
@@ -141,6 +143,7 @@ enum err plog_max_time(struct plog *log, int64_t *ret_timestamp, int64_t *ret_of
     for (int32_t i = 0; i < log->segments_count; i++) {
         struct plog_segment *seg = &log->segments[i];
         enum err err = plog_segment_times(log, seg);
+        plog_aside_pass(log, seg);
         if (err)
             return err;
         if (seg->max_timestamp <= best)

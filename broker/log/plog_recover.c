@@ -484,6 +484,10 @@ enum err plog_rebuild_index(struct plog *log, struct plog_segment *seg)
 {
     struct plog_walk walk;
     struct batch_header batch;
+    if (log->asides.no_block)
+        return plog_aside_begin(log, PLOG_ASIDE_INDEX, seg);
+    if (plog_is_shadow(&log->asides) && seg->index.in_memory)
+        return OK; /* that was done a moment ago */
     ASSERT(!seg->index.in_memory);
     plog_index_drop(seg);
     seg->index.in_memory = true;
@@ -506,8 +510,9 @@ enum err plog_rebuild_index(struct plog *log, struct plog_segment *seg)
     }
     plog_walk_end(&walk);
     if (err == ERR_NOT_FOUND)
-        err = plog_index_rewrite(log, seg);
-    plog_index_drop(seg);
+        err = plog_is_shadow(&log->asides) ? OK : plog_index_rewrite(log, seg);
+    if (err || !plog_is_shadow(&log->asides))
+        plog_index_drop(seg);
     seg->index.trusted = err == OK;
     seg->times_known = seg->times_exact = err == OK;
     return err;

@@ -17,6 +17,8 @@ enum err plog_segment_first_time(struct plog *log, struct plog_segment *seg, int
     uint8_t header[BATCH_HEADER_BYTES];
     struct env_file *file;
     size_t got = 0, size;
+    if (seg->first_timestamp == 0 && seg->size > 0 && log->asides.no_block)
+        return plog_aside_begin(log, PLOG_ASIDE_LEARN, seg);
     if (seg->first_timestamp == 0 && seg->size > 0) {
         enum err err = plog_segment_file(log, seg, &file);
         if (err == OK)
@@ -61,7 +63,7 @@ static bool too_old(struct plog *log, struct plog_segment *seg, int64_t newest_m
     if (log->config.segment_ms <= 0 || log->config.segment_ms == INT64_MAX)
         return false;
     if (plog_segment_first_time(log, seg, &first_ms) != OK)
-        return false; /* the append will find the same failure */
+        return false; /* the append will find the same failure; or it is looked up aside */
     int64_t now_ms = newest_ms >= 0 ? newest_ms : env_wall_ms(log->env);
     return now_ms - first_ms > log->config.segment_ms - seg->jitter_ms;
 }
@@ -198,9 +200,11 @@ enum err plog_retain(struct plog *log, const struct plog_retention *want, int64_
     int64_t start = log->start, next_ms = INT64_MAX;
     if (log->failed)
         return log->failed;
+    log->asides.no_block = log->learned != NULL;
     enum err err = roll_when_old(log, want, &next_ms);
     if (err == OK)
         err = start_by_time(log, want, &start, &next_ms);
+    log->asides.no_block = false;
     if (err)
         return err;
     start_by_size(log, want, &start);

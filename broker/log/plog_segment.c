@@ -12,7 +12,8 @@ enum err plog_segment_file(struct plog *log, struct plog_segment *seg, struct en
     enum err err = plog_handles_use(log, seg);
     if (err == OK && seg->file == NULL) {
         plog_path(log, seg->base_offset, seg->swapping ? ".log.swap" : ".log", path);
-        err = plog_handles_open(log, path, ENV_OPEN_WRITE, &seg->file);
+        int flags = plog_is_shadow(&log->asides) ? ENV_OPEN_READ : ENV_OPEN_WRITE;
+        err = plog_handles_open(log, path, flags, &seg->file);
     }
     if (err)
         return err;

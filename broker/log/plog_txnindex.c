@@ -5,6 +5,7 @@
 
 #include "broker/log/plog_hooks.h"
 #include "broker/log/plog_internal.h"
+#include "common/base/assert.h"
 #include "common/base/wire.h"
 #include "common/logwalk/file_load.h"
 
@@ -105,8 +106,27 @@ static bool take(void *ctx, const struct txn_entry *txn)
     return !search->done;
 }
 
+/* ERR_AGAIN: the file is to be read without the loop first. */
+static enum err look_warm(struct plog *log, const char *path, struct plog_piece *ret_cold)
+{
+    struct env_file *file;
+    uint64_t size;
+    enum err err = plog_handles_open(log, path, ENV_OPEN_READ, &file);
+    if (err)
+        return err == ERR_NOT_FOUND ? OK : err;
+    err = env_file_size(file, &size);
+    size = MIN(size, PLOG_READ_BYTES_MAX);
+    if (err == OK && size > 0 && !env_file_cached(file, 0, size)) {
+        *ret_cold = (struct plog_piece){.file = file, .len = (int32_t)size};
+        return ERR_AGAIN;
+    }
+    env_file_close(file);
+    return err;
+}
+
 enum err plog_aborted_find(struct plog *log, int64_t from, int64_t end,
-                           void (*each)(void *ctx, const struct txn_entry *txn), void *ctx)
+                           void (*each)(void *ctx, const struct txn_entry *txn), void *ctx,
+                           struct plog_piece *ret_cold)
 {
     struct aborted_search search = {.from = from, .end = end, .each = each, .ctx = ctx};
     char path[PLOG_PATH_MAX];
@@ -115,7 +135,9 @@ enum err plog_aborted_find(struct plog *log, int64_t from, int64_t end,
             continue;
         search.any = false;
         plog_path(log, log->segments[i].base_offset, ".txnindex", path);
-        enum err err = plog_aborted_load(log->env, path, take, &search);
+        enum err err = ret_cold ? look_warm(log, path, ret_cold) : OK;
+        if (err == OK)
+            err = plog_aborted_load(log->env, path, take, &search);
         if (err)
             return err;
         log->segments[i].txn_none = !search.any;

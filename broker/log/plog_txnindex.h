@@ -9,9 +9,11 @@
 #include "common/logformat/index_entry.h"
 
 /* Calls each(ctx, txn) for the aborted transactions that touch [from, end), in the order of their markers.
- * Errors of the disk, ERR_NOMEM. */
+ * ret_cold not NULL: ERR_AGAIN, *ret_cold is the range of a file (referenced) that is to be read
+ * asynchronously first; some may have been told by then. Errors of the disk, ERR_NOMEM. */
 enum err plog_aborted_find(struct plog *log, int64_t from, int64_t end,
-                           void (*each)(void *ctx, const struct txn_entry *txn), void *ctx);
+                           void (*each)(void *ctx, const struct txn_entry *txn), void *ctx,
+                           struct plog_piece *ret_cold);
 
 /* Every entry of one index file, in order, as far as they make sense. A missing file has none. */
 enum err plog_aborted_load(struct env *env, const char *path,

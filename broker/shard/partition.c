@@ -274,6 +274,7 @@ static struct partition *new_partition(const struct partition_host *host, const 
     list_init(&p->waits_synced);
     list_init(&p->waits_high);
     list_init(&p->waits_start);
+    list_init(&p->lookups);
     list_init(&p->watches[READER_CONSUMER]);
     list_init(&p->watches[READER_FOLLOWER]);
     env_task_init(&p->settle, settle);
@@ -321,6 +322,8 @@ enum err partition_open_log(struct partition *p, const struct manifest_entry *kn
                                .cleaned_to = known->cleaned_to,
                                .keep_segments = p->back.tries > 0,
                                .synced = log_synced,
+                               .learned = partition_learned,
+                               .damaged = partition_damaged,
                                .ctx = p};
     enum err err = plog_open(&setup, &p->log, report);
     if (err != ERR_MISMATCH)

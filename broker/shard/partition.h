@@ -177,10 +177,7 @@ int16_t partition_follower_fetched(struct partition *p, int32_t broker_id, int64
 int16_t partition_epoch_end(struct partition *p, int32_t current_leader_epoch, int32_t epoch,
                             int32_t *ret_epoch, int64_t *ret_end_offset);
 
-/* ListOffsets: timestamp or Kafka's specials (-1 latest, -2 earliest, -3 max timestamp, -4, -5). */
-int16_t partition_list_offset(struct partition *p, int64_t timestamp, bool read_committed, int32_t replica_id,
-                              int32_t current_leader_epoch, int64_t *ret_offset, int64_t *ret_timestamp,
-                              int32_t *ret_leader_epoch);
+/* ListOffsets: partition_lookup.h. */
 
 /* DeleteRecords: moves the log start (-1: to the high watermark). */
 int16_t partition_delete_records(struct partition *p, int64_t before_offset, int64_t *ret_low_watermark);

@@ -29,7 +29,8 @@ static bool begin(struct cleaner *cleaner, struct partition *p)
                                        .batch_bytes_max = cleaner->batch_bytes_max};
     if (err == OK)
         err = plog_compact(p->log, &rules, compacted, p);
-    if (err && err != ERR_INVALID)
+    p->learning = p->learning || err == ERR_BUSY;
+    if (err && err != ERR_INVALID && err != ERR_BUSY)
         PARTITION_LOG(p, WARN, "partition.compaction_failed", F_ERR("error", err));
     return err == OK;
 }
@@ -133,6 +134,10 @@ void partition_consider_compaction(struct partition *p)
         return;
     }
     enum err err = plog_dirt(p->log, partition_last_stable(p), p->config.min_compaction_lag_ms, &dirt);
+    if (err == ERR_BUSY) {
+        p->learning = true;
+        return;
+    }
     if (err) {
         PARTITION_LOG(p, WARN, "partition.compaction_failed", F_ERR("error", err));
         return;

@@ -40,7 +40,7 @@ int64_t partition_available(struct partition *p, const struct partition_read *re
 static int16_t read_error(struct partition *p, int64_t offset, enum err err)
 {
     if (err == ERR_CORRUPT) {
-        if (!partition_damage_found(p, offset) && !p->core.failed)
+        if (partition_damage_found(p, offset) == ERR_NOT_FOUND && !p->core.failed)
             PARTITION_LOG(p, ERROR, "partition.corrupt_batch", F_I64("offset", offset));
         return p->core.failed ? KAFKA_KAFKA_STORAGE_ERROR : KAFKA_CORRUPT_MESSAGE;
     }
@@ -62,7 +62,8 @@ static enum err read_piece(struct partition *p, const struct partition_read *req
                                  ret->pieces_count < request->ranges_max ? p->core.high_watermark : -1,
                              .max_bytes = request->max_bytes - ret->bytes,
                              .at_least_one = request->at_least_one && first,
-                             .may_wait = !request->no_wait};
+                             .may_wait = !request->no_wait,
+                             .aside = request->aside};
     enum err err = plog_fetch(p->log, &ask, &piece);
     struct partition_piece out = {.p = piece.p,
                                   .owner = piece.owner,
@@ -73,8 +74,9 @@ static enum err read_piece(struct partition *p, const struct partition_read *req
         ret->cold = out;
     else if (err == ERR_AGAIN)
         env_file_close(piece.file);
+    ret->busy = err == ERR_BUSY && first;
     if (err)
-        return err == ERR_AGAIN ? ERR_NOT_FOUND : err;
+        return err == ERR_AGAIN || err == ERR_BUSY ? ERR_NOT_FOUND : err;
     if (piece.len == 0)
         return ERR_NOT_FOUND;
     ret->pieces[ret->pieces_count++] = out;
@@ -111,11 +113,19 @@ static int by_first(const void *a, const void *b)
 }
 
 /* Which of what was read, up to end_offset, belongs to nobody any more. */
-static void read_aborted(struct partition *p, int64_t from, int64_t end_offset,
+static void read_aborted(struct partition *p, const struct partition_read *request, int64_t end_offset,
                          struct partition_read_result *ret)
 {
     struct aborted_take take = {.ret = ret};
-    enum err err = plog_aborted_find(p->log, from, end_offset, take_aborted, &take);
+    struct plog_piece cold;
+    int64_t from = request->fetch_offset;
+    enum err err =
+        plog_aborted_find(p->log, from, end_offset, take_aborted, &take, request->no_wait ? &cold : NULL);
+    if (err == ERR_AGAIN) {
+        partition_read_release(ret);
+        ret->cold = (struct partition_piece){.file = cold.file, .len = cold.len};
+        return;
+    }
     if (err == OK && take.no_memory)
         err = ERR_NOMEM;
     if (err != OK) {
@@ -138,7 +148,7 @@ static void read_data(struct partition *p, const struct partition_read *request,
     if (err != OK && err != ERR_NOT_FOUND && ret->pieces_count == 0)
         ret->error = read_error(p, offset, err);
     if (request->read_committed && ret->pieces_count > 0)
-        read_aborted(p, request->fetch_offset, offset, ret);
+        read_aborted(p, request, offset, ret);
 }
 
 void partition_read(struct partition *p, const struct partition_read *request,

@@ -57,6 +57,7 @@ struct partition {
     struct list waits_synced; /* acks=1 until our own sync; by need_offset, as appended */
     struct list waits_high;   /* acks=all until the high watermark; the same */
     struct list waits_start;  /* deletions until all in-sync replicas begin there; the same */
+    struct list lookups;      /* ListOffsets by time that read aside */
     struct list watches[READER_COUNT];
     bool wake[READER_COUNT]; /* watches of this kind are due */
     bool want_sync;
@@ -75,6 +76,7 @@ struct partition {
     uint64_t trim_mark;     /* and what the manifest must have synced before */
     struct env_timer maintain; /* partition_maintain.c */
     uint64_t looked_us;        /* last time it ran */
+    bool learning;             /* it goes on when something was read aside */
     uint32_t seen_rolls;       /* of the log, then */
     bool gaps;                 /* offsets may be missing: compacted now or once */
     struct partition_cleaning cleaning;
@@ -105,6 +107,13 @@ int16_t partition_check_leader(const struct partition *p, int32_t current_leader
 void partition_waits_fail(struct partition *p, int16_t error);
 void partition_waits_settle(struct partition *p);
 
+/* partition_offsets.c: the same for lookups. */
+void partition_lookups_fail(struct partition *p, int16_t error);
+
+/* partition_repair.c: plog_setup.damaged and .learned. */
+void partition_damaged(void *ctx, const struct plog_damage *damage);
+void partition_learned(void *ctx, enum err err);
+
 /* partition_txn.c: whether the producer has a transaction open in this epoch. */
 bool partition_txn_is_open(struct partition *p, int64_t producer_id, int16_t epoch);
 
@@ -133,6 +142,8 @@ void partition_maintain_init(struct partition *p);
 void partition_maintain_soon(struct partition *p);
 void partition_maintain_later(struct partition *p);
 void partition_maintain_moved(struct partition *p);
+/* What retention or compaction waited for was read aside, or could not be. */
+void partition_maintain_learned(struct partition *p, enum err err);
 void partition_maintain_at(struct partition *p, uint64_t due_us);
 void partition_maintain_wall(struct partition *p, int64_t due_ms);
 

@@ -89,6 +89,10 @@ static void retain(struct partition *p)
         partition_fail(p, err);
         return;
     }
+    if (err == ERR_BUSY) {
+        p->learning = true;
+        return;
+    }
     if (err) { /* a segment could not be looked at: another time */
         PARTITION_LOG(p, WARN, "partition.retention_failed", F_ERR("error", err));
         partition_maintain_at(p, env_now_us(p->host->env) + interval_us(p));
@@ -111,8 +115,9 @@ static void look(struct env_timer *timer)
     p->looked_us = env_now_us(p->host->env);
     if (p->core.high_watermark >= plog_active_base(p->log))
         p->seen_rolls = plog_rolls(p->log);
+    p->learning = false;
     retain(p);
-    if (!p->core.failed)
+    if (!p->core.failed && !p->learning)
         partition_consider_compaction(p);
 }
 
@@ -124,6 +129,14 @@ void partition_maintain_moved(struct partition *p)
     bool rolled = plog_rolls(p->log) != p->seen_rolls && (want.bytes >= 0 || p->config.compacted);
     if (count || rolled || (timed(&want) && !env_timer_armed(&p->maintain)))
         partition_maintain_soon(p);
+}
+
+void partition_maintain_learned(struct partition *p, enum err err)
+{
+    if (!p->learning)
+        return;
+    p->learning = false;
+    partition_maintain_at(p, env_now_us(p->host->env) + (err ? interval_us(p) : 0));
 }
 
 void partition_maintain_init(struct partition *p)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Questions about offsets: by epoch, by time, and the log start. */
+#include "broker/log/plog_aside.h"
 #include "broker/shard/partition_internal.h"
+#include "broker/shard/partition_lookup.h"
 #include "common/base/assert.h"
 #include "common/batch/record.h"
 #include "proto/kafka/error.h"
@@ -13,6 +15,8 @@ enum list_offsets_special {
     LIST_EARLIEST_LOCAL = -4, /* KIP-405 */
     LIST_LATEST_TIERED = -5,  /* KIP-1005 */
 };
+
+#define LOOKUP_TRIES 8 /* the log may be cut under a lookup */
 
 struct listed {
     int64_t offset, timestamp;
@@ -54,31 +58,6 @@ static enum err find_record(struct partition *p, const uint8_t *batch, int64_t t
     return it.r.err ? it.r.err : ERR_NOT_FOUND;
 }
 
-static enum err find_in_batch(struct partition *p, int64_t base_offset, int64_t timestamp, struct listed *ret)
-{
-    struct plog_piece piece;
-    enum err err = plog_read(p->log, MAX(base_offset, p->core.log_start), p->core.log_end, 0, true, &piece);
-    if (err || piece.len == 0)
-        return err ? err : ERR_NOT_FOUND;
-    err = find_record(p, piece.p, timestamp, ret);
-    iobuf_unref(piece.owner);
-    return err;
-}
-
-static enum err list_by_time(struct partition *p, int64_t timestamp, struct listed *ret)
-{
-    int64_t base_offset;
-    enum err err = plog_find_time(p->log, timestamp, &base_offset);
-    return err ? err : find_in_batch(p, base_offset, timestamp, ret);
-}
-
-static enum err list_max_time(struct partition *p, struct listed *ret)
-{
-    int64_t timestamp, last_offset;
-    enum err err = plog_max_time(p->log, &timestamp, &last_offset);
-    return err ? err : find_in_batch(p, last_offset, timestamp, ret);
-}
-
 static int16_t list_error(struct partition *p, enum err err, struct listed *ret)
 {
     *ret = (struct listed){-1, -1, -1};
@@ -106,50 +85,132 @@ static int64_t end_for(struct partition *p, bool read_committed, int32_t replica
     return read_committed ? partition_last_stable(p) : p->core.high_watermark;
 }
 
-static int16_t list_found(struct partition *p, int64_t timestamp, bool read_committed, int32_t replica_id,
-                          struct listed *ret)
+/* What was found counts only where this reader may see it. */
+static int16_t bound_found(struct partition *p, struct partition_lookup *lookup, struct listed *found)
 {
-    enum err err = timestamp == LIST_MAX_TIMESTAMP ? list_max_time(p, ret) : list_by_time(p, timestamp, ret);
-    int64_t bound = end_for(p, read_committed, replica_id);
-    if (err)
-        return list_error(p, err, ret);
-    if (ret->offset < bound)
+    if (found->offset < end_for(p, lookup->read_committed, lookup->replica_id))
         return KAFKA_NONE;
-    *ret = (struct listed){-1, -1, -1};
-    return high_watermark_unknown(p, replica_id) ? KAFKA_OFFSET_NOT_AVAILABLE : KAFKA_NONE;
+    *found = (struct listed){-1, -1, -1};
+    return high_watermark_unknown(p, lookup->replica_id) ? KAFKA_OFFSET_NOT_AVAILABLE : KAFKA_NONE;
 }
 
-static int16_t list(struct partition *p, int64_t timestamp, bool read_committed, int32_t replica_id,
-                    struct listed *ret)
+static void answer(struct partition_lookup *lookup, int16_t error, const struct listed *found)
 {
-    *ret = (struct listed){-1, -1, -1};
-    switch (timestamp) {
-    case LIST_LATEST:
-        if (high_watermark_unknown(p, replica_id))
-            return KAFKA_OFFSET_NOT_AVAILABLE;
-        list_at(p, end_for(p, read_committed, replica_id), ret);
-        return KAFKA_NONE;
-    case LIST_EARLIEST:
-    case LIST_EARLIEST_LOCAL: list_at(p, p->core.log_start, ret); return KAFKA_NONE;
-    case LIST_LATEST_TIERED: return KAFKA_NONE;
-    default: return list_found(p, timestamp, read_committed, replica_id, ret);
+    lookup->error = error;
+    lookup->offset = error == KAFKA_NONE ? found->offset : -1;
+    lookup->found_timestamp = error == KAFKA_NONE ? found->timestamp : -1;
+    lookup->leader_epoch = error == KAFKA_NONE ? found->leader_epoch : -1;
+}
+
+/* -- by time, aside -- */
+
+static bool ask(struct partition *p, struct partition_lookup *lookup);
+
+static void settle(struct partition_lookup *lookup, int16_t error, const struct listed *found)
+{
+    list_remove(&lookup->link);
+    lookup->partition = NULL;
+    lookup->aside = NULL;
+    answer(lookup, error, found);
+    lookup->done(lookup);
+}
+
+/* The log may have been cut, or the leader may have changed, while the disk was read. */
+static int16_t judge(struct partition *p, struct partition_lookup *lookup,
+                     const struct plog_aside_result *result, struct listed *found)
+{
+    enum err err = result->err;
+    int16_t error = partition_check_leader(p, lookup->current_leader_epoch);
+    if (error != KAFKA_NONE)
+        return error;
+    bool max = lookup->timestamp == LIST_MAX_TIMESTAMP;
+    if (err == OK)
+        err = find_record(p, result->batch, max ? batch_max_timestamp(result->batch) : lookup->timestamp,
+                          found);
+    return err ? list_error(p, err, found) : bound_found(p, lookup, found);
+}
+
+static void looked(void *ctx, const struct plog_aside_result *result)
+{
+    struct partition_lookup *lookup = ctx;
+    struct partition *p = lookup->partition;
+    struct listed found = {-1, -1, -1};
+    bool again = (result->err == ERR_STALE || result->err == ERR_FD_LIMIT) && lookup->tries < LOOKUP_TRIES;
+    if (again && ask(p, lookup))
+        return;
+    settle(lookup, result->err == ERR_STALE ? KAFKA_OFFSET_NOT_AVAILABLE : judge(p, lookup, result, &found),
+           &found);
+}
+
+/* False: it could not begin. */
+static bool ask(struct partition *p, struct partition_lookup *lookup)
+{
+    enum plog_aside_task task = lookup->timestamp == LIST_MAX_TIMESTAMP ? PLOG_ASIDE_MAX : PLOG_ASIDE_FIND;
+    lookup->tries++;
+    return plog_aside_start(p->log, task, lookup->timestamp, looked, lookup, &lookup->aside) == OK;
+}
+
+void partition_lookups_fail(struct partition *p, int16_t error)
+{
+    struct listed nothing = {-1, -1, -1};
+    while (!list_empty(&p->lookups)) {
+        struct partition_lookup *lookup = CONTAINER_OF(p->lookups.next, struct partition_lookup, link);
+        plog_aside_cancel(lookup->aside);
+        settle(lookup, error, &nothing);
     }
 }
 
-int16_t partition_list_offset(struct partition *p, int64_t timestamp, bool read_committed, int32_t replica_id,
-                              int32_t current_leader_epoch, int64_t *ret_offset, int64_t *ret_timestamp,
-                              int32_t *ret_leader_epoch)
+bool partition_lookup_cancel(struct partition_lookup *lookup)
 {
-    struct listed listed;
-    int16_t error = partition_check_leader(p, current_leader_epoch);
-    if (error == KAFKA_NONE)
-        error = list(p, timestamp, read_committed, replica_id, &listed);
-    if (error != KAFKA_NONE)
-        return error;
-    *ret_offset = listed.offset;
-    *ret_timestamp = listed.timestamp;
-    *ret_leader_epoch = listed.leader_epoch;
-    return KAFKA_NONE;
+    if (lookup->partition == NULL)
+        return false;
+    plog_aside_cancel(lookup->aside);
+    list_remove(&lookup->link);
+    lookup->partition = NULL;
+    lookup->aside = NULL;
+    return true;
+}
+
+/* -- all of it -- */
+
+static int16_t list_special(struct partition *p, const struct partition_lookup *lookup, struct listed *found)
+{
+    switch (lookup->timestamp) {
+    case LIST_LATEST:
+        if (high_watermark_unknown(p, lookup->replica_id))
+            return KAFKA_OFFSET_NOT_AVAILABLE;
+        list_at(p, end_for(p, lookup->read_committed, lookup->replica_id), found);
+        return KAFKA_NONE;
+    case LIST_EARLIEST:
+    case LIST_EARLIEST_LOCAL: list_at(p, p->core.log_start, found); return KAFKA_NONE;
+    default: return KAFKA_NONE; /* LIST_LATEST_TIERED: there are no tiers */
+    }
+}
+
+static bool is_special(int64_t timestamp)
+{
+    return timestamp == LIST_LATEST || timestamp == LIST_EARLIEST || timestamp == LIST_EARLIEST_LOCAL ||
+           timestamp == LIST_LATEST_TIERED;
+}
+
+bool partition_list_offset(struct partition *p, struct partition_lookup *lookup)
+{
+    struct listed found = {-1, -1, -1};
+    int16_t error = partition_check_leader(p, lookup->current_leader_epoch);
+    lookup->partition = NULL;
+    lookup->aside = NULL;
+    lookup->tries = 0;
+    list_init(&lookup->link);
+    if (error == KAFKA_NONE && is_special(lookup->timestamp))
+        error = list_special(p, lookup, &found);
+    else if (error == KAFKA_NONE && ask(p, lookup)) {
+        lookup->partition = p;
+        list_push_back(&p->lookups, &lookup->link);
+        return true;
+    } else if (error == KAFKA_NONE)
+        error = KAFKA_UNKNOWN_SERVER_ERROR;
+    answer(lookup, error, &found);
+    return false;
 }
 
 int16_t partition_delete_records(struct partition *p, int64_t before_offset, int64_t *ret_low_watermark)

@@ -44,6 +44,7 @@ void partition_waits_fail(struct partition *p, int16_t error)
         PROBE(WAIT_DEPOSED);
         finish(wait, MUTANT(ACK_WHEN_DEPOSED) ? KAFKA_NONE : error);
     }
+    partition_lookups_fail(p, error);
 }
 
 void partition_waits_settle(struct partition *p)

@@ -33,6 +33,7 @@ struct partition_read {
     int32_t current_leader_epoch; /* -1 unchecked */
     int32_t last_fetched_epoch;   /* -1 unchecked */
     bool no_wait;                 /* for the disk: the result may be cold */
+    bool aside;                   /* nor for an index that is made anew: the result may be busy */
     int32_t ranges_max;           /* pieces that may be ranges of files; 0: memory only */
 };
 
@@ -57,6 +58,8 @@ struct partition_read_result {
     /* With no_wait: nothing was read, this range of a file (file referenced) is to be read asynchronously
      * first; then ask again. cold.len 0: not so. */
     struct partition_piece cold;
+    /* With aside: nothing was read, what is needed for it is being read aside; ask again soon. */
+    bool busy;
 };
 
 /* Bytes that partition_read would find from offset on, cheaply (no I/O): for fetch.min.bytes. 0 when it would

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/log/plog_aside.h"
 #include "broker/log/plog_damage.h"
 #include "broker/log/plog_scrub.h"
 #include "broker/shard/partition_internal.h"
@@ -34,26 +35,42 @@ int32_t partition_damages(const struct partition *p)
     return p->log ? plog_damages(p->log, &list) : 0;
 }
 
-bool partition_damage_found(struct partition *p, int64_t offset)
+void partition_damaged(void *ctx, const struct plog_damage *damage)
 {
-    struct plog_damage damage;
-    if (p->core.failed || offset < p->core.log_start || offset >= p->core.log_end)
-        return false;
-    if (plog_damage_at(p->log, offset, false))
-        return true;
-    enum err err = plog_damage_search(p->log, offset, &damage);
-    if (err == ERR_NOT_FOUND || err == ERR_NOMEM || err == ERR_FD_LIMIT)
-        return false;
-    if (err) {
-        partition_fail(p, err);
-        return false;
-    }
-    PARTITION_LOG(p, ERROR, "partition.damaged", F_I64("segment", damage.segment),
-                  F_I64("position", damage.position), F_I64("bytes", damage.size),
-                  F_I64("offset", damage.offset), F_I64("end", damage.end));
+    struct partition *p = ctx;
+    PARTITION_LOG(p, ERROR, "partition.damaged", F_I64("segment", damage->segment),
+                  F_I64("position", damage->position), F_I64("bytes", damage->size),
+                  F_I64("offset", damage->offset), F_I64("end", damage->end));
     if (p->host->damaged)
         p->host->damaged(p->host->ctx, p);
-    return true;
+}
+
+/* What may have failed for want of something, and will be asked for again. */
+static bool passes(enum err err)
+{
+    return err == OK || err == ERR_BUSY || err == ERR_NOT_FOUND || err == ERR_NOMEM || err == ERR_FD_LIMIT ||
+           err == ERR_STALE || err == ERR_NO_SPACE;
+}
+
+/* Work aside has ended: who waits for it asks again. An index that is bad has been made anew, a bad segment
+ * has become a damaged range: other errors are the disk's. */
+void partition_learned(void *ctx, enum err err)
+{
+    struct partition *p = ctx;
+    if (!passes(err))
+        partition_fail(p, err);
+    else if (!p->core.failed)
+        partition_maintain_learned(p, err);
+}
+
+enum err partition_damage_found(struct partition *p, int64_t offset)
+{
+    if (p->core.failed || offset < p->core.log_start || offset >= p->core.log_end)
+        return ERR_NOT_FOUND;
+    enum err err = plog_damage_seek(p->log, offset);
+    if (!passes(err))
+        partition_fail(p, err);
+    return err;
 }
 
 enum err partition_scrub_next(struct partition *p, struct plog_scrub *scrub, uint64_t *ret_offset,

@@ -21,9 +21,9 @@ bool partition_repair_next(const struct partition *p, int64_t from, struct parti
 /* Damaged ranges known now. */
 int32_t partition_damages(const struct partition *p);
 
-/* Somebody met bad bytes at offset: measures the range (blocking reads up to the next good batch) and tells
- * host->damaged. True: it is known as damaged now. */
-bool partition_damage_found(struct partition *p, int64_t offset);
+/* Somebody met bad bytes at offset. OK: it is known as damaged. ERR_BUSY: the range is being measured, aside;
+ * host->damaged follows if there is one: ask again. ERR_NOT_FOUND: there is none; others: nobody knows. */
+enum err partition_damage_found(struct partition *p, int64_t offset);
 
 /* Scrubbing: as plog_scrub_next() and plog_scrub_take(); ERR_NOT_FOUND, OK when the log is offline. */
 struct plog_scrub;

@@ -112,10 +112,12 @@ static bool busy(struct scrubber *s)
 /* The same place twice: whatever is wrong there, nobody else sees it. */
 static void met_damage(struct scrubber *s, struct partition *p, int64_t offset)
 {
-    bool known = offset != s->alarm && partition_damage_found(p, offset);
+    enum err err = offset == s->alarm ? ERR_NOT_FOUND : partition_damage_found(p, offset);
 
+    if (err == ERR_BUSY)
+        return; /* the next step meets it again */
     s->alarm = offset;
-    if (!known)
+    if (err != OK)
         plog_scrub_skip(&s->scrub);
 }
 

@@ -64,7 +64,9 @@ struct mem_env {
     uint64_t free_bytes; /* 0: writes fail with ERR_NO_SPACE; else only told */
     bool sync_broken, write_broken;
     int64_t wall_shift_ms;
-    bool cold;      /* env_file_cached() says no */
+    bool cold;    /* env_file_cached() says no */
+    bool working; /* a worker has the disk */
+    uint64_t loop_reads;
     uint32_t boots; /* changes when the machine, not only the process, went down */
 };
 
@@ -219,6 +221,7 @@ static enum err file_size(struct env_file *file, uint64_t *ret_size)
 static enum err file_read(struct env_file *file, uint64_t offset, void *buf, size_t len, size_t *ret_len)
 {
     const struct image *image = &HANDLE(file)->node->now;
+    HANDLE(file)->m->loop_reads += !HANDLE(file)->m->working;
     *ret_len = offset >= image->size ? 0 : (size_t)MIN(len, image->size - offset);
     if (*ret_len > 0)
         memcpy(buf, image->data + offset, *ret_len);
@@ -559,7 +562,9 @@ static void work_done(struct env_msg *msg)
 static void loop_work_submit(struct env *env, struct env_work *work)
 {
     work->msg.fn = work_done;
+    MEM(env)->working = true;
     work->work(work);
+    MEM(env)->working = false;
     env_post(env, &work->msg);
 }
 
@@ -813,6 +818,11 @@ void mem_env_shift_wall(struct mem_env *m, int64_t ms)
 void mem_env_set_cold(struct mem_env *m, bool cold)
 {
     m->cold = cold;
+}
+
+uint64_t mem_env_loop_reads(const struct mem_env *m)
+{
+    return m->loop_reads;
 }
 
 void mem_env_fail_write_after(struct mem_env *m, uint32_t n)

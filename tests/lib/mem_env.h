@@ -56,6 +56,9 @@ void mem_env_shift_wall(struct mem_env *m, int64_t ms);
 /* From now on no range of any file is in the page cache (env_file_cached()), or every one is, as at first. */
 void mem_env_set_cold(struct mem_env *m, bool cold);
 
+/* Synchronous reads so far that were not a worker's. */
+uint64_t mem_env_loop_reads(const struct mem_env *m);
+
 /* Changes of the disk asked for so far: writes, truncations, room, syncs, creations, renames, removals. The
  * n-th from now fails, once; or it is the last that happens, as if the process died behind it. */
 uint32_t mem_env_changes(const struct mem_env *m);

@@ -716,17 +716,17 @@ START_TEST(aborted_transactions_are_found)
     mem_env_bytes(f.mem, fixture_path(0, ".txnindex", path), &size);
     ck_assert_uint_eq(size % TXN_ENTRY, 0);
     int seen[8] = {0};
-    ck_assert_int_eq(plog_aborted_find(f.log, 0, plog_end(f.log), count_txn, seen), OK);
+    ck_assert_int_eq(plog_aborted_find(f.log, 0, plog_end(f.log), count_txn, seen, NULL), OK);
     int all = 0;
     for (int i = 0; i < 8; i++)
         all += seen[i];
     ck_assert_int_eq(all, 12);
     memset(seen, 0, sizeof(seen)); /* i = 25: offsets 42..51, producer 9 */
-    ck_assert_int_eq(plog_aborted_find(f.log, 51, 52, count_txn, seen), OK);
+    ck_assert_int_eq(plog_aborted_find(f.log, 51, 52, count_txn, seen, NULL), OK);
     ck_assert_int_ge(seen[1], 1);
     ck_assert_int_eq(plog_truncate(f.log, 60, &end), OK);
     memset(seen, 0, sizeof(seen));
-    ck_assert_int_eq(plog_aborted_find(f.log, 0, plog_end(f.log), count_txn, seen), OK);
+    ck_assert_int_eq(plog_aborted_find(f.log, 0, plog_end(f.log), count_txn, seen, NULL), OK);
     all = 0;
     for (int i = 0; i < 8; i++)
         all += seen[i];

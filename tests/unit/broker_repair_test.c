@@ -136,6 +136,8 @@ static int16_t read_at(struct broker *who, int64_t offset, int32_t replica_id, i
     int16_t error = result.error;
     *ret_bytes = result.bytes;
     partition_read_release(&result);
+    if (error == KAFKA_CORRUPT_MESSAGE)
+        run_ms(10); /* how far it goes is measured aside */
     return error;
 }
 
@@ -155,6 +157,7 @@ static enum err ask(struct broker *who, struct broker *peer, int32_t peer_id)
     partition_read(peer->p, &request, &result);
     if (result.error != KAFKA_NONE) {
         partition_read_release(&result);
+        run_ms(10); /* the peer measures its own damage */
         return ERR_REJECTED;
     }
     ck_assert_int_eq(result.pieces_count, 1);
