@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* I13 and I14: acknowledged group commits stay; a partition has one owner in a generation, and who had it in
- * an earlier one does not commit any more. */
+/* I13, I14 and I5 for offsets: acknowledged group commits stay, those of transactions once these are
+ * committed; nobody sees those of others; a partition has one owner in a generation, and who had it in an
+ * earlier one does not commit any more. */
 #include "tests/checker/checker_int.h"
 
 struct commit {
     const struct checker_event *event; /* invoke in `all`, completion in `acked` */
+    const struct checker_event *since; /* in `acked`: what made it a promise */
+    const struct txn *txn;             /* NULL: in none */
     struct commit *before;
 };
 
@@ -38,12 +41,13 @@ static struct member_key *find(struct groups *g, const struct checker_event *e)
     return m;
 }
 
-static void push(struct groups *g, struct commit **list, const struct checker_event *e)
+static void push(struct groups *g, struct commit **list, const struct checker_event *e,
+                 const struct checker_event *since)
 {
     struct commit *commit = check_alloc(g->c, 1, sizeof(*commit));
     if (!commit)
         return;
-    *commit = (struct commit){.event = e, .before = *list};
+    *commit = (struct commit){.event = e, .since = since, .txn = check_txn(g->c, &e->rec), .before = *list};
     *list = commit;
 }
 
@@ -65,15 +69,34 @@ static void on_late_commit(struct groups *g, const struct member_key *m, const s
         check_report(g->c, &CHECK_FOUND(DOUBLE_OWNER, e, taken, e->invoke, e));
 }
 
-/* A commit in a transaction counts when the transaction does, so it never is a floor by itself. */
+/* What proves that a transaction was committed, NULL: it was not, as far as we know. */
+static const struct checker_event *proof_of(const struct txn *txn)
+{
+    if (txn->outcome != TXN_COMMITTED)
+        return NULL;
+    return check_done(txn->commit, HISTORY_OK) ? txn->commit->done : txn->seen;
+}
+
+/* A commit in a transaction counts when the transaction does. */
 static void on_commit(struct groups *g, struct member_key *m, const struct checker_event *e)
 {
-    if (e->rec.type == HISTORY_INVOKE) {
-        push(g, &m->all, e);
-    } else if (e->rec.type == HISTORY_OK && e->rec.txn == 0 && e->invoke) {
-        push(g, &m->acked, e);
+    const struct txn *txn = check_txn(g->c, &e->rec);
+    const struct checker_event *since = txn ? proof_of(txn) : e;
+    if (e->rec.type == HISTORY_INVOKE)
+        push(g, &m->all, e, NULL);
+    else if (e->rec.type == HISTORY_OK && e->invoke && since)
+        push(g, &m->acked, e, since->rec.time_us > e->rec.time_us ? since : e);
+    if (e->rec.type == HISTORY_OK && e->invoke && !txn)
         on_late_commit(g, m, e);
-    }
+}
+
+/* Whether a commit may count at the time of e: it was asked for, and so was that of its transaction. */
+static bool may_count(const struct commit *commit, const struct checker_event *e)
+{
+    const struct txn *txn = commit->txn;
+    if (commit->event->rec.time_us > e->rec.time_us || check_done(commit->event, HISTORY_FAIL))
+        return false;
+    return !txn || (txn->outcome != TXN_ABORTED && txn->commit && txn->commit->rec.time_us <= e->rec.time_us);
 }
 
 /* Whether a commit of that offset may stand after `last`: it was not complete when that one began. */
@@ -82,7 +105,7 @@ static bool explained(const struct member_key *m, const struct checker_event *la
 {
     for (const struct commit *commit = m->all; commit; commit = commit->before) {
         const struct checker_event *done = commit->event->done;
-        if (commit->event->rec.offset != e->rec.offset || check_done(commit->event, HISTORY_FAIL))
+        if (commit->event->rec.offset != e->rec.offset || !may_count(commit, e))
             continue;
         if (!done || done->rec.type == HISTORY_INFO || done->rec.time_us >= last->invoke->rec.time_us)
             return true;
@@ -97,15 +120,36 @@ static bool is_news(const struct commit *acked, const struct checker_event *aske
     return asked->rec.epoch >= 0 && acked->event->rec.epoch > asked->rec.epoch;
 }
 
+/* Somebody put the group there who may have. */
+static void check_clean(struct groups *g, const struct member_key *m, const struct checker_event *e)
+{
+    const struct commit *wrong = NULL;
+    for (const struct commit *commit = m->all; commit; commit = commit->before) {
+        if (commit->event->rec.offset != e->rec.offset)
+            continue;
+        if (may_count(commit, e))
+            return;
+        wrong = commit;
+    }
+    const struct txn *txn = wrong ? wrong->txn : NULL;
+    const struct checker_event *end = txn && txn->abort ? txn->abort : txn ? txn->commit : NULL;
+    if (end && end->rec.time_us > e->rec.time_us)
+        end = NULL;
+    check_report(g->c, &CHECK_FOUND(DIRTY_COMMIT, e, wrong ? wrong->event : NULL, end, e->invoke, e));
+}
+
 /* A group's offset was fetched: not below the last commit that was acknowledged before, unless a later one
  * says so. */
 static void on_committed(struct groups *g, const struct member_key *m, const struct checker_event *e)
 {
     const struct commit *last = m->acked;
-    while (last && (last->event->rec.time_us >= e->invoke->rec.time_us || is_news(last, e->invoke)))
+    while (last && (last->since->rec.time_us >= e->invoke->rec.time_us || is_news(last, e->invoke)))
         last = last->before;
     if (last && last->event->invoke->rec.offset > e->rec.offset && !explained(m, last->event, e))
-        check_report(g->c, &CHECK_FOUND(LOST_COMMIT, e, last->event->invoke, last->event, e->invoke, e));
+        check_report(g->c, &CHECK_FOUND(LOST_COMMIT, e, last->event->invoke, last->event,
+                                        last->since != last->event ? last->since : NULL, e->invoke, e));
+    if (e->rec.offset >= 0)
+        check_clean(g, m, e);
 }
 
 static void on_assign(struct groups *g, struct member_key *m, const struct checker_event *e)

@@ -162,9 +162,9 @@ static bool in_order(const struct checker *c)
 typedef void (*check_step)(struct checker *c);
 
 static const check_step steps[] = {
-    index_calls,    index_slots,     index_orders,  check_presence, check_compacted, check_sends,
-    check_polls,    check_isolation, check_circles, check_samples,  check_groups,    check_registers,
-    check_replicas, check_metadata,  check_health,  check_gaps,
+    index_calls,    index_slots,     index_orders,  check_presence, check_compacted,   check_sends,
+    check_polls,    check_isolation, check_circles, check_samples,  check_groups,      check_registers,
+    check_replicas, check_metadata,  check_health,  check_gaps,     check_stable_ends,
 };
 
 enum err checker_run(struct checker *c)

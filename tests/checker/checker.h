@@ -46,6 +46,10 @@
     X(PAST_HIGH_WATERMARK, "past-high-watermark", "-",                                                       \
       "a leader's log start or last stable offset is above its high watermark")                              \
     X(LOST_COMMIT, "lost-commit", "I13", "a group's committed offset is below one that was acknowledged")    \
+    X(DIRTY_COMMIT, "dirty-commit", "I5",                                                                    \
+      "a group stands where nobody, or only a transaction that was aborted or not to commit yet, put it")    \
+    X(HANGING_TXN, "hanging-txn", "I10",                                                                     \
+      "a log is not stable up to its end although every transaction has ended")                              \
     X(DOUBLE_OWNER, "double-owner", "I14", "two members own one partition in one generation of their group") \
     X(NOT_LINEARIZABLE, "not-linearizable", "I15",                                                           \
       "no order of the operations on this register explains this answer")                                    \

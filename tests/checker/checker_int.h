@@ -180,20 +180,21 @@ static inline bool check_is_read(const struct history_record *rec)
 void index_calls(struct checker *c); /* calls, keys, values, transactions; bad-history */
 void index_slots(
     struct checker *c); /* what stands where: inconsistent-offsets, duplicate, phantom-read, wrong-key */
-void index_orders(struct checker *c);    /* outcomes of transactions, version orders */
-void check_presence(struct checker *c);  /* lost-write, unseen, no-final-read, torn-txn */
-void check_compacted(struct checker *c); /* lost-write */
-void check_sends(struct checker *c);     /* nonmonotonic-send */
-void check_polls(struct checker *c);     /* poll-skip, nonmonotonic-poll, realtime-lag */
-void check_isolation(struct checker *c); /* G1a, precommitted-read, consume-count */
-void check_circles(struct checker *c);   /* G1c */
-void check_samples(struct checker *c);   /* regress, early-delete */
-void check_groups(struct checker *c);    /* lost-commit, double-owner */
-void check_registers(struct checker *c); /* not-linearizable */
-void check_replicas(struct checker *c);  /* divergence */
-void check_metadata(struct checker *c);  /* two-leaders, image-divergence, entry-divergence, isr-foreign,
-                                            isr-behind, not-durable */
-void check_health(struct checker *c);    /* health, authz */
-void check_gaps(struct checker *c);      /* gap */
+void index_orders(struct checker *c);      /* outcomes of transactions, version orders */
+void check_presence(struct checker *c);    /* lost-write, unseen, no-final-read, torn-txn */
+void check_compacted(struct checker *c);   /* lost-write */
+void check_sends(struct checker *c);       /* nonmonotonic-send */
+void check_polls(struct checker *c);       /* poll-skip, nonmonotonic-poll, realtime-lag */
+void check_isolation(struct checker *c);   /* G1a, precommitted-read, consume-count */
+void check_circles(struct checker *c);     /* G1c */
+void check_samples(struct checker *c);     /* regress, early-delete */
+void check_groups(struct checker *c);      /* lost-commit, dirty-commit, double-owner */
+void check_registers(struct checker *c);   /* not-linearizable */
+void check_replicas(struct checker *c);    /* divergence */
+void check_metadata(struct checker *c);    /* two-leaders, image-divergence, entry-divergence, isr-foreign,
+                                              isr-behind, not-durable */
+void check_health(struct checker *c);      /* health, authz */
+void check_gaps(struct checker *c);        /* gap */
+void check_stable_ends(struct checker *c); /* hanging-txn */
 
 #endif

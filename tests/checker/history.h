@@ -34,10 +34,10 @@
  *   epoch (of its batch); an OK with offset -1 says "asked for this key, nothing came"; group and txn in a
  *   pipe
  * - SAMPLE: what = LATEST, HIGH_WATERMARK, LAST_STABLE or LOG_START; OK: key, offset, epoch of the answering
- *   leader
+ *   leader. FINAL: no transaction is under way any more; LAST_STABLE first, then HIGH_WATERMARK of one answer
  * - COMMIT: group, key, offset; txn when committed in a transaction; epoch: the member's generation, if
- * known; OK: epoch of the coordinator, if known. COMMITTED: group, key, epoch as before; OK: offset (-1:
- * none)
+ *   known; OK: epoch of the coordinator, if known. COMMITTED: group, key, epoch as before; OK: offset (-1:
+ *   none). With require_stable when the group commits in transactions
  * - TXN_BEGIN, TXN_COMMIT, TXN_ABORT: txn, an id that is never used again
  * - ADMIN: what = SET, GET, CREATE or DELETE of the register named by key; arg = value (0: absent)
  * - ASSIGN: key (or none: all keys of the process), offset it starts at (-1 unknown), group and epoch =
@@ -93,7 +93,7 @@
 
 /* X(name, bit, text). The defaults (no flag) are the strict ones. */
 #define HISTORY_FLAGS(X)                                                                                     \
-    X(FINAL, 0x01, "final")             /* POLL: part of the last reading after everything healed */         \
+    X(FINAL, 0x01, "final") /* POLL: part of the last reading after everything healed; SAMPLE: then */       \
     X(UNCOMMITTED, 0x02, "uncommitted") /* POLL: isolation level read_uncommitted */                         \
     X(MAY_REPEAT, 0x04, "may-repeat")   /* PRODUCE: not idempotent; may stand twice and out of order */      \
     X(MAY_BE_LOST, 0x08, "may-be-lost") /* PRODUCE: acks below all, a weaker flush, or a compacted key */    \

@@ -17,7 +17,7 @@
 static const struct role_ops *const roles[ROLE_COUNT] = {
     [ROLE_CONTROLLER] = &role_controller, [ROLE_BROKER] = &role_broker, [ROLE_PRODUCER] = &role_producer,
     [ROLE_CONSUMER] = &role_consumer,     [ROLE_ADMIN] = &role_admin,   [ROLE_READER] = &role_reader,
-    [ROLE_MEMBER] = &role_member,         [ROLE_TXN] = &role_txn};
+    [ROLE_MEMBER] = &role_member,         [ROLE_TXN] = &role_txn,       [ROLE_TXN_READER] = &role_txn_reader};
 
 /* -- life -- */
 
@@ -177,6 +177,8 @@ void cluster_init(struct cluster *cluster, struct world *world, const struct clu
         cluster_add(cluster, ROLE_MEMBER, i);
     for (int i = 1; i <= options->transactors; i++)
         cluster_add(cluster, ROLE_TXN, i);
+    if (options->transactors > 0)
+        cluster_add(cluster, ROLE_TXN_READER, 1);
     for (int i = 1; i <= options->spare_controllers; i++)
         cluster_add(cluster, ROLE_CONTROLLER, options->controllers + i);
 }
@@ -194,7 +196,7 @@ void cluster_free(struct cluster *cluster)
 struct node *cluster_add(struct cluster *cluster, enum role role, int id)
 {
     char name[16];
-    static const char letters[ROLE_COUNT] = {'c', 'b', 'p', 'r', 'a', 'f', 'g', 'x'};
+    static const char letters[ROLE_COUNT] = {'c', 'b', 'p', 'r', 'a', 'f', 'g', 'x', 'y'};
     ASSERT(cluster->node_count < CLUSTER_NODES_MAX);
     struct node *node = &cluster->nodes[cluster->node_count++];
     snprintf(name, sizeof(name), "%c%d", letters[role], id % 100);
@@ -223,6 +225,14 @@ int cluster_count(const struct cluster *cluster, enum role role)
     for (int i = 0; i < cluster->node_count; i++)
         count += cluster->nodes[i].role == role;
     return count;
+}
+
+void cluster_topic_name(int topic, char out[CLUSTER_TOPIC_NAME_MAX])
+{
+    if (topic == CLUSTER_TXN_TOPIC)
+        snprintf(out, CLUSTER_TOPIC_NAME_MAX, "tx");
+    else
+        snprintf(out, CLUSTER_TOPIC_NAME_MAX, "t%d", topic);
 }
 
 char *cluster_controllers_text(const struct cluster *cluster, bool with_ids, char *out, size_t size)

@@ -13,7 +13,7 @@
 
 #define CLUSTER_CONTROLLERS_MAX 6 /* a spare among them */
 #define CLUSTER_BROKERS_MAX     6
-#define CLUSTER_CLIENTS_MAX     13
+#define CLUSTER_CLIENTS_MAX     20
 #define CLUSTER_NODES_MAX       (CLUSTER_CONTROLLERS_MAX + CLUSTER_BROKERS_MAX + CLUSTER_CLIENTS_MAX)
 #define CLUSTER_TOPICS_MAX      8
 #define CLUSTER_PARTITIONS_MAX  16
@@ -45,6 +45,7 @@ enum role {
     ROLE_READER,
     ROLE_MEMBER,
     ROLE_TXN,
+    ROLE_TXN_READER,
     ROLE_COUNT
 };
 
@@ -59,7 +60,9 @@ struct cluster_options {
     int members; /* of one consumer group */
     enum member_kinds member_kinds;
     uint32_t static_members; /* bits by member: have names of their own (KIP-345) */
-    int transactors;         /* transactional clients with a topic of their own (node_txn.c): 0 or 1 */
+    int transactors; /* transactional clients with a topic of their own (node_txn.c), and one that reads it */
+    bool txn_rivals; /* the last of them has the transactional id of the first */
+    uint32_t txn_v1; /* bits by transactional id: version 1 of the protocol */
     bool topics_by_admin; /* with min.insync.replicas as a setting; else the first client's wish makes them */
     int trim_topic;       /* whose records the admin deletes now and then; -1: of none */
     int compact_topic;    /* with cleanup.policy=compact; -1: none */
@@ -120,20 +123,13 @@ struct node {
     uint64_t restart_delay_us;
 };
 
-/* What became of the transactions of node_txn.c. */
-#define TXN_PARTITIONS 4
-#define TXN_LEDGER_MAX 4096
-struct txn_ledger {
-    struct txn_entry_sim {
-        uint8_t parts, seen;            /* bits: partitions */
-        bool asked, committed, offsets; /* its commit was asked for, confirmed; it moved a group's offset */
-    } list[TXN_LEDGER_MAX];
-    uint32_t count;
-    bool judged;
-};
+#define TXN_PARTITIONS 4 /* of the topic of transactions */
 
 struct cluster {
-    struct txn_ledger txns;
+    struct {
+        uint32_t open; /* bits by transactor: it may have something under way */
+        bool judged;   /* all was read at the end */
+    } txns;
     struct world *world;
     struct cluster_options options;
     struct node nodes[CLUSTER_NODES_MAX];
@@ -150,8 +146,10 @@ struct cluster {
     int64_t acked_ends[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; /* behind the last acknowledged record */
     int64_t committed[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];  /* high watermarks seen, with retention */
     int64_t retained[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];   /* log starts that retention may reach */
-    int64_t starts[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];     /* log starts that the final reads met */
-    int64_t ends[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; /* high watermarks that the final reads met */
+    /* t0, t1, ... and the transactions' */
+    int64_t starts[CLUSTER_TXN_TOPIC + 1][CLUSTER_PARTITIONS_MAX]; /* log starts that the final reads met */
+    int64_t ends[CLUSTER_TXN_TOPIC + 1]
+                [CLUSTER_PARTITIONS_MAX]; /* high watermarks that the final reads met */
 };
 
 /* Makes the hosts; nothing runs. The world stays the caller's. */
@@ -192,6 +190,10 @@ int64_t node_wall_ms(void *ctx);
 /* "c1:9100,c2:9100,..." or with ids ("1@c1:9100,..."); brokers' addresses for clients. */
 char *cluster_controllers_text(const struct cluster *cluster, bool with_ids, char *out, size_t size);
 
+/* "t<number>" and so on. */
+#define CLUSTER_TOPIC_NAME_MAX 16
+void cluster_topic_name(int topic, char out[CLUSTER_TOPIC_NAME_MAX]);
+
 /* Topic t is called "t<number>"; the history numbers topics from 1. */
 static inline uint32_t cluster_topic(int topic)
 {
@@ -199,7 +201,7 @@ static inline uint32_t cluster_topic(int topic)
 }
 
 extern const struct role_ops role_controller, role_broker, role_producer, role_consumer, role_admin,
-    role_reader, role_member, role_txn;
+    role_reader, role_member, role_txn, role_txn_reader;
 
 #define CLUSTER_BROKER_BASE 101 /* node id of the first broker */
 

@@ -52,6 +52,8 @@ static struct node *any_client(struct faults *faults)
     bool admin = dice == 4 && faults->cluster->options.admins > 0;
     if (dice == 3 && faults->cluster->options.members > 0)
         return any_of(faults, ROLE_MEMBER);
+    if (dice == 2 && faults->cluster->options.transactors > 0)
+        return any_of(faults, ROLE_TXN);
     return any_of(faults, admin ? ROLE_ADMIN : dice % 2 == 0 ? ROLE_PRODUCER : ROLE_CONSUMER);
 }
 

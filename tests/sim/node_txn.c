@@ -1,650 +1,489 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A transactional producer and a reader of committed records in one client: transactions over several
- * partitions of a topic of their own, some with a group's offset, in protocol version 2. What became of each
- * stands in the cluster's ledger, which outlives the client.
+/* A transactional producer: transactions of a few records over several partitions, in version 2 of the
+ * protocol or in version 1. Half of them are pipes: they read what is committed in the partition of their
+ * identity, and commit in the same transaction how far they have come. Rivals share one transactional id and
+ * take it from each other; who has lost it may write on for a while without knowing, or without believing it.
  *
- * While all is running, no record may be seen whose commit was not asked for. At the end, with nothing under
- * way, every transaction is whole or absent: whole if its commit was confirmed, absent if it was never asked
- * for; the log is stable up to its end (nothing hangs), and the group stands where a committed transaction
- * put it. */
+ * All that it does goes into the history, and is judged there: its life is not asked whether it was right. */
+#include "tests/sim/node_txn.h"
+
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/assert.h"
-#include "proto/kafka/error.h"
-#include "tests/sim/client_node.h"
 #include "tests/sim/nodes.h"
-#include "tests/sim/observe.h"
 
-#define TOPIC          "tx"
-#define TXN_ID         "txn"
-#define GROUP          "tg"
-#define WRITE_TAG      1
-#define READ_TAG       2
-#define CALL_US        4000000
-#define TICK_US        150000
+#define TICK_US        60000
 #define RETRY_US       60000
-#define TXN_TIMEOUT_MS 8000
-#define VALUE_BYTES    8
-#define PLAIN_MAX      (1 << 20)
-#define ABORTED_MAX    1024 /* in one answer of 64 KiB */
+#define POLLED_MAX     5
+#define PIPE_ONE_IN    2
+#define ASK_ONE_IN     3 /* pipes that ask where they stand although they know */
+#define ABORT_ONE_IN   4
+#define STALL_ONE_IN   40
+#define STALL_US       2000000
+#define SLEEP_ONE_IN   500 /* past the time-out of a transaction */
+#define SLEEP_US       (TXN_TIMEOUT_MS * 1500)
+#define RIVAL_REST_US  2000000
+#define POSITION_TRIES 50
 
-enum step {
-    STEP_TOPIC,
-    STEP_FIND,
-    STEP_INIT,
-    STEP_IDLE,
-    STEP_PRODUCE,
-    STEP_FIND_GROUP,
-    STEP_OFFSETS,
-    STEP_END
-};
+static void write_on(struct transactor *x);
 
-enum read_step { READ_NOTHING, READ_LOG, READ_OFFSETS, READ_DONE };
-
-struct transactor {
-    struct client_node client; /* first */
-    struct env_timer tick, again;
-    struct batch_scratch scratch;
-    enum step step;
-    bool busy, with_offsets, commit;
-    int32_t coordinator, group_coordinator, partition;
-    int64_t producer_id;
-    int16_t epoch;
-    uint32_t number; /* of the present transaction */
-    uint32_t parts;  /* bits: partitions still to be written */
-    struct iobuf *batch;
-    /* The reader. */
-    enum read_step read_step;
-    bool reading, final;
-    int32_t read_partition, unstable;
-    int64_t positions[TXN_PARTITIONS];
-    int32_t leaders[TXN_PARTITIONS]; /* -1: nobody, or not known */
-    bool stale;                      /* they are to be asked for */
-    struct kafka_metadata_request metadata;
-    struct kafka_metadata_request_topic metadata_topic;
-    union {
-        struct kafka_create_topics_request create;
-        struct kafka_find_coordinator_request find;
-        struct kafka_init_producer_id_request init;
-        struct kafka_produce_request produce;
-        struct kafka_txn_offset_commit_request offsets;
-        struct kafka_end_txn_request end;
-    } write;
-    union {
-        struct kafka_create_topics_request_topic create;
-        struct kafka_produce_request_topic produce;
-        struct kafka_txn_offset_commit_request_topic offsets;
-    } write_topic;
-    union {
-        struct kafka_produce_request_partition produce;
-        struct kafka_txn_offset_commit_request_partition offsets;
-    } write_part;
-    struct str key;
-    struct kafka_fetch_request fetch;
-    struct kafka_fetch_request_topic fetch_topic;
-    struct kafka_fetch_request_partition fetch_part;
-    struct kafka_offset_fetch_request asked;
-    struct kafka_offset_fetch_request_group asked_group;
-    struct kafka_offset_fetch_request_group_topic asked_topic;
-    int32_t asked_index;
-};
-
-static void on_again(struct env_timer *timer);
-
-static struct txn_ledger *ledger_of(const struct transactor *x)
+static bool dice(struct transactor *x, uint64_t one_in)
 {
-    return &x->client.node->cluster->txns;
+    return prng_below(&x->c.client.env->prng, one_in) == 0;
 }
 
-static void violated(struct transactor *x, const char *what, uint32_t number, int64_t is)
+static bool draining(const struct transactor *x)
 {
-    struct cluster *cluster = x->client.node->cluster;
-    world_trace(cluster->world, "transactions: %s: number %u (%lld)", what, number, (long long)is);
-    cluster_unhealthy(cluster, x->client.node, 1, 0);
+    return x->c.client.node->cluster->draining;
 }
 
-static void call(struct transactor *x, int16_t api, int16_t version_max, const void *message, int32_t node,
-                 uint64_t tag)
+static void rest(struct transactor *x, uint64_t us)
 {
-    struct client_request request = {.api_key = api,
-                                     .version_max = version_max,
-                                     .message = message,
-                                     .node = node,
-                                     .timeout_us = CALL_US,
-                                     .repeatable = true,
-                                     .tag = tag};
-    enum err err =
-        client_call(client_driver_client(x->client.driver), client_driver_now_us(x->client.driver), &request);
-    ASSERT(err == OK);
-    client_driver_kick(x->client.driver);
+    uint64_t now_us = env_now_us(x->c.client.env);
+    if (draining(x))
+        us = MIN(us, RETRY_US);
+    x->rest_until_us = now_us + us;
+    env_timer_set(x->c.client.env, &x->again, now_us + us);
 }
 
-static void again_soon(struct transactor *x)
+/* -- the history -- */
+
+static void note_txn(struct transactor *x, enum history_type type, enum history_op op, uint32_t call)
 {
-    env_timer_set(x->client.env, &x->again, env_now_us(x->client.env) + RETRY_US);
+    struct history_record record = txn_client_note(&x->c, type, op, -1, call);
+    record.txn = x->txn;
+    txn_client_record(&x->c, record);
 }
 
-/* -- writing -- */
-
-static void send_create(struct transactor *x)
+static void note_send(struct transactor *x, const struct txn_send *send, enum history_type type,
+                      int64_t offset)
 {
-    kafka_create_topics_request_init(&x->write.create);
-    kafka_create_topics_request_topic_init(&x->write_topic.create);
-    x->write_topic.create.name = STR_LIT(TOPIC);
-    x->write_topic.create.num_partitions = TXN_PARTITIONS;
-    x->write_topic.create.replication_factor = (int16_t)x->client.node->cluster->options.replicas;
-    x->write.create.topics = &x->write_topic.create;
-    x->write.create.topics_count = 1;
-    x->write.create.timeout_ms = 3000;
-    call(x, KAFKA_API_CREATE_TOPICS, 5, &x->write.create, CLIENT_ANY_NODE, WRITE_TAG);
+    struct history_record record = txn_client_note(&x->c, type, HISTORY_PRODUCE, send->partition, 0);
+    record.value = send->value;
+    record.offset = offset;
+    record.txn = x->txn;
+    txn_client_record(&x->c, record);
 }
 
-static void send_find(struct transactor *x, const char *key, int8_t type)
+static void note_offset(struct transactor *x, enum history_type type, enum history_op op, uint32_t call,
+                        int64_t offset)
 {
-    x->key = str_from(key);
-    kafka_find_coordinator_request_init(&x->write.find);
-    x->write.find.key_type = type;
-    x->write.find.coordinator_keys = &x->key;
-    x->write.find.coordinator_keys_count = 1;
-    call(x, KAFKA_API_FIND_COORDINATOR, 4, &x->write.find, CLIENT_ANY_NODE, WRITE_TAG);
+    struct history_record record = txn_client_note(&x->c, type, op, x->identity, call);
+    bool epoch_known = (op == HISTORY_COMMITTED) == (type == HISTORY_INVOKE);
+    record.group = txn_client_group(x->identity);
+    record.offset = offset;
+    record.txn = op == HISTORY_COMMIT ? x->txn : 0;
+    record.epoch = epoch_known ? txn_client_group_epoch(&x->c, x->identity, x->group_coordinator) : -1;
+    txn_client_record(&x->c, record);
 }
 
-static void send_init(struct transactor *x)
+static void note_poll(struct transactor *x, enum history_type type, uint64_t value, int64_t offset)
 {
-    kafka_init_producer_id_request_init(&x->write.init);
-    x->write.init.transactional_id = STR_LIT(TXN_ID);
-    x->write.init.transaction_timeout_ms = TXN_TIMEOUT_MS;
-    call(x, KAFKA_API_INIT_PRODUCER_ID, 5, &x->write.init, x->coordinator, WRITE_TAG);
+    struct history_record record = txn_client_note(&x->c, type, HISTORY_POLL, x->identity, x->poll_call);
+    record.value = value;
+    record.offset = offset;
+    record.group = txn_client_group(x->identity);
+    record.txn = x->txn;
+    txn_client_record(&x->c, record);
 }
 
-static struct iobuf *make_batch(const struct transactor *x)
+static void note_seek(struct transactor *x)
 {
-    uint8_t value[VALUE_BYTES];
-    struct batch_opts opts = BATCH_OPTS_PLAIN;
-    struct batch_builder builder;
-    struct iobuf *batch = NULL;
-    store_be32(value, x->number);
-    store_be32(value + 4, (uint32_t)x->partition);
-    opts.transactional = true;
-    opts.producer_id = x->producer_id;
-    opts.producer_epoch = x->epoch;
-    opts.base_sequence = 0;
-    struct record_in record = {.timestamp_ms = env_wall_ms(x->client.env), .value = {value, VALUE_BYTES}};
-    enum err err = (enum err)batch_builder_init(&builder, &opts, NULL, 256, 4096);
-    ASSERT(err == OK && batch_builder_add(&builder, &record) == OK);
-    err = (enum err)batch_builder_finish(&builder, NULL, &batch);
-    ASSERT(err == OK);
-    return batch;
+    struct history_record record = txn_client_note(&x->c, HISTORY_OK, HISTORY_SEEK, x->identity, 0);
+    record.offset = x->position;
+    txn_client_record(&x->c, record);
 }
 
-static void send_produce(struct transactor *x)
+static enum history_op end_op(const struct transactor *x)
 {
-    x->partition = __builtin_ctz(x->parts);
-    int32_t leader = x->leaders[x->partition];
-    if (leader < 0) {
-        x->stale = true;
-        x->busy = false;
-        again_soon(x);
-        return;
-    }
-    iobuf_unref(x->batch);
-    x->batch = make_batch(x);
-    kafka_produce_request_init(&x->write.produce);
-    memset(&x->write_topic.produce, 0, sizeof(x->write_topic.produce));
-    memset(&x->write_part.produce, 0, sizeof(x->write_part.produce));
-    x->write_part.produce.index = x->partition;
-    x->write_part.produce.records =
-        (struct kafka_records){.p = x->batch->data, .owner = x->batch, .len = (int32_t)x->batch->len};
-    x->write_topic.produce.name = STR_LIT(TOPIC);
-    x->write_topic.produce.partitions = &x->write_part.produce;
-    x->write_topic.produce.partitions_count = 1;
-    x->write.produce.transactional_id = STR_LIT(TXN_ID);
-    x->write.produce.acks = -1;
-    x->write.produce.timeout_ms = 3000;
-    x->write.produce.topics = &x->write_topic.produce;
-    x->write.produce.topics_count = 1;
-    call(x, KAFKA_API_PRODUCE, 12, &x->write.produce, leader, WRITE_TAG);
+    return x->commit ? HISTORY_TXN_COMMIT : HISTORY_TXN_ABORT;
 }
 
-static void send_offsets(struct transactor *x)
-{
-    kafka_txn_offset_commit_request_init(&x->write.offsets);
-    memset(&x->write_topic.offsets, 0, sizeof(x->write_topic.offsets));
-    memset(&x->write_part.offsets, 0, sizeof(x->write_part.offsets));
-    x->write_part.offsets.committed_offset = x->number;
-    x->write_part.offsets.committed_leader_epoch = -1;
-    x->write_part.offsets.committed_metadata = STR_LIT("");
-    x->write_topic.offsets.name = STR_LIT(TOPIC);
-    x->write_topic.offsets.partitions = &x->write_part.offsets;
-    x->write_topic.offsets.partitions_count = 1;
-    x->write.offsets.transactional_id = STR_LIT(TXN_ID);
-    x->write.offsets.group_id = STR_LIT(GROUP);
-    x->write.offsets.producer_id = x->producer_id;
-    x->write.offsets.producer_epoch = x->epoch;
-    x->write.offsets.member_id = STR_LIT("");
-    x->write.offsets.topics = &x->write_topic.offsets;
-    x->write.offsets.topics_count = 1;
-    call(x, KAFKA_API_TXN_OFFSET_COMMIT, 5, &x->write.offsets, x->group_coordinator, WRITE_TAG);
-}
+/* -- a transaction -- */
 
-static void send_end(struct transactor *x)
+static enum txn_step first_write(const struct transactor *x)
 {
-    struct txn_entry_sim *entry = &ledger_of(x)->list[x->number];
-    if (x->commit)
-        entry->asked = true;
-    kafka_end_txn_request_init(&x->write.end);
-    x->write.end.transactional_id = STR_LIT(TXN_ID);
-    x->write.end.producer_id = x->producer_id;
-    x->write.end.producer_epoch = x->epoch;
-    x->write.end.committed = x->commit;
-    call(x, KAFKA_API_END_TXN, 5, &x->write.end, x->coordinator, WRITE_TAG);
+    return x->v1 ? TXN_STEP_ADD : TXN_STEP_PRODUCE;
 }
 
 static void begin(struct transactor *x)
 {
-    struct prng *prng = &x->client.env->prng;
-    struct txn_ledger *ledger = ledger_of(x);
-    if (x->client.node->cluster->draining || ledger->count == TXN_LEDGER_MAX)
+    struct prng *prng = &x->c.client.env->prng;
+    uint32_t call = x->c.client.next_op++;
+    x->txn = history_value(x->c.client.process, ++x->counter);
+    x->send_count = 1 + (int)prng_below(prng, TXN_SENDS_MAX);
+    for (int i = 0; i < x->send_count; i++)
+        x->sends[i] = (struct txn_send){.partition = (int32_t)prng_below(prng, TXN_PARTITIONS),
+                                        .value = history_value(x->c.client.process, ++x->counter)};
+    x->sent = 0;
+    x->commit = !dice(x, ABORT_ONE_IN);
+    x->pipe = dice(x, PIPE_ONE_IN);
+    x->end_asked = x->fenced = x->doubtful = false;
+    x->troubled = false;
+    x->offset_call = x->stalls = 0;
+    note_txn(x, HISTORY_INVOKE, HISTORY_TXN_BEGIN, call);
+    note_txn(x, HISTORY_OK, HISTORY_TXN_BEGIN, call);
+    x->step = !x->pipe                                 ? first_write(x)
+              : x->position < 0 || dice(x, ASK_ONE_IN) ? TXN_STEP_POSITION
+                                                       : TXN_STEP_POLL;
+}
+
+/* The transaction goes on, or ends, as another producer: what is open in the history stays open. */
+static void start_over(struct transactor *x, bool same_producer)
+{
+    iobuf_unref(x->batch);
+    x->batch = NULL;
+    x->reinit = same_producer && x->producer_id >= 0;
+    x->step = TXN_STEP_INIT;
+    x->position = -1;
+    x->txn = 0;
+    rest(x, x->rival && !same_producer ? prng_below(&x->c.client.env->prng, RIVAL_REST_US) : RETRY_US);
+}
+
+static void send_produce(struct transactor *x)
+{
+    struct txn_send *send = &x->sends[x->sent];
+    if (!send->asked)
+        note_send(x, send, HISTORY_INVOKE, -1);
+    send->asked = true;
+    txn_send_produce(x);
+}
+
+static void send_end(struct transactor *x)
+{
+    if (!x->end_asked) {
+        x->end_call = x->c.client.next_op++;
+        note_txn(x, HISTORY_INVOKE, end_op(x), x->end_call);
+    }
+    x->end_asked = true;
+    txn_send_end(x);
+}
+
+/* Kafka's hole, and ours: a coordinator that was deposed and does not know it tells old offsets. A pipe that
+ * began with them and commits to the next coordinator would read twice; so it does not. */
+static bool position_is_stale(const struct transactor *x)
+{
+    return x->position_epoch != -1 &&
+           x->position_epoch != txn_client_group_epoch(&x->c, x->identity, x->group_coordinator);
+}
+
+static void send_offsets(struct transactor *x)
+{
+    if (position_is_stale(x)) {
+        x->commit = x->pipe = false;
+        x->position = -1;
+        x->step = TXN_STEP_END;
+        send_end(x);
         return;
-    x->number = ledger->count++;
-    x->parts = 1 + (uint32_t)prng_below(prng, (1u << TXN_PARTITIONS) - 1);
-    x->commit = prng_below(prng, 4) > 0;
-    x->with_offsets = prng_below(prng, 3) == 0;
-    ledger->list[x->number] = (struct txn_entry_sim){.parts = (uint8_t)x->parts, .offsets = x->with_offsets};
-    x->step = STEP_PRODUCE;
+    }
+    if (x->offset_call == 0) {
+        x->offset_call = x->c.client.next_op++;
+        note_offset(x, HISTORY_INVOKE, HISTORY_COMMIT, x->offset_call, x->next_position);
+    }
+    txn_send_offsets(x);
+}
+
+static void send_position(struct transactor *x)
+{
+    x->offset_call = x->c.client.next_op++;
+    note_offset(x, HISTORY_INVOKE, HISTORY_COMMITTED, x->offset_call, -1);
+    x->position_epoch = txn_client_group_epoch(&x->c, x->identity, x->group_coordinator);
+    txn_client_ask_offset(&x->c, x->identity, x->group_coordinator);
+}
+
+static void send_poll(struct transactor *x)
+{
+    x->poll_call = x->c.client.next_op++;
+    note_poll(x, HISTORY_INVOKE, 0, -1);
+    bool known = txn_client_ask_records(&x->c, x->identity, x->position);
+    ASSERT(known);
+}
+
+/* -- whom to ask -- */
+
+static bool look_up(struct transactor *x, int32_t *known, const char *key, int8_t type)
+{
+    if (*known >= 0)
+        return false;
+    txn_client_ask_coordinator(&x->c, key, type);
+    return true;
+}
+
+static bool look_up_leader(struct transactor *x, int32_t partition)
+{
+    if (!x->c.stale && x->c.leaders[partition] >= 0)
+        return false;
+    txn_client_ask_leaders(&x->c);
+    return true;
+}
+
+/* True: somebody is asked who has to be asked. */
+static bool looks_up(struct transactor *x)
+{
+    switch (x->step) {
+    case TXN_STEP_TOPIC:
+    case TXN_STEP_IDLE: return false;
+    case TXN_STEP_INIT:
+    case TXN_STEP_ADD:
+    case TXN_STEP_ADD_OFFSETS:
+    case TXN_STEP_END: return look_up(x, &x->coordinator, x->id, 1);
+    case TXN_STEP_POSITION:
+    case TXN_STEP_OFFSETS: return look_up(x, &x->group_coordinator, x->c.group, 0);
+    case TXN_STEP_POLL: return look_up_leader(x, x->identity);
+    case TXN_STEP_PRODUCE: return look_up_leader(x, x->sends[x->sent].partition);
+    }
+    return false;
 }
 
 static void write_on(struct transactor *x)
 {
-    if (x->busy)
+    if (x->busy || env_now_us(x->c.client.env) < x->rest_until_us)
         return;
-    if (x->step == STEP_IDLE)
+    if (x->step == TXN_STEP_IDLE && !draining(x))
         begin(x);
-    x->busy = x->step != STEP_IDLE;
+    x->busy = x->step != TXN_STEP_IDLE;
+    if (looks_up(x))
+        return;
     switch (x->step) {
-    case STEP_TOPIC: send_create(x); return;
-    case STEP_FIND: send_find(x, TXN_ID, 1); return;
-    case STEP_INIT: send_init(x); return;
-    case STEP_IDLE: return;
-    case STEP_PRODUCE: send_produce(x); return;
-    case STEP_FIND_GROUP: send_find(x, GROUP, 0); return;
-    case STEP_OFFSETS: send_offsets(x); return;
-    case STEP_END: send_end(x); return;
+    case TXN_STEP_TOPIC: txn_send_create(x); return;
+    case TXN_STEP_INIT: txn_send_init(x); return;
+    case TXN_STEP_IDLE: return;
+    case TXN_STEP_POSITION: send_position(x); return;
+    case TXN_STEP_POLL: send_poll(x); return;
+    case TXN_STEP_ADD: txn_send_add(x); return;
+    case TXN_STEP_PRODUCE: send_produce(x); return;
+    case TXN_STEP_ADD_OFFSETS: txn_send_add_offsets(x); return;
+    case TXN_STEP_OFFSETS: send_offsets(x); return;
+    case TXN_STEP_END: send_end(x); return;
     }
 }
 
-/* It is another producer from now on: what was under way ends with that. */
-static void start_over(struct transactor *x)
-{
-    x->step = STEP_FIND;
-}
-
-static bool repeats(int16_t error)
-{
-    switch (error) {
-    case KAFKA_INVALID_PRODUCER_EPOCH:
-    case KAFKA_PRODUCER_FENCED:
-    case KAFKA_INVALID_PRODUCER_ID_MAPPING:
-    case KAFKA_INVALID_TXN_STATE:
-    case KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER:
-    case KAFKA_INVALID_TIMESTAMP: /* our clock or the leader's is hours off */
-    case KAFKA_TRANSACTION_ABORTABLE: return false;
-    default: return true;
-    }
-}
-
-static int16_t found(const struct kafka_find_coordinator_response *response, int32_t *ret_node)
-{
-    if (response->coordinators_count != 1)
-        return KAFKA_UNKNOWN_SERVER_ERROR;
-    *ret_node = response->coordinators[0].node_id;
-    return response->coordinators[0].error_code;
-}
-
-/* There may be too few brokers yet. */
-static int16_t created(const struct kafka_create_topics_response *response)
-{
-    int16_t error = response->topics_count == 1 ? response->topics[0].error_code : KAFKA_UNKNOWN_SERVER_ERROR;
-    return error == KAFKA_TOPIC_ALREADY_EXISTS ? KAFKA_NONE : error;
-}
+/* -- what went well -- */
 
 static void ended(struct transactor *x, const struct kafka_end_txn_response *response)
 {
-    struct txn_entry_sim *entry = &ledger_of(x)->list[x->number];
-    entry->committed = x->commit;
+    note_txn(x, HISTORY_OK, end_op(x), x->end_call);
+    x->step = TXN_STEP_IDLE;
+    x->txn = 0;
+    if (!x->v1) {
+        x->producer_id = response->producer_id;
+        x->epoch = response->producer_epoch;
+        memset(x->sequences, 0, sizeof(x->sequences));
+    } else if (x->troubled || x->doubtful) { /* what is still under way must not meet the next one */
+        x->reinit = true;
+        x->step = TXN_STEP_INIT;
+    }
+    if (x->pipe && x->commit) {
+        x->position = x->next_position;
+        x->position_epoch = -1;
+    } else if (x->pipe && x->position >= 0) {
+        note_seek(x);
+    }
+}
+
+static void sent_one(struct transactor *x)
+{
+    iobuf_unref(x->batch);
+    x->batch = NULL;
+    if (++x->sent == x->send_count)
+        x->step = !x->pipe ? TXN_STEP_END : x->v1 ? TXN_STEP_ADD_OFFSETS : TXN_STEP_OFFSETS;
+}
+
+static void produced(struct transactor *x, const struct kafka_produce_response *response)
+{
+    struct txn_send *send = &x->sends[x->sent];
+    note_send(x, send, HISTORY_OK, response->topics[0].partitions[0].base_offset);
+    send->answered = true;
+    x->sequences[send->partition]++;
+    sent_one(x);
+    if (dice(x, STALL_ONE_IN))
+        rest(x, prng_below(&x->c.client.env->prng, STALL_US));
+    else if (dice(x, SLEEP_ONE_IN))
+        rest(x, SLEEP_US);
+}
+
+static void initialized(struct transactor *x, const struct kafka_init_producer_id_response *response)
+{
     x->producer_id = response->producer_id;
     x->epoch = response->producer_epoch;
-    x->step = STEP_IDLE;
+    memset(x->sequences, 0, sizeof(x->sequences));
+    x->reinit = false;
+    x->step = TXN_STEP_IDLE;
 }
 
-/* The error of the answer; the step that follows when there is none. */
-static int16_t take_write(struct transactor *x, const struct client_reply *reply)
+static void step_done(struct transactor *x, const struct client_reply *reply)
 {
-    const struct kafka_init_producer_id_response *init = reply->message;
-    const struct kafka_produce_response *produce = reply->message;
-    const struct kafka_txn_offset_commit_response *offsets = reply->message;
-    const struct kafka_end_txn_response *end = reply->message;
-    int16_t error = KAFKA_NONE;
-
     switch (x->step) {
-    case STEP_TOPIC:
-        error = created(reply->message);
-        x->step = error == KAFKA_NONE ? STEP_FIND : STEP_TOPIC;
-        break;
-    case STEP_FIND:
-        error = found(reply->message, &x->coordinator);
-        x->step = error == KAFKA_NONE ? STEP_INIT : STEP_FIND;
-        break;
-    case STEP_INIT:
-        error = init->error_code;
-        x->producer_id = init->producer_id;
-        x->epoch = init->producer_epoch;
-        x->step = error == KAFKA_NONE ? STEP_IDLE : STEP_FIND;
-        break;
-    case STEP_PRODUCE:
-        error = produce->topics_count == 1 && produce->topics[0].partitions_count == 1
-                    ? produce->topics[0].partitions[0].error_code
-                    : KAFKA_UNKNOWN_SERVER_ERROR;
-        if (error == KAFKA_NONE && (x->parts &= x->parts - 1) == 0)
-            x->step = x->with_offsets ? STEP_FIND_GROUP : STEP_END;
-        break;
-    case STEP_FIND_GROUP:
-        error = found(reply->message, &x->group_coordinator);
-        x->step = error == KAFKA_NONE ? STEP_OFFSETS : STEP_FIND_GROUP;
-        break;
-    case STEP_OFFSETS:
-        error = offsets->topics_count == 1 && offsets->topics[0].partitions_count == 1
-                    ? offsets->topics[0].partitions[0].error_code
-                    : KAFKA_UNKNOWN_SERVER_ERROR;
-        x->step = error == KAFKA_NONE ? STEP_END : STEP_FIND_GROUP;
-        break;
-    case STEP_END:
-        error = end->error_code;
-        if (error == KAFKA_NONE)
-            ended(x, end);
-        break;
-    case STEP_IDLE: break;
+    case TXN_STEP_TOPIC: x->step = TXN_STEP_INIT; return;
+    case TXN_STEP_INIT: initialized(x, reply->message); return;
+    case TXN_STEP_ADD: x->step = TXN_STEP_PRODUCE; return;
+    case TXN_STEP_PRODUCE: produced(x, reply->message); return;
+    case TXN_STEP_ADD_OFFSETS: x->step = TXN_STEP_OFFSETS; return;
+    case TXN_STEP_OFFSETS:
+        note_offset(x, HISTORY_OK, HISTORY_COMMIT, x->offset_call, x->next_position);
+        x->step = TXN_STEP_END;
+        return;
+    case TXN_STEP_END: ended(x, reply->message); return;
+    case TXN_STEP_IDLE:
+    case TXN_STEP_POSITION:
+    case TXN_STEP_POLL: return;
     }
-    return error;
 }
 
-/* EndTxn went to somebody who is not the coordinator any more, or nobody answered: whom to ask? */
-static void find_again(struct transactor *x, int16_t error)
+/* -- what did not -- */
+
+static bool is_fenced(int16_t error)
 {
-    if (x->step == STEP_END && error != KAFKA_CONCURRENT_TRANSACTIONS)
-        send_find(x, TXN_ID, 1), x->busy = true;
+    return error == KAFKA_INVALID_PRODUCER_EPOCH || error == KAFKA_PRODUCER_FENCED ||
+           error == KAFKA_INVALID_PRODUCER_ID_MAPPING;
+}
+
+/* Another time it would be the same. Such an answer excludes that the request was executed. */
+static bool is_final(int16_t error)
+{
+    return is_fenced(error) || error == KAFKA_INVALID_TXN_STATE ||
+           error == KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER ||
+           error == KAFKA_INVALID_TIMESTAMP || /* our clock or the leader's is hours off */
+           error == KAFKA_TRANSACTION_ABORTABLE;
+}
+
+static void ask_anew(struct transactor *x, int16_t error)
+{
+    if (error == KAFKA_CONCURRENT_TRANSACTIONS)
+        return;
+    if (x->step == TXN_STEP_PRODUCE)
+        x->c.stale = true;
+    else if (x->step == TXN_STEP_OFFSETS)
+        x->group_coordinator = -1;
+    else
+        x->coordinator = -1;
+}
+
+static void refused(struct transactor *x, int16_t error)
+{
+    bool disbelieves = x->step == TXN_STEP_PRODUCE && is_fenced(error) && (x->fenced || dice(x, 2));
+    if (disbelieves) { /* a zombie: nothing of the rest may ever be seen, whatever is asked */
+        x->fenced = true;
+        sent_one(x);
+        write_on(x);
+    } else if (error == KAFKA_TRANSACTION_ABORTABLE && x->step != TXN_STEP_END && x->step != TXN_STEP_INIT) {
+        iobuf_unref(x->batch);
+        x->batch = NULL;
+        x->commit = false;
+        x->step = TXN_STEP_END;
+        write_on(x);
+    } else {
+        if (x->step == TXN_STEP_END)
+            note_txn(x, x->doubtful ? HISTORY_INFO : HISTORY_FAIL, end_op(x), x->end_call);
+        start_over(x, x->step != TXN_STEP_INIT && !is_fenced(error) && dice(x, 2));
+    }
 }
 
 static void on_write(struct transactor *x, const struct client_reply *reply)
 {
-    int16_t error = KAFKA_REQUEST_TIMED_OUT;
-    enum step before = x->step;
-    x->busy = false;
-    if (reply->failure.err == OK && reply->api_key == KAFKA_API_FIND_COORDINATOR && x->step == STEP_END) {
-        found(reply->message, &x->coordinator);
-        again_soon(x);
+    int16_t error = reply->failure.err == OK ? txn_error_in(reply) : KAFKA_REQUEST_TIMED_OUT;
+    if (error == KAFKA_NONE) {
+        step_done(x, reply);
+        if (x->step != TXN_STEP_IDLE)
+            write_on(x);
         return;
     }
-    if (reply->failure.err == OK)
-        error = take_write(x, reply);
-    else if (x->step == STEP_INIT || x->step == STEP_TOPIC)
-        x->step = x->step == STEP_INIT ? STEP_FIND : STEP_TOPIC;
-    if (error != KAFKA_NONE)
-        world_trace(x->client.node->cluster->world, "x%u: number %u, step %d to %d: error %d",
-                    x->client.process, x->number, (int)before, (int)x->step, error);
-    x->stale |= error != KAFKA_NONE;
-    if (error != KAFKA_NONE && !repeats(error))
-        start_over(x);
-    else if (error != KAFKA_NONE)
-        find_again(x, error);
-    if (error == KAFKA_NONE && x->step != STEP_IDLE)
-        write_on(x);
-    else if (error != KAFKA_NONE && !x->busy)
-        again_soon(x);
-}
-
-/* -- reading -- */
-
-static void send_metadata(struct transactor *x)
-{
-    kafka_metadata_request_init(&x->metadata);
-    memset(&x->metadata_topic, 0, sizeof(x->metadata_topic));
-    x->metadata_topic.name = STR_LIT(TOPIC);
-    x->metadata.topics = &x->metadata_topic;
-    x->metadata.topics_count = 1;
-    x->metadata.allow_auto_topic_creation = false;
-    x->reading = true;
-    call(x, KAFKA_API_METADATA, 9, &x->metadata, CLIENT_ANY_NODE, READ_TAG);
-}
-
-static void take_metadata(struct transactor *x, const struct kafka_metadata_response *response)
-{
-    if (response->topics_count != 1)
-        return;
-    x->stale = false;
-    for (int32_t i = 0; i < response->topics[0].partitions_count; i++) {
-        const struct kafka_metadata_response_partition *one = &response->topics[0].partitions[i];
-        if (one->partition_index < TXN_PARTITIONS)
-            x->leaders[one->partition_index] = one->leader_id;
-    }
-}
-
-static void send_fetch(struct transactor *x)
-{
-    int32_t leader = x->leaders[x->read_partition];
-    if (leader < 0) {
-        x->stale = true;
+    world_trace(x->c.client.node->cluster->world, "x%u: %s, transaction %u, step %d: error %d",
+                x->c.client.process, x->id, (unsigned)x->txn, (int)x->step, error);
+    ask_anew(x, error);
+    if (is_final(error)) {
+        refused(x, error);
         return;
     }
-    kafka_fetch_request_init(&x->fetch);
-    kafka_fetch_request_topic_init(&x->fetch_topic);
-    kafka_fetch_request_partition_init(&x->fetch_part);
-    x->fetch_part.partition = x->read_partition;
-    x->fetch_part.fetch_offset = x->positions[x->read_partition];
-    x->fetch_part.partition_max_bytes = 64 << 10;
-    x->fetch_topic.topic = STR_LIT(TOPIC);
-    x->fetch_topic.partitions = &x->fetch_part;
-    x->fetch_topic.partitions_count = 1;
-    x->fetch.replica_id = -1;
-    x->fetch.max_bytes = 64 << 10;
-    x->fetch.isolation_level = 1;
-    x->fetch.rack_id = STR_LIT("");
-    x->fetch.topics = &x->fetch_topic;
-    x->fetch.topics_count = 1;
-    x->reading = true;
-    call(x, KAFKA_API_FETCH, 11, &x->fetch, leader, READ_TAG);
+    x->troubled = true;
+    x->doubtful |= x->step == TXN_STEP_END;
+    rest(x, RETRY_US);
 }
 
-static void seen(struct transactor *x, const struct record *record)
-{
-    struct txn_ledger *ledger = ledger_of(x);
-    if (record->value.len != VALUE_BYTES) {
-        violated(x, "a strange record", 0, record->value.len);
-        return;
-    }
-    uint32_t number = load_be32(record->value.p);
-    uint32_t bit = 1u << load_be32(record->value.p + 4);
-    if (number >= ledger->count || !ledger->list[number].asked)
-        violated(x, "a record that nobody committed is seen", number, record->offset);
-    else if (x->final && ledger->list[number].seen & bit)
-        violated(x, "a record is seen twice", number, record->offset);
-    else if (x->final)
-        ledger->list[number].seen |= (uint8_t)bit;
-}
+/* -- the pipe's reading -- */
 
-static void take_records(struct transactor *x, const struct kafka_fetch_response_partition *in)
+static void on_position(struct transactor *x, const struct client_reply *reply)
 {
-    struct client_aborted aborted[ABORTED_MAX];
-    int64_t *position = &x->positions[x->read_partition];
-    struct client_records records = {
-        .p = in->records.p, .len = (size_t)MAX(in->records.len, 0), .from = *position, .aborted = aborted};
-    struct record record;
-    struct reader r = reader_over(records.p, records.len);
-    const uint8_t *batch;
-    size_t size, whole = 0;
-    for (int32_t i = 0; i < MIN(in->aborted_transactions_count, (int32_t)ARRAY_LEN(aborted)); i++)
-        aborted[records.aborted_count++] = (struct client_aborted){in->aborted_transactions[i].producer_id,
-                                                                   in->aborted_transactions[i].first_offset};
-    if (in->aborted_transactions_count > (int32_t)ARRAY_LEN(aborted))
-        return; /* more than this can hold: not read on, and the run says so */
-    while ((batch = batch_next(&r, &size)) != NULL) {
-        whole += size;
-        *position = MAX(*position, batch_next_offset(batch));
-    }
-    records.len = whole;
-    struct client_records_iter it = client_records_begin(&records, &x->scratch);
-    while (client_records_next(&it, &record))
-        seen(x, &record);
-}
-
-/* The whole log was read in one go, from its beginning to an end that is stable. */
-static void partition_end(struct transactor *x, const struct kafka_fetch_response_partition *in)
-{
-    int64_t position = x->positions[x->read_partition];
-    if (in->last_stable_offset < in->high_watermark || position < in->last_stable_offset)
-        return; /* more to come */
-    if (x->final && position != cluster_log_end(x->client.node->cluster, TOPIC, x->read_partition))
-        return; /* a new leader does not know yet that its log is committed */
-    if (++x->read_partition < TXN_PARTITIONS)
-        return;
-    x->read_partition = 0;
-    if (x->final)
-        x->read_step = READ_OFFSETS;
-}
-
-static void send_offset_fetch(struct transactor *x)
-{
-    if (x->group_coordinator < 0)
-        return;
-    kafka_offset_fetch_request_init(&x->asked);
-    kafka_offset_fetch_request_group_init(&x->asked_group);
-    memset(&x->asked_topic, 0, sizeof(x->asked_topic));
-    x->asked_topic.name = STR_LIT(TOPIC);
-    x->asked_topic.partition_indexes = &x->asked_index;
-    x->asked_topic.partition_indexes_count = 1;
-    x->asked_group.group_id = STR_LIT(GROUP);
-    x->asked_group.topics = &x->asked_topic;
-    x->asked_group.topics_count = 1;
-    x->asked.groups = &x->asked_group;
-    x->asked.groups_count = 1;
-    x->asked.require_stable = true;
-    x->reading = true;
-    call(x, KAFKA_API_OFFSET_FETCH, 9, &x->asked, x->group_coordinator, READ_TAG);
-}
-
-static void check_whole(struct transactor *x)
-{
-    struct txn_ledger *ledger = ledger_of(x);
-    for (uint32_t i = 0; i < ledger->count; i++) {
-        const struct txn_entry_sim *entry = &ledger->list[i];
-        if (entry->seen != 0 && entry->seen != entry->parts)
-            violated(x, "a transaction is torn", i, entry->seen);
-        if (entry->committed && entry->seen != entry->parts)
-            violated(x, "a committed transaction is missing", i, entry->seen);
-    }
-}
-
-/* The newest transaction with offsets that committed, or a later one that may have. */
-static void check_offset(struct transactor *x, int64_t offset)
-{
-    struct txn_ledger *ledger = ledger_of(x);
-    int64_t least = -1;
-    for (uint32_t i = 0; i < ledger->count; i++)
-        if (ledger->list[i].offsets && ledger->list[i].seen != 0)
-            least = i;
-    if (offset != least)
-        violated(x, "the group does not stand where the transactions put it", (uint32_t)MAX(least, 0),
-                 offset);
-}
-
-static void take_offsets(struct transactor *x, const struct kafka_offset_fetch_response *response)
-{
-    if (response->groups_count != 1 || response->groups[0].error_code != KAFKA_NONE ||
-        response->groups[0].topics_count != 1 || response->groups[0].topics[0].partitions_count != 1 ||
-        response->groups[0].topics[0].partitions[0].error_code != KAFKA_NONE) {
-        x->group_coordinator = -1;
-        return;
-    }
-    check_whole(x);
-    check_offset(x, response->groups[0].topics[0].partitions[0].committed_offset);
-    x->read_step = READ_DONE;
-    x->client.node->cluster->txns.judged = true;
-}
-
-static void on_read(struct transactor *x, const struct client_reply *reply)
-{
-    x->reading = false;
-    if (reply->failure.err != OK) {
-        x->stale = true;
-        x->group_coordinator = x->final ? -1 : x->group_coordinator;
-        return;
-    }
-    if (reply->api_key == KAFKA_API_METADATA) {
-        take_metadata(x, reply->message);
-    } else if (reply->api_key == KAFKA_API_OFFSET_FETCH) {
-        take_offsets(x, reply->message);
-    } else if (reply->api_key == KAFKA_API_FIND_COORDINATOR) {
-        if (found(reply->message, &x->group_coordinator) != KAFKA_NONE)
+    int64_t offset = -1;
+    int16_t error =
+        reply->failure.err == OK ? txn_client_offset(reply->message, &offset) : KAFKA_REQUEST_TIMED_OUT;
+    if (error != KAFKA_NONE) {
+        note_offset(x, HISTORY_FAIL, HISTORY_COMMITTED, x->offset_call, -1);
+        if (error != KAFKA_UNSTABLE_OFFSET_COMMIT)
             x->group_coordinator = -1;
-    } else {
-        const struct kafka_fetch_response *response = reply->message;
-        if (response->error_code != KAFKA_NONE || response->topics_count != 1 ||
-            response->topics[0].partitions_count != 1 ||
-            response->topics[0].partitions[0].error_code != KAFKA_NONE) {
-            x->stale = true;
-            return;
-        }
-        take_records(x, &response->topics[0].partitions[0]);
-        partition_end(x, &response->topics[0].partitions[0]);
-    }
-}
-
-/* Once nothing is under way any more, everything is read once more from the beginning. */
-static void begin_final(struct transactor *x)
-{
-    struct txn_ledger *ledger = ledger_of(x);
-    x->final = true;
-    x->read_step = READ_LOG;
-    x->read_partition = 0;
-    memset(x->positions, 0, sizeof(x->positions));
-    for (uint32_t i = 0; i < ledger->count; i++)
-        ledger->list[i].seen = 0;
-}
-
-static void read_on(struct transactor *x)
-{
-    bool idle = x->step == STEP_IDLE && !x->busy;
-    if (x->reading || x->read_step == READ_DONE)
-        return;
-    if (x->stale) {
-        send_metadata(x);
+        x->pipe = ++x->stalls < POSITION_TRIES;
+        x->step = x->pipe ? TXN_STEP_POSITION : first_write(x);
+        x->position = -1;
+        x->offset_call = 0;
+        rest(x, RETRY_US);
         return;
     }
-    if (!x->final && x->client.node->cluster->draining && idle)
-        begin_final(x);
-    if (x->read_step == READ_OFFSETS && x->group_coordinator < 0) {
-        x->reading = true;
-        x->key = str_from(GROUP);
-        kafka_find_coordinator_request_init(&x->write.find); /* nothing is written any more */
-        x->write.find.coordinator_keys = &x->key;
-        x->write.find.coordinator_keys_count = 1;
-        call(x, KAFKA_API_FIND_COORDINATOR, 4, &x->write.find, CLIENT_ANY_NODE, READ_TAG);
-    } else if (x->read_step == READ_OFFSETS) {
-        send_offset_fetch(x);
-    } else {
-        send_fetch(x);
-    }
+    note_offset(x, HISTORY_OK, HISTORY_COMMITTED, x->offset_call, offset);
+    x->offset_call = 0;
+    x->position = MAX(offset, 0);
+    note_seek(x);
+    x->step = TXN_STEP_POLL;
+    write_on(x);
 }
 
-/* -- life -- */
+struct polled {
+    struct transactor *x;
+    int count;
+};
+
+static bool poll_one(void *ctx, const struct record *record, uint64_t value)
+{
+    struct polled *polled = ctx;
+    note_poll(polled->x, HISTORY_OK, value, record->offset);
+    return ++polled->count < POLLED_MAX;
+}
+
+static void on_poll(struct transactor *x, const struct client_reply *reply)
+{
+    struct polled polled = {.x = x};
+    const struct kafka_fetch_response_partition *in =
+        reply->failure.err == OK ? txn_client_records(&x->c, reply->message) : NULL;
+    x->c.stale |= in == NULL;
+    x->next_position = in ? txn_client_each_record(&x->c, in, x->position, poll_one, &polled) : x->position;
+    x->pipe = polled.count > 0;
+    x->step = first_write(x);
+    write_on(x);
+}
+
+/* -- answers -- */
+
+static void on_looked_up(struct transactor *x, const struct client_reply *reply)
+{
+    bool good = reply->failure.err == OK;
+    if (reply->api_key == KAFKA_API_METADATA) {
+        x->c.stale = true;
+        if (good)
+            txn_client_take_leaders(&x->c, reply->message);
+    } else {
+        int32_t node = good ? txn_client_coordinator(reply->message) : -1;
+        good = node >= 0;
+        if (x->c.find.key_type == 1)
+            x->coordinator = node;
+        else
+            x->group_coordinator = node;
+    }
+    rest(x, good ? 1 : RETRY_US);
+}
 
 static void on_reply(void *ctx, const struct client_reply *reply)
 {
-    if (reply->tag == WRITE_TAG)
-        on_write(ctx, reply);
+    struct transactor *x = ctx;
+    x->busy = false;
+    if (reply->api_key == KAFKA_API_METADATA || reply->api_key == KAFKA_API_FIND_COORDINATOR)
+        on_looked_up(x, reply);
+    else if (x->step == TXN_STEP_POSITION)
+        on_position(x, reply);
+    else if (x->step == TXN_STEP_POLL)
+        on_poll(x, reply);
     else
-        on_read(ctx, reply);
+        on_write(x, reply);
 }
 
 static void on_topic(void *ctx, struct client_topic *topic, struct client_failure failure)
@@ -652,6 +491,8 @@ static void on_topic(void *ctx, struct client_topic *topic, struct client_failur
 }
 
 static const struct client_driver_handler handler = {.topic = on_topic, .reply = on_reply};
+
+/* -- life -- */
 
 static void on_again(struct env_timer *timer)
 {
@@ -661,22 +502,34 @@ static void on_again(struct env_timer *timer)
 static void on_tick(struct env_timer *timer)
 {
     struct transactor *x = CONTAINER_OF(timer, struct transactor, tick);
+    struct env *env = x->c.client.env;
+    uint32_t *open = &x->c.client.node->cluster->txns.open, bit = 1u << x->c.client.node->id;
     write_on(x);
-    read_on(x);
-    uint64_t next_us = x->final ? TICK_US / 10 : 1 + prng_below(&x->client.env->prng, 2ull * TICK_US);
-    env_timer_set(x->client.env, timer, env_now_us(x->client.env) + next_us);
+    *open = draining(x) && x->step == TXN_STEP_IDLE && !x->busy ? *open & ~bit : *open | bit;
+    env_timer_set(env, timer, env_now_us(env) + 1 + prng_below(&env->prng, 2ull * TICK_US));
+}
+
+/* Rivals are the first and the last, with the id of the first. */
+static void find_identity(struct transactor *x, const struct node *node)
+{
+    const struct cluster_options *options = &node->cluster->options;
+    bool last = node->id == options->transactors;
+    x->identity = options->txn_rivals && last ? 0 : node->id - 1;
+    x->rival = options->txn_rivals && x->identity == 0;
+    x->v1 = (options->txn_v1 >> x->identity & 1) != 0;
+    snprintf(x->id, sizeof(x->id), "txn%d", x->identity);
+    snprintf(x->c.group, sizeof(x->c.group), "tg%d", x->identity);
 }
 
 static bool txn_begin(struct node *node, struct env *env)
 {
     struct transactor *x = calloc(1, sizeof(*x));
     node->object = x;
-    ASSERT(batch_scratch_init(&x->scratch, PLAIN_MAX, 0) == OK);
-    client_node_open(&x->client, node, env, &handler, x);
+    txn_client_open(&x->c, node, env, &handler);
+    find_identity(x, node);
     x->coordinator = x->group_coordinator = -1;
-    for (int i = 0; i < TXN_PARTITIONS; i++)
-        x->leaders[i] = -1;
-    x->stale = true;
+    x->producer_id = -1;
+    x->position = x->position_epoch = -1;
     env_timer_init(&x->tick, on_tick);
     env_timer_init(&x->again, on_again);
     on_tick(&x->tick);
@@ -686,16 +539,16 @@ static bool txn_begin(struct node *node, struct env *env)
 static void txn_end(struct node *node)
 {
     struct transactor *x = node->object;
-    env_timer_cancel(x->client.env, &x->tick);
-    env_timer_cancel(x->client.env, &x->again);
-    client_node_close(&x->client);
+    env_timer_cancel(x->c.client.env, &x->tick);
+    env_timer_cancel(x->c.client.env, &x->again);
+    client_node_close(&x->c.client);
 }
 
 static void txn_let_go(struct node *node)
 {
     struct transactor *x = node->object;
     iobuf_unref(x->batch);
-    batch_scratch_free(&x->scratch);
+    txn_client_free(&x->c);
     free(x);
     node->object = NULL;
 }

@@ -327,8 +327,8 @@ void observer_end(struct observer *observer)
 
 static const struct image_partition *partition_of(const struct image *image, int topic, int partition)
 {
-    char name[16];
-    snprintf(name, sizeof(name), "t%d", topic);
+    char name[CLUSTER_TOPIC_NAME_MAX];
+    cluster_topic_name(topic, name);
     const struct image_topic *found = image_topic_by_name(image, str_from(name));
     return found != NULL && partition < found->partitions_count ? image_partition(image, found, partition)
                                                                 : NULL;

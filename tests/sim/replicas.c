@@ -265,9 +265,11 @@ bool replicas_rot(struct process *process, int topic, int partition, int64_t off
 
 void replicas_dump(struct cluster *cluster, int topic, int partition, uint64_t brokers)
 {
+    char name[CLUSTER_TOPIC_NAME_MAX];
     struct dump dump = {
         .cluster = cluster, .topic = topic, .partition = partition, .end = cluster->ends[topic][partition]};
-    snprintf(dump.dir, sizeof(dump.dir), "/data/t%d-%d", topic, partition);
+    cluster_topic_name(topic, name);
+    snprintf(dump.dir, sizeof(dump.dir), "/data/%s-%d", name, partition);
     for (int i = 0; i < cluster->options.brokers; i++) {
         if (!(brokers & 1ull << i))
             continue;
@@ -275,7 +277,7 @@ void replicas_dump(struct cluster *cluster, int topic, int partition, uint64_t b
         if (dump.node == cluster->rotten && has_damage(&dump))
             continue; /* nobody has read there since the bit flipped, so nobody knows */
         dump.damaged = false;
-        int64_t start = counted_start(cluster->counted, i, topic, partition);
+        int64_t start = topic == CLUSTER_TXN_TOPIC ? 0 : counted_start(cluster->counted, i, topic, partition);
         note(&dump, HISTORY_LOG_START, MAX(start, cluster->starts[topic][partition]), -1, 0);
         dump.expected = -1;
         note(&dump, HISTORY_HIGH_WATERMARK, dump.end, -1, 0);

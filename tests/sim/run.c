@@ -10,6 +10,7 @@
 #include "tests/sim/faults.h"
 #include "tests/sim/observe.h"
 #include "tests/sim/run_int.h"
+#include "tests/sim/txn_client.h"
 
 #define WARM_UP_US          30000000u /* until every partition has taken a record */
 #define RECOVER_US          90000000u /* until everything is whole again */
@@ -128,13 +129,15 @@ static void phase_read(struct run *run)
     for (int t = 0; t < cluster->options.topics; t++)
         for (int p = 0; p < cluster->options.partitions; p++)
             replicas_dump(cluster, t, p, cluster_replicas(cluster, t, p));
+    for (int p = 0; cluster->options.transactors > 0 && p < TXN_PARTITIONS; p++)
+        replicas_dump(cluster, CLUSTER_TXN_TOPIC, p, cluster_replicas(cluster, CLUSTER_TXN_TOPIC, p));
 }
 
 static void phase_end(struct run *run)
 {
     observer_end(&run->observer);
-    static const enum role order[] = {ROLE_TXN,      ROLE_READER,   ROLE_MEMBER, ROLE_ADMIN,
-                                      ROLE_CONSUMER, ROLE_PRODUCER, ROLE_BROKER, ROLE_CONTROLLER};
+    static const enum role order[] = {ROLE_TXN,      ROLE_TXN_READER, ROLE_READER, ROLE_MEMBER,    ROLE_ADMIN,
+                                      ROLE_CONSUMER, ROLE_PRODUCER,   ROLE_BROKER, ROLE_CONTROLLER};
     for (size_t r = 0; r < ARRAY_LEN(order); r++) {
         struct node *node;
         for (int i = 0; (node = cluster_node(run->cluster, order[r], i)) != NULL; i++)

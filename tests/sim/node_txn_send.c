@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The requests of a transactor, version 1 and version 2 of the protocol (KIP-890), and the errors in their
+ * answers. */
+#include <string.h>
+
+#include "common/base/assert.h"
+#include "tests/sim/node_txn.h"
+
+/* The newest versions without implicit additions, and those with. */
+static int16_t version(const struct transactor *x, int16_t v1, int16_t v2)
+{
+    return x->v1 ? v1 : v2;
+}
+
+void txn_send_create(struct transactor *x)
+{
+    kafka_create_topics_request_init(&x->write.create);
+    kafka_create_topics_request_topic_init(&x->write_topic.create);
+    x->write_topic.create.name = STR_LIT(TXN_TOPIC);
+    x->write_topic.create.num_partitions = TXN_PARTITIONS;
+    x->write_topic.create.replication_factor = (int16_t)x->c.client.node->cluster->options.replicas;
+    x->write.create.topics = &x->write_topic.create;
+    x->write.create.topics_count = 1;
+    x->write.create.timeout_ms = 3000;
+    txn_client_call(&x->c, KAFKA_API_CREATE_TOPICS, 5, &x->write.create, CLIENT_ANY_NODE, true);
+}
+
+void txn_send_init(struct transactor *x)
+{
+    kafka_init_producer_id_request_init(&x->write.init);
+    x->write.init.transactional_id = str_from(x->id);
+    x->write.init.transaction_timeout_ms = TXN_TIMEOUT_MS;
+    if (x->reinit) {
+        x->write.init.producer_id = x->producer_id;
+        x->write.init.producer_epoch = x->epoch;
+    }
+    txn_client_call(&x->c, KAFKA_API_INIT_PRODUCER_ID, 5, &x->write.init, x->coordinator, true);
+}
+
+void txn_send_add(struct transactor *x)
+{
+    uint32_t seen = 0;
+    int32_t count = 0;
+    for (int i = 0; i < x->send_count; i++) {
+        if (!(seen & 1u << x->sends[i].partition))
+            x->write_part.add[count++] = x->sends[i].partition;
+        seen |= 1u << x->sends[i].partition;
+    }
+    kafka_add_partitions_to_txn_request_init(&x->write.add);
+    memset(&x->write_topic.add, 0, sizeof(x->write_topic.add));
+    x->write_topic.add.name = STR_LIT(TXN_TOPIC);
+    x->write_topic.add.partitions = x->write_part.add;
+    x->write_topic.add.partitions_count = count;
+    x->write.add.v3_and_below_transactional_id = str_from(x->id);
+    x->write.add.v3_and_below_producer_id = x->producer_id;
+    x->write.add.v3_and_below_producer_epoch = x->epoch;
+    x->write.add.v3_and_below_topics = &x->write_topic.add;
+    x->write.add.v3_and_below_topics_count = 1;
+    txn_client_call(&x->c, KAFKA_API_ADD_PARTITIONS_TO_TXN, 3, &x->write.add, x->coordinator, false);
+}
+
+static struct iobuf *make_batch(const struct transactor *x, const struct txn_send *send)
+{
+    uint8_t value[TXN_VALUE_BYTES];
+    struct batch_opts opts = BATCH_OPTS_PLAIN;
+    struct batch_builder builder;
+    struct iobuf *batch = NULL;
+    store_be64(value, send->value);
+    opts.transactional = true;
+    opts.producer_id = x->producer_id;
+    opts.producer_epoch = x->epoch;
+    opts.base_sequence = x->sequences[send->partition];
+    struct record_in record = {.timestamp_ms = env_wall_ms(x->c.client.env),
+                               .value = {value, TXN_VALUE_BYTES}};
+    enum err err = (enum err)batch_builder_init(&builder, &opts, NULL, 256, 4096);
+    ASSERT(err == OK && batch_builder_add(&builder, &record) == OK);
+    err = (enum err)batch_builder_finish(&builder, NULL, &batch);
+    ASSERT(err == OK);
+    return batch;
+}
+
+void txn_send_produce(struct transactor *x)
+{
+    struct txn_send *send = &x->sends[x->sent];
+    if (x->batch == NULL) /* the same once more, otherwise */
+        x->batch = make_batch(x, send);
+    kafka_produce_request_init(&x->write.produce);
+    memset(&x->write_topic.produce, 0, sizeof(x->write_topic.produce));
+    memset(&x->write_part.produce, 0, sizeof(x->write_part.produce));
+    x->write_part.produce.index = send->partition;
+    x->write_part.produce.records =
+        (struct kafka_records){.p = x->batch->data, .owner = x->batch, .len = (int32_t)x->batch->len};
+    x->write_topic.produce.name = STR_LIT(TXN_TOPIC);
+    x->write_topic.produce.partitions = &x->write_part.produce;
+    x->write_topic.produce.partitions_count = 1;
+    x->write.produce.transactional_id = str_from(x->id);
+    x->write.produce.acks = -1;
+    x->write.produce.timeout_ms = 3000;
+    x->write.produce.topics = &x->write_topic.produce;
+    x->write.produce.topics_count = 1;
+    txn_client_call(&x->c, KAFKA_API_PRODUCE, version(x, 11, 12), &x->write.produce,
+                    x->c.leaders[send->partition], false);
+}
+
+void txn_send_add_offsets(struct transactor *x)
+{
+    kafka_add_offsets_to_txn_request_init(&x->write.add_offsets);
+    x->write.add_offsets.transactional_id = str_from(x->id);
+    x->write.add_offsets.producer_id = x->producer_id;
+    x->write.add_offsets.producer_epoch = x->epoch;
+    x->write.add_offsets.group_id = str_from(x->c.group);
+    txn_client_call(&x->c, KAFKA_API_ADD_OFFSETS_TO_TXN, 3, &x->write.add_offsets, x->coordinator, false);
+}
+
+void txn_send_offsets(struct transactor *x)
+{
+    kafka_txn_offset_commit_request_init(&x->write.offsets);
+    memset(&x->write_topic.offsets, 0, sizeof(x->write_topic.offsets));
+    memset(&x->write_part.offsets, 0, sizeof(x->write_part.offsets));
+    x->write_part.offsets.partition_index = x->identity;
+    x->write_part.offsets.committed_offset = x->next_position;
+    x->write_part.offsets.committed_leader_epoch = -1;
+    x->write_part.offsets.committed_metadata = STR_LIT("");
+    x->write_topic.offsets.name = STR_LIT(TXN_TOPIC);
+    x->write_topic.offsets.partitions = &x->write_part.offsets;
+    x->write_topic.offsets.partitions_count = 1;
+    x->write.offsets.transactional_id = str_from(x->id);
+    x->write.offsets.group_id = str_from(x->c.group);
+    x->write.offsets.producer_id = x->producer_id;
+    x->write.offsets.producer_epoch = x->epoch;
+    x->write.offsets.member_id = STR_LIT("");
+    x->write.offsets.topics = &x->write_topic.offsets;
+    x->write.offsets.topics_count = 1;
+    txn_client_call(&x->c, KAFKA_API_TXN_OFFSET_COMMIT, version(x, 4, 5), &x->write.offsets,
+                    x->group_coordinator, false);
+}
+
+void txn_send_end(struct transactor *x)
+{
+    kafka_end_txn_request_init(&x->write.end);
+    x->write.end.transactional_id = str_from(x->id);
+    x->write.end.producer_id = x->producer_id;
+    x->write.end.producer_epoch = x->epoch;
+    x->write.end.committed = x->commit;
+    txn_client_call(&x->c, KAFKA_API_END_TXN, version(x, 4, 5), &x->write.end, x->coordinator, false);
+}
+
+/* -- answers -- */
+
+/* There may be too few brokers yet. */
+static int16_t error_in_create(const struct kafka_create_topics_response *response)
+{
+    int16_t error = response->topics_count == 1 ? response->topics[0].error_code : KAFKA_UNKNOWN_SERVER_ERROR;
+    return error == KAFKA_TOPIC_ALREADY_EXISTS ? KAFKA_NONE : error;
+}
+
+static int16_t error_in_add(const struct kafka_add_partitions_to_txn_response *response)
+{
+    if (response->results_by_topic_v3_and_below_count != 1)
+        return KAFKA_UNKNOWN_SERVER_ERROR;
+    const struct kafka_add_partitions_to_txn_response_topic_result *topic =
+        &response->results_by_topic_v3_and_below[0];
+    for (int32_t i = 0; i < topic->results_by_partition_count; i++)
+        if (topic->results_by_partition[i].partition_error_code != KAFKA_NONE)
+            return topic->results_by_partition[i].partition_error_code;
+    return KAFKA_NONE;
+}
+
+static int16_t error_in_produce(const struct kafka_produce_response *response)
+{
+    return response->topics_count == 1 && response->topics[0].partitions_count == 1
+               ? response->topics[0].partitions[0].error_code
+               : KAFKA_UNKNOWN_SERVER_ERROR;
+}
+
+static int16_t error_in_offsets(const struct kafka_txn_offset_commit_response *response)
+{
+    return response->topics_count == 1 && response->topics[0].partitions_count == 1
+               ? response->topics[0].partitions[0].error_code
+               : KAFKA_UNKNOWN_SERVER_ERROR;
+}
+
+int16_t txn_error_in(const struct client_reply *reply)
+{
+    switch (reply->api_key) {
+    case KAFKA_API_CREATE_TOPICS: return error_in_create(reply->message);
+    case KAFKA_API_INIT_PRODUCER_ID:
+        return ((const struct kafka_init_producer_id_response *)reply->message)->error_code;
+    case KAFKA_API_ADD_PARTITIONS_TO_TXN: return error_in_add(reply->message);
+    case KAFKA_API_PRODUCE: return error_in_produce(reply->message);
+    case KAFKA_API_ADD_OFFSETS_TO_TXN:
+        return ((const struct kafka_add_offsets_to_txn_response *)reply->message)->error_code;
+    case KAFKA_API_TXN_OFFSET_COMMIT: return error_in_offsets(reply->message);
+    case KAFKA_API_END_TXN: return ((const struct kafka_end_txn_response *)reply->message)->error_code;
+    default: return KAFKA_UNKNOWN_SERVER_ERROR;
+    }
+}
