@@ -13,6 +13,10 @@
 #define MUTANT_SKIP   "poll-skip,int-poll-skip,lost-write"
 #define MUTANT_TWICE  "duplicate,nonmonotonic-send"
 #define MUTANT_QUORUM "two-leaders,image-divergence"
+#define MUTANT_EARLY  "G1a,precommitted-read"
+#define MUTANT_TORN   "torn-txn,hanging-txn,lost-write,unseen"
+#define MUTANT_FENCE                                                                                         \
+    "duplicate,inconsistent-offsets,nonmonotonic-send,consume-count," MUTANT_EARLY "," MUTANT_TORN
 
 /* X(ID, "name", violations, "what it does") */
 #define MUTANT_TABLE(X)                                                                                      \
@@ -99,16 +103,16 @@
     X(COMMIT_BEFORE_LOG, "commit-before-log", "lost-commit",                                                 \
       "an offset commit is answered before it is in the log")                                                \
     X(LOSE_COMMITS, "lose-commits", "lost-commit", "a new coordinator loads nothing")                        \
-    X(EXPOSE_OPEN_TXN, "expose-open-txn", "health",                                                          \
+    X(EXPOSE_OPEN_TXN, "expose-open-txn", MUTANT_EARLY,                                                      \
       "readers of committed data read up to the high watermark")                                             \
     X(STABLE_OFFSET_FALLS, "stable-offset-falls", "regress",                                                 \
       "while a transaction is open, the last stable offset is where the log begins")                         \
-    X(DROP_FENCING, "drop-fencing", "health",                                                                \
+    X(DROP_FENCING, "drop-fencing", MUTANT_FENCE,                                                            \
       "a transactional producer that comes back does not fence the one before it")                           \
-    X(REUSE_EPOCH, "reuse-epoch", "health", "a new transaction coordinator counts producer epochs anew")     \
-    X(MARK_SOME_PARTITIONS, "mark-some-partitions", "health",                                                \
+    X(REUSE_EPOCH, "reuse-epoch", MUTANT_FENCE, "a new transaction coordinator counts producer epochs anew") \
+    X(MARK_SOME_PARTITIONS, "mark-some-partitions", MUTANT_TORN,                                             \
       "a transaction's first partition gets no marker")                                                      \
-    X(LOSE_PENDING_COMMIT, "lose-pending-commit", "health",                                                  \
+    X(LOSE_PENDING_COMMIT, "lose-pending-commit", "lost-commit,consume-count",                               \
       "offsets committed in a transaction are dropped when it commits")                                      \
     X(FORGET_VOTE, "forget-vote", MUTANT_QUORUM, "the vote is not written down")                             \
     X(SEND_BEFORE_VOTE, "send-before-vote", MUTANT_QUORUM,                                                   \

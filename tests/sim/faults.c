@@ -4,7 +4,9 @@
 #include <stdio.h>
 
 #include "common/base/assert.h"
+#include "controller/controller.h"
 #include "tests/sim/counted.h"
+#include "tests/sim/nodes.h"
 #include "tests/sim/observe.h"
 #include "tests/sim/run_int.h"
 
@@ -270,10 +272,24 @@ static bool inject_kill_brokers(struct faults *faults)
     return bit;
 }
 
+/* The controller that leads, or NULL. */
+static struct node *leading_controller(const struct faults *faults)
+{
+    for (int i = 0; i < cluster_count(faults->cluster, ROLE_CONTROLLER); i++) {
+        struct node *node = cluster_node(faults->cluster, ROLE_CONTROLLER, i);
+        struct controller *controller = node_controller(node);
+        if (controller != NULL && controller_status(controller).leads)
+            return node;
+    }
+    return NULL;
+}
+
 static bool inject_die_at(struct faults *faults, enum fault_kind kind, enum role role)
 {
     struct node *node = any_of(faults, role);
     struct node *other = any_of(faults, role);
+    if (faults->again && role == ROLE_CONTROLLER && leading_controller(faults) != NULL)
+        other = leading_controller(faults);
     bool power = below(faults, 2) == 0;
     if (!process_alive(node->process) ||
         !stand(faults, (struct active_fault){.kind = kind, .a = node}, 5 * SECOND_US))
