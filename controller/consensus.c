@@ -746,7 +746,8 @@ enum err consensus_take_snapshot(struct consensus *c, const struct consensus_sou
         return ERR_BUSY;
     if (id.index == 0 || c->config == NULL || (newest != NULL && newest->id.index >= id.index))
         return ERR_EXISTS;
-    struct bytes config = {c->config->data, (int32_t)c->config->len};
+    const struct iobuf *members = MUTANT(SNAPSHOT_OLD_MEMBERS) && newest != NULL ? newest->config : c->config;
+    struct bytes config = {members->data, (int32_t)members->len};
     return snapshot_task_start(&c->taking, id, c->config_index, config, source, ctx);
 }
 

@@ -12,7 +12,7 @@
 #define MUTANT_DIRTY  "lost-write,unseen,inconsistent-offsets,G1a"
 #define MUTANT_SKIP   "poll-skip,int-poll-skip,lost-write"
 #define MUTANT_TWICE  "duplicate,nonmonotonic-send"
-#define MUTANT_QUORUM "two-leaders,image-divergence"
+#define MUTANT_QUORUM "two-leaders,image-divergence,entry-divergence"
 #define MUTANT_EARLY  "G1a,precommitted-read"
 #define MUTANT_TORN   "torn-txn,hanging-txn,lost-write,unseen"
 #define MUTANT_FENCE                                                                                         \
@@ -121,7 +121,13 @@
       "Raft entries count as durable once they are written")                                                 \
     X(APPLY_UNCOMMITTED, "apply-uncommitted", MUTANT_QUORUM, "a controller applies all that its log holds")  \
     X(SNAPSHOT_INCOMPLETE, "snapshot-incomplete", MUTANT_QUORUM,                                             \
-      "a metadata snapshot leaves the producer ids out")
+      "a metadata snapshot leaves the producer ids out")                                                     \
+    X(EMPTY_DISK_VOTES, "empty-disk-votes", MUTANT_QUORUM,                                                   \
+      "a controller whose disk was replaced votes under its old identity")                                   \
+    X(TWO_VOTERS_AT_ONCE, "two-voters-at-once", MUTANT_QUORUM,                                               \
+      "who takes a voter out of the quorum takes another one out with it")                                   \
+    X(SNAPSHOT_OLD_MEMBERS, "snapshot-old-members", MUTANT_QUORUM,                                           \
+      "a metadata snapshot names the voters that the snapshot before it named")
 
 #ifdef SLUICE_MUTANTS
 enum mutant {

@@ -7,6 +7,7 @@
 #define SLUICE_SIM_CLUSTER_H
 
 #include "common/base/map.h"
+#include "common/base/types.h"
 #include "tests/sim/chronicle.h"
 #include "tests/sim/reach.h"
 #include "tests/sim/world/world.h"
@@ -116,8 +117,13 @@ struct node {
     uint64_t graceful_stops;
     int send_partition, send_count; /* of a producer: what a script wants from it */
     uint64_t pending;               /* of a producer: records without an answer */
-    uint32_t parts_left;            /* of a reader: partitions not read to their end */
-    bool done;                      /* of a reader */
+    struct {
+        int32_t id;
+        struct uuid directory_id;
+        bool adds;
+    } voter;             /* of an admin: whom a script wants in the quorum, or out of it */
+    uint32_t parts_left; /* of a reader: partitions not read to their end */
+    bool done;           /* of a reader */
     struct world_event restart, ending;
     int ending_step;
     uint64_t restart_delay_us;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "common/base/assert.h"
+#include "controller/controller_internal.h"
 #include "proto/kafka/error.h"
 #include "proto/kafka/messages.h"
 #include "tests/sim/client_node.h"
@@ -384,30 +385,28 @@ static void quorum_shown(struct admin *admin, const struct kafka_describe_quorum
     note_quorum(admin, p->observers, p->observers_count, false);
 }
 
-static void call_add_voter(struct admin *admin, int at)
+static void call_add_voter(struct admin *admin, int32_t id, struct uuid directory_id)
 {
     admin->call = ADMIN_CALL_ADD_VOTER;
-    snprintf(admin->value, sizeof(admin->value), "c%d", admin->quorum.members[at].id);
+    snprintf(admin->value, sizeof(admin->value), "c%d", id);
     admin->listener = (struct kafka_add_raft_voter_request_listener){
         .name = STR_LIT("CONTROLLER"), .host = str_from(admin->value), .port = CONTROLLER_PORT};
     admin->message.add_voter =
         (struct kafka_add_raft_voter_request){.cluster_id = STR_NULL,
                                               .timeout_ms = 1000 + (int32_t)below(admin, SERVER_TIMEOUT_MS),
-                                              .voter_id = admin->quorum.members[at].id,
-                                              .voter_directory_id = admin->quorum.members[at].directory_id,
+                                              .voter_id = id,
+                                              .voter_directory_id = directory_id,
                                               .listeners = &admin->listener,
                                               .listeners_count = 1,
                                               .ack_when_committed = true};
     send_to(admin, KAFKA_API_ADD_RAFT_VOTER, CLIENT_ANY_NODE, true);
 }
 
-static void call_remove_voter(struct admin *admin, int at)
+static void call_remove_voter(struct admin *admin, int32_t id, struct uuid directory_id)
 {
     admin->call = ADMIN_CALL_REMOVE_VOTER;
     admin->message.remove_voter = (struct kafka_remove_raft_voter_request){
-        .cluster_id = STR_NULL,
-        .voter_id = admin->quorum.members[at].id,
-        .voter_directory_id = admin->quorum.members[at].directory_id};
+        .cluster_id = STR_NULL, .voter_id = id, .voter_directory_id = directory_id};
     send_to(admin, KAFKA_API_REMOVE_RAFT_VOTER, CLIENT_ANY_NODE, true);
 }
 
@@ -415,7 +414,7 @@ static void call_remove_voter(struct admin *admin, int at)
 static void call_quorum(struct admin *admin)
 {
     struct admin_quorum seen = admin->quorum;
-    int voters = 0, observer = -1;
+    int voters = 0, observer = -1, gone;
     admin->invoke.op = HISTORY_OP_NONE;
     admin->call = ADMIN_CALL_SHOW_QUORUM;
     for (int i = 0; i < seen.count; i++) {
@@ -423,12 +422,14 @@ static void call_quorum(struct admin *admin)
         if (!seen.members[i].voter)
             observer = i;
     }
-    if (observer >= 0)
-        call_add_voter(admin, observer);
-    else if (voters > options_of(admin)->controllers)
-        call_remove_voter(admin, (int)below(admin, (uint64_t)voters));
-    else
+    if (observer >= 0) {
+        call_add_voter(admin, seen.members[observer].id, seen.members[observer].directory_id);
+    } else if (voters > options_of(admin)->controllers) {
+        gone = (int)below(admin, (uint64_t)voters);
+        call_remove_voter(admin, seen.members[gone].id, seen.members[gone].directory_id);
+    } else {
         call_show_quorum(admin);
+    }
     admin->quorum.count = 0; /* looked at anew after each change */
 }
 
@@ -509,6 +510,31 @@ void admin_elect(struct node *node, int partition)
 {
     node->send_partition = partition;
     process_call(node->process, elect_asked, node);
+}
+
+static void voter_asked(void *arg)
+{
+    struct node *node = arg;
+    struct admin *admin = node->object;
+    if (admin == NULL || admin->busy)
+        return;
+    admin->invoke.op = HISTORY_OP_NONE;
+    if (node->voter.adds)
+        call_add_voter(admin, node->voter.id, node->voter.directory_id);
+    else
+        call_remove_voter(admin, node->voter.id, node->voter.directory_id);
+}
+
+bool admin_quorum(struct node *admin, const struct node *controller, bool adds)
+{
+    const struct controller *c = node_controller(controller);
+    if (c == NULL || c->storage == NULL || admin->pending > 0)
+        return false;
+    admin->voter.id = controller->id;
+    admin->voter.directory_id = storage_directory_id(c->storage);
+    admin->voter.adds = adds;
+    process_call(admin->process, voter_asked, admin);
+    return true;
 }
 
 static void on_tick(struct env_timer *timer)

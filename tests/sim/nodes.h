@@ -23,6 +23,10 @@ void producer_send(struct node *node, int partition, int count);
 /* An admin of a script asks for the preferred leader of a partition of the first topic. */
 void admin_elect(struct node *node, int partition);
 
+/* An admin of a script asks for a controller to become a voter, or to be none any more. False: that
+ * controller does not run, or the admin waits for an answer. */
+bool admin_quorum(struct node *admin, const struct node *controller, bool adds);
+
 /* One setting, as --set would give it. */
 void node_set(struct node *node, struct config *settings, const char *name, const char *value);
 void node_set_number(struct node *node, struct config *settings, const char *name, uint64_t value);

@@ -9,6 +9,9 @@
 #include "broker/log/manifest.h"
 #include "broker/shard/partition_internal.h"
 #include "common/base/assert.h"
+#include "controller/controller_internal.h"
+#include "controller/raft_log.h"
+#include "controller/storage.h"
 #include "proto/cluster/image.h"
 #include "proto/cluster/topic_config.h"
 #include "tests/sim/nodes.h"
@@ -136,6 +139,27 @@ static bool look_at_broker(void *ctx, const struct image_broker *broker)
 
 /* -- controllers -- */
 
+/* What it has applied since the last look: terms of entries say which ones they are (thesis, figure 3.2: log
+ * matching), their types whether the log holds what was appended. */
+static void look_at_entries(struct observer *observer, const struct node *node,
+                            const struct controller *controller, uint64_t applied)
+{
+    uint64_t *seen = &observer->entry_seen[node - observer->cluster->nodes];
+    if (controller->storage == NULL) /* it has ended */
+        return;
+    const struct raft_log *log = storage_log(controller->storage);
+    if (applied < *seen)
+        *seen = 0; /* it has started again */
+    for (uint64_t i = MAX(*seen + 1, raft_log_first(log)); i <= MIN(applied, raft_log_last(log)); i++) {
+        struct history_record record = cluster_note(HISTORY_ENTRY, node->id, -1, 0);
+        record.offset = (int64_t)i;
+        record.epoch = (int32_t)raft_log_term(log, i);
+        record.arg = raft_log_type(log, i);
+        cluster_record(observer->cluster, record);
+    }
+    *seen = applied;
+}
+
 static void look_at_controller(struct observer *observer, struct node *node)
 {
     struct controller *controller = node_controller(node);
@@ -153,6 +177,7 @@ static void look_at_controller(struct observer *observer, struct node *node)
         record.epoch = (int32_t)status.term;
         cluster_record(observer->cluster, record);
     }
+    look_at_entries(observer, node, controller, status.applied_index);
     const struct image *image = controller_image(controller);
     if (image == NULL || image_index(image) == observer->image_seen[i])
         return;

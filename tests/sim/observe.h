@@ -13,7 +13,8 @@ struct observer {
     struct world_event tick;
     uint64_t image_seen[CLUSTER_NODES_MAX]; /* index of the last image written down, by node */
     uint64_t term_seen[CLUSTER_NODES_MAX];
-    uint64_t newest_index; /* of any image */
+    uint64_t entry_seen[CLUSTER_NODES_MAX]; /* of the quorum's log: the last that it had applied */
+    uint64_t newest_index;                  /* of any image */
     struct seen_partition {
         int32_t epoch, leader_epoch, isr_count;
         uint64_t complete; /* in sync or eligible */

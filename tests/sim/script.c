@@ -106,6 +106,7 @@ static void do_cluster(struct script *s)
                                           .producers = 2,
                                           .weak_producers = 1u << 1,
                                           .admins = 1,
+                                          .spare_controllers = number_of(s, "spare", 0),
                                           .consumers = number_of(s, "consumers", 1),
                                           .topics_by_admin = true,
                                           .trim_topic = -1,
@@ -117,7 +118,7 @@ static void do_cluster(struct script *s)
                                           .record_bytes_max = 100,
                                           .session_us = 3 * SCRIPT_SECOND_US,
                                           .segment_bytes = (uint32_t)number_of(s, "segment-bytes", 1 << 20),
-                                          .snapshot_entries = 1000,
+                                          .snapshot_entries = (uint32_t)number_of(s, "snapshots", 1000),
                                           .report_only = s->options->report_only};
     s->world = world_new(&world);
     s->cluster = calloc(1, sizeof(*s->cluster));

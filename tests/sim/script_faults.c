@@ -66,7 +66,8 @@ static void do_replace_disk(struct script *s)
         return;
     }
     disk_replace(node->process);
-    counted_lost(s->cluster->counted, node);
+    if (node->role == ROLE_BROKER)
+        counted_lost(s->cluster->counted, node);
 }
 
 struct chop {
@@ -220,6 +221,15 @@ static void do_elect(struct script *s)
     admin_elect(cluster_node(s->cluster, ROLE_ADMIN, 0), atoi(script_word(s, 1)));
 }
 
+/* add-voter CONTROLLER, remove-voter CONTROLLER: an admin asks for it, the answer may come later. */
+static void do_voter(struct script *s)
+{
+    const struct node *node = script_node(s, script_word(s, 1));
+    bool adds = strcmp(script_word(s, 0), "add-voter") == 0;
+    if (node != NULL && !admin_quorum(cluster_node(s->cluster, ROLE_ADMIN, 0), node, adds))
+        script_say(s, "it cannot be asked for now");
+}
+
 /* -- looking inside -- */
 
 struct proposal {
@@ -253,7 +263,7 @@ static const struct command {
     {"heal", script_heal},   {"slow", do_slow},       {"pause", do_pause},
     {"fail", do_fail},       {"chop", do_chop},       {"rot", do_rot},
     {"mislay", do_mislay},   {"kept", do_kept},       {"replace-disk", do_replace_disk},
-    {"elect", do_elect},
+    {"elect", do_elect},     {"add-voter", do_voter}, {"remove-voter", do_voter},
 };
 
 bool script_fault(struct script *s)
