@@ -8,6 +8,8 @@
 #include "broker/log/plog_internal.h"
 #include "common/base/assert.h"
 
+#define BESIDE_BYTES 4096u /* a write of a part of a page reads the page */
+
 /* Belongs to the log's loop, but for shadow, result and batch, which are the worker's during its work. */
 struct plog_aside {
     struct env_work work;
@@ -198,11 +200,41 @@ static enum err do_damage(struct plog_aside *job)
     return plog_damage_search(&job->shadow, job->key, &found);
 }
 
+/* What comes is thrown away. */
+static enum err read_through(struct plog *shadow, struct plog_segment *seg, uint32_t from, uint32_t to)
+{
+    struct env_file *file;
+    uint8_t *buf = malloc(PLOG_CHUNK);
+    enum err err = buf ? plog_segment_file(shadow, seg, &file) : ERR_NOMEM;
+    while (err == OK && from < to && !atomic_load(shadow->asides.stop)) {
+        size_t got = 0;
+        err = env_file_read(file, from, buf, MIN(PLOG_CHUNK, to - from), &got);
+        from = got > 0 ? from + (uint32_t)got : to;
+    }
+    free(buf);
+    return err;
+}
+
+static enum err do_mend(struct plog_aside *job)
+{
+    struct plog *shadow = &job->shadow;
+    const struct plog_damage *damage = plog_damage_at(shadow, job->key, false);
+    if (damage == NULL)
+        return ERR_NOT_FOUND;
+    struct plog_segment *seg = segment_at(shadow, damage->segment);
+    bool all = job->task == PLOG_ASIDE_MEND_COPY;
+    uint32_t from = all || damage->position < BESIDE_BYTES ? 0 : damage->position - BESIDE_BYTES;
+    uint64_t to = (uint64_t)damage->position + damage->size + BESIDE_BYTES;
+    enum err err = read_through(shadow, seg, from, all ? seg->size : (uint32_t)MIN(to, seg->size));
+    return err ? err : plog_producers_load(shadow);
+}
+
 static void work(struct env_work *w)
 {
     static enum err (*const tasks[])(struct plog_aside *) = {
-        [PLOG_ASIDE_FIND] = do_find,   [PLOG_ASIDE_MAX] = do_max,       [PLOG_ASIDE_LEARN] = do_learn,
-        [PLOG_ASIDE_INDEX] = do_index, [PLOG_ASIDE_DAMAGE] = do_damage,
+        [PLOG_ASIDE_FIND] = do_find,      [PLOG_ASIDE_MAX] = do_max,       [PLOG_ASIDE_LEARN] = do_learn,
+        [PLOG_ASIDE_INDEX] = do_index,    [PLOG_ASIDE_DAMAGE] = do_damage, [PLOG_ASIDE_MEND] = do_mend,
+        [PLOG_ASIDE_MEND_COPY] = do_mend,
     };
     struct plog_aside *job = CONTAINER_OF(w, struct plog_aside, work);
     if (!atomic_load(&job->stop))

@@ -16,7 +16,10 @@ enum plog_aside_task {
     PLOG_ASIDE_LEARN,  /* times of the segment that holds offset key */
     PLOG_ASIDE_INDEX,  /* its indexes, made anew */
     PLOG_ASIDE_DAMAGE, /* the damaged range at or behind offset key, as plog_damage_search() finds it */
-    PLOG_ASIDE_MEND,   /* what plog_replace_range() will read (plog_mend_prepare()) */
+    /* Reads what plog_replace_range() at offset key will read on the loop, so that it is in the page cache:
+     * the range, its neighbours and what producer state comes from; MEND_COPY: the whole segment, too. */
+    PLOG_ASIDE_MEND,
+    PLOG_ASIDE_MEND_COPY,
 };
 
 struct plog_aside_result {

@@ -435,12 +435,50 @@ static enum err rewrite_segment(struct mend *mend)
     return OK;
 }
 
-/* The last piece is in: what is derived from the batches has them too. */
-static enum err derive(struct plog *log, const struct mend *mend, int64_t offset)
+static enum err assign_newer(struct epoch_cache *epochs, int32_t epoch, int64_t start_offset)
 {
-    enum err err = mend->new_epochs ? plog_rebuild_epochs(log) : OK;
+    return epoch > epoch_cache_latest(epochs) ? epoch_cache_assign(epochs, epoch, start_offset, NULL) : OK;
+}
+
+/* Between what came before the piece and what comes behind it, its batches say which epochs are there. */
+static enum err merge_epochs(const struct mend *mend, int64_t offset, struct epoch_cache *merged)
+{
+    const struct epoch_cache *old = &mend->log->epochs;
+    enum err err = OK;
+    for (uint32_t i = 0; i < old->count && err == OK && old->entries[i].start_offset < offset; i++)
+        err = assign_newer(merged, old->entries[i].epoch, old->entries[i].start_offset);
+    for (uint32_t at = 0; at < mend->len && err == OK; at += (uint32_t)batch_size(mend->batches + at))
+        err = assign_newer(merged, batch_leader_epoch(mend->batches + at),
+                           batch_base_offset(mend->batches + at));
     if (err == OK)
-        err = plog_snapshots_drop(log, offset);
+        err = assign_newer(merged, epoch_cache_at(old, mend->end), mend->end);
+    for (uint32_t i = 0; i < old->count && err == OK; i++)
+        if (old->entries[i].start_offset > mend->end)
+            err = assign_newer(merged, old->entries[i].epoch, old->entries[i].start_offset);
+    return err;
+}
+
+static enum err take_epochs(const struct mend *mend, int64_t offset)
+{
+    struct epoch_cache merged, *epochs = &mend->log->epochs;
+    if (!mend->new_epochs)
+        return OK;
+    epoch_cache_init(&merged, &mend->log->alloc);
+    enum err err = merge_epochs(mend, offset, &merged);
+    if (err) {
+        epoch_cache_free(&merged);
+        return err;
+    }
+    epoch_cache_free(epochs);
+    *epochs = merged;
+    mend->log->epochs_dirty = true;
+    return OK;
+}
+
+/* The last piece is in: what is derived from the batches has them too. */
+static enum err derive(struct plog *log, int64_t offset)
+{
+    enum err err = plog_snapshots_drop(log, offset);
     return err ? err : plog_producers_load(log);
 }
 
@@ -487,11 +525,12 @@ enum err plog_replace_range(struct plog *log, int64_t offset, int64_t end, const
     mend.seg->dirty = true;
     d->offset = end;
     bool whole = end == d->end;
+    err = take_epochs(&mend, offset);
     if (whole)
         remove_at(log, i);
-    if (mend.moved) /* may find more damage, and the list moves: `d` is void from here on */
+    if (err == OK && mend.moved) /* may find more damage, and the list moves: `d` is void from here on */
         err = plog_index_renew(log, mend.seg);
     if (err == OK && whole)
-        err = derive(log, &mend, offset);
+        err = derive(log, offset);
     return err ? plog_fail(log, err) : OK;
 }

@@ -80,7 +80,7 @@ enum err plog_aborted_restore(struct plog *log, struct plog_segment *seg, const 
     char path[PLOG_PATH_MAX];
     plog_path(log, seg->base_offset, ".txnindex", path);
     enum err err = plog_aborted_load(log->env, path, note_last, &last);
-    if (err || last.last_offset >= txn->last_offset)
+    if (err || last.last_offset >= txn->last_offset || plog_is_shadow(&log->asides))
         return err;
     return plog_aborted_add(log, seg, txn);
 }

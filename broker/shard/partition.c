@@ -198,6 +198,8 @@ static void settle(struct env_task *task)
     if (p->want_sync)
         start_sync(p);
     if (p->core.failed)
+        partition_mends_end(p);
+    if (p->core.failed)
         partition_waits_fail(p, KAFKA_KAFKA_STORAGE_ERROR);
     else if (p->core.role != REPLICA_LEADER)
         partition_waits_fail(p, KAFKA_NOT_LEADER_OR_FOLLOWER);
@@ -275,6 +277,7 @@ static struct partition *new_partition(const struct partition_host *host, const 
     list_init(&p->waits_high);
     list_init(&p->waits_start);
     list_init(&p->lookups);
+    list_init(&p->mends);
     list_init(&p->watches[READER_CONSUMER]);
     list_init(&p->watches[READER_FOLLOWER]);
     env_task_init(&p->settle, settle);
@@ -427,6 +430,7 @@ static void free_partition(struct partition *p)
 static void let_go(struct partition *p)
 {
     partition_waits_fail(p, p->core.failed ? KAFKA_KAFKA_STORAGE_ERROR : KAFKA_NOT_LEADER_OR_FOLLOWER);
+    partition_mends_end(p);
     wake_watches(p, READER_CONSUMER);
     wake_watches(p, READER_FOLLOWER);
     p->core.members_count = 0;

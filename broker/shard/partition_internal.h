@@ -58,6 +58,7 @@ struct partition {
     struct list waits_high;   /* acks=all until the high watermark; the same */
     struct list waits_start;  /* deletions until all in-sync replicas begin there; the same */
     struct list lookups;      /* ListOffsets by time that read aside */
+    struct list mends;        /* partition_repair.c: what a mend reads is read aside first */
     struct list watches[READER_COUNT];
     bool wake[READER_COUNT]; /* watches of this kind are due */
     bool want_sync;
@@ -109,6 +110,9 @@ void partition_waits_settle(struct partition *p);
 
 /* partition_offsets.c: the same for lookups. */
 void partition_lookups_fail(struct partition *p, int16_t error);
+
+/* partition_repair.c: mends that wait go on. */
+void partition_mends_end(struct partition *p);
 
 /* partition_repair.c: plog_setup.damaged and .learned. */
 void partition_damaged(void *ctx, const struct plog_damage *damage);

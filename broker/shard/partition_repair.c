@@ -161,6 +161,47 @@ static enum err replace(struct partition *p, const struct partition_repair_reply
     return err;
 }
 
+static void prepared(void *ctx, const struct plog_aside_result *result)
+{
+    struct partition_mend *mend = ctx;
+    list_remove(&mend->link);
+    mend->done(mend);
+}
+
+bool partition_repair_prepare(struct partition *p, const struct partition_repair_reply *reply,
+                              struct partition_mend *mend)
+{
+    const struct plog_damage *damage = p->core.failed ? NULL : plog_damage_at(p->log, reply->offset, false);
+    list_init(&mend->link);
+    if (damage == NULL)
+        return false;
+    struct taken taken = select_batches(p, reply, damage->end, damage->end);
+    uint32_t len = (uint32_t)taken.len;
+    bool in_place = taken.end == damage->end ? len == damage->size : len <= damage->size; /* else a copy */
+    enum plog_aside_task task = in_place ? PLOG_ASIDE_MEND : PLOG_ASIDE_MEND_COPY;
+    if (plog_aside_start(p->log, task, reply->offset, prepared, mend, &mend->aside) != OK)
+        return false;
+    list_push_back(&p->mends, &mend->link);
+    return true;
+}
+
+void partition_mend_cancel(struct partition_mend *mend)
+{
+    if (list_empty(&mend->link))
+        return;
+    plog_aside_cancel(mend->aside);
+    list_remove(&mend->link);
+}
+
+void partition_mends_end(struct partition *p)
+{
+    while (!list_empty(&p->mends)) {
+        struct partition_mend *mend = CONTAINER_OF(p->mends.next, struct partition_mend, link);
+        partition_mend_cancel(mend);
+        mend->done(mend);
+    }
+}
+
 enum err partition_repair_take(struct partition *p, const struct partition_repair_reply *reply,
                                int64_t *ret_end)
 {

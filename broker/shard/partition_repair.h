@@ -42,6 +42,21 @@ struct partition_repair_reply {
     int32_t len;
 };
 
+/* Before partition_repair_take(): what it reads of the disk is read aside. Caller's memory until done or
+ * cancelled. */
+struct plog_aside;
+struct partition_mend {
+    void (*done)(struct partition_mend *mend); /* later (E2); also when p fails or goes */
+    /* private */
+    struct list link; /* partition->mends; empty: it does not wait */
+    struct plog_aside *aside;
+};
+
+/* False: nothing to be read, or it could not begin; done does not follow. */
+bool partition_repair_prepare(struct partition *p, const struct partition_repair_reply *reply,
+                              struct partition_mend *mend);
+void partition_mend_cancel(struct partition_mend *mend); /* no-op when it does not wait */
+
 /* Puts the reply's batches where they belong; *ret_end is where the good part goes on now. They are checked:
  * checksum, offsets, epochs, neighbours, and that they can be no others (from the leader, or committed).
  * ERR_STALE: the range is not there any more, or the epoch has moved: ask afresh. ERR_NOT_FOUND: nothing that

@@ -44,6 +44,9 @@ struct repairer {
     struct env_conn *conn;     /* to it */
     int32_t peer_id;
     struct partition_repair asked;
+    struct partition_mend mend;                        /* of active, before its answer is taken */
+    const struct kafka_fetch_response_partition *held; /* that answer, in the arena */
+    struct iobuf *held_frame;                          /* and where its records are */
     struct frame_in in;
     struct arena arena;
     size_t charged;
@@ -194,21 +197,24 @@ static void ask(struct repairer *r)
 
 /* -- the answer -- */
 
-static enum err take(struct repairer *r, const struct kafka_fetch_response_partition *in)
+static struct partition_repair_reply reply_of(const struct repairer *r)
+{
+    return (struct partition_repair_reply){.offset = r->asked.offset,
+                                           .leader_epoch = r->asked.leader_epoch,
+                                           .from_leader = r->peer_id == r->asked.leader,
+                                           .high_watermark = r->held->high_watermark,
+                                           .records = r->held->records.p,
+                                           .len = MAX(r->held->records.len, 0)};
+}
+
+static enum err take(struct repairer *r)
 {
     struct partition *p = partition_of(r, r->active);
     int64_t end;
-    struct partition_repair_reply reply = {.offset = r->asked.offset,
-                                           .leader_epoch = r->asked.leader_epoch,
-                                           .from_leader = r->peer_id == r->asked.leader,
-                                           .high_watermark = in->high_watermark,
-                                           .records = in->records.p,
-                                           .len = MAX(in->records.len, 0)};
+    struct partition_repair_reply reply = reply_of(r);
 
     if (!p)
         return ERR_STALE;
-    if (in->error_code != KAFKA_NONE)
-        return ERR_REJECTED;
     enum err err = partition_repair_take(p, &reply, &end);
     if (err != OK)
         return err;
@@ -232,6 +238,41 @@ static void answered(struct repairer *r, enum err err)
     env_conn_close(r->conn);
 }
 
+static void let_go(struct repairer *r)
+{
+    if (!r->held)
+        return;
+    partition_mend_cancel(&r->mend);
+    iobuf_unref(r->held_frame);
+    r->held = NULL;
+}
+
+static void on_prepared(struct partition_mend *mend)
+{
+    struct repairer *r = CONTAINER_OF(mend, struct repairer, mend);
+    enum err err = take(r);
+
+    let_go(r);
+    answered(r, err);
+}
+
+/* The answer is taken when what that reads has been read. */
+static void hold(struct repairer *r, const struct kafka_fetch_response_partition *in, struct iobuf *frame)
+{
+    struct partition *p = partition_of(r, r->active);
+
+    if (!p || in->error_code != KAFKA_NONE) {
+        answered(r, p ? ERR_REJECTED : ERR_STALE);
+        return;
+    }
+    r->held = in;
+    r->held_frame = iobuf_ref(frame);
+    r->mend.done = on_prepared;
+    struct partition_repair_reply reply = reply_of(r);
+    if (!partition_repair_prepare(p, &reply, &r->mend))
+        on_prepared(&r->mend);
+}
+
 static bool on_frame(void *ctx, const uint8_t *p, uint32_t len, struct iobuf *owner)
 {
     struct repairer *r = ctx;
@@ -250,7 +291,10 @@ static bool on_frame(void *ctx, const uint8_t *p, uint32_t len, struct iobuf *ow
     bool ours = reply.error_code == KAFKA_NONE && reply.topics_count == 1 &&
                 reply.topics[0].partitions_count == 1 &&
                 reply.topics[0].partitions[0].partition_index == r->active->index;
-    answered(r, ours ? take(r, &reply.topics[0].partitions[0]) : ERR_REJECTED);
+    if (ours)
+        hold(r, &reply.topics[0].partitions[0], owner);
+    else
+        answered(r, ERR_REJECTED);
     return true;
 }
 
@@ -295,6 +339,7 @@ static void on_closed(void *ctx, enum err why)
     struct repairer *r = ctx;
 
     r->conn = NULL;
+    let_go(r);
     if (why != OK)
         r->active->peer++; /* refused, broken: the next one */
     r->active = NULL;
