@@ -90,6 +90,10 @@ extern const struct consensus_handler controller_consensus_handler;
 /* Ends this controller for good: says so and tells the owner. */
 void controller_fail(struct controller *c, enum err err, const char *what);
 
+/* state.c. The cluster's id is known once its first record is committed, or, to a controller that wants to
+ * join, from the first member that it reaches: the disk remembers it. Zero, or known already: nothing. */
+void controller_learn_cluster(struct controller *c, struct uuid id);
+
 /* -- drive.c: the core -- */
 
 void drive_prepare(struct controller *c); /* timers and lists; before everything else */

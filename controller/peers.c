@@ -84,6 +84,15 @@ void peers_introduced(struct controller *c, struct session *session, struct read
 
 /* -- connections -- */
 
+static bool in_settings(const struct controller *c, int32_t node_id)
+{
+    for (int i = 0; i < c->options.voters_count; i++) {
+        if (c->options.voters[i].node_id == node_id)
+            return true;
+    }
+    return false;
+}
+
 static void peer_up(void *ctx, struct rpc_client *client, const struct rpc_peer_info *info)
 {
     struct peer *peer = ctx;
@@ -95,6 +104,9 @@ static void peer_up(void *ctx, struct rpc_client *client, const struct rpc_peer_
     }
     LOG(c->options.logger, DEBUG, "quorum.peer_up", F_I64("peer", peer->node_id));
     introduce(c, peer);
+    if (!in_settings(c, c->options.node_id) && uuid_is_zero(c->self.cluster_id))
+        controller_learn_cluster(c,
+                                 info->cluster_id); /* it wants to join, and could join no other any more */
 }
 
 static void peer_down(void *ctx, struct rpc_client *client, enum err why)
@@ -175,15 +187,6 @@ const struct env_addr *peers_address(const struct controller *c, int32_t node_id
     if (node_id == c->options.node_id)
         return own_address(c);
     return peer == NULL ? NULL : &peer->addr;
-}
-
-static bool in_settings(const struct controller *c, int32_t node_id)
-{
-    for (int i = 0; i < c->options.voters_count; i++) {
-        if (c->options.voters[i].node_id == node_id)
-            return true;
-    }
-    return false;
 }
 
 static void add_endpoint(struct controller *c, int32_t *count, int32_t node_id)

@@ -54,11 +54,9 @@ static enum err advance_image(struct controller *c, struct image_edit *edit, str
     return OK;
 }
 
-/* The cluster's id is known once its first record is committed: the disk remembers it. */
-static void learn_cluster_id(struct controller *c)
+void controller_learn_cluster(struct controller *c, struct uuid id)
 {
     char text[CONTROLLER_TEXT_MAX];
-    struct uuid id = image_cluster_id(c->image);
     if (uuid_is_zero(id) || uuid_eq(id, c->self.cluster_id))
         return;
     enum err err = storage_set_cluster_id_wait(c->storage, id, text);
@@ -82,7 +80,7 @@ static void on_applied(void *ctx, uint64_t index, uint64_t term, struct bytes da
         controller_fail(c, err, "applying a committed metadata entry");
         return;
     }
-    learn_cluster_id(c);
+    controller_learn_cluster(c, image_cluster_id(c->image));
     c->entries_since_snapshot++;
     c->bytes_since_snapshot += (uint64_t)data.len;
     controller_metrics_commit(c->metrics, (uint64_t)data.len);
@@ -104,7 +102,7 @@ static enum err on_install(void *ctx, const struct snapshot *snapshot)
     if (err != OK)
         return err;
     c->entries_since_snapshot = c->bytes_since_snapshot = 0;
-    learn_cluster_id(c);
+    controller_learn_cluster(c, image_cluster_id(c->image));
     env_defer(c->env, &c->publish_task);
     LOG(c->options.logger, INFO, "snapshot.loaded", F_U64("index", snapshot->id.index),
         F_U64("bytes", snapshot->stream_size));

@@ -72,6 +72,7 @@ void handle_add_offsets_to_txn(struct request *rq);
 void handle_end_txn(struct request *rq);
 void handle_write_txn_markers(struct request *rq);
 void handle_txn_offset_commit(struct request *rq);
+void handle_describe_log_dirs(struct request *rq);
 void handle_describe_producers(struct request *rq);
 void handle_describe_transactions(struct request *rq);
 void handle_list_transactions(struct request *rq);

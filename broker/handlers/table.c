@@ -38,6 +38,7 @@ static const struct handler table[] = {
     {KAFKA_API_TXN_OFFSET_COMMIT, 0, 5, 0, RIGHT_READ, ANY_FACTOR, handle_txn_offset_commit},
     {KAFKA_API_DESCRIBE_CONFIGS, 1, 4, 1, RIGHT_DESCRIBE, ANY_FACTOR, handle_describe_configs},
     {KAFKA_API_ALTER_CONFIGS, 0, 2, 0, RIGHT_ALTER, ANY_FACTOR, handle_alter_configs},
+    {KAFKA_API_DESCRIBE_LOG_DIRS, 1, 4, 1, RIGHT_DESCRIBE, ANY_FACTOR, handle_describe_log_dirs},
     {KAFKA_API_CREATE_PARTITIONS, 0, 3, 0, RIGHT_ALTER, ANY_FACTOR, handle_create_partitions},
     {KAFKA_API_DELETE_GROUPS, 0, 2, 0, RIGHT_ALTER, ANY_FACTOR, handle_delete_groups},
     {KAFKA_API_ELECT_LEADERS, 0, 2, 0, RIGHT_ALTER, ANY_FACTOR, handle_elect_leaders},

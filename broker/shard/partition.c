@@ -594,3 +594,8 @@ void partition_get(const struct partition *p, struct partition_view *ret_view)
                                 .cut_bytes = p->cut_bytes,
                                 .missing_synced = p->missing_synced};
 }
+
+uint64_t partition_size_bytes(const struct partition *p)
+{
+    return p->log ? plog_size_bytes(p->log) : 0;
+}

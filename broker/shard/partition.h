@@ -107,6 +107,9 @@ struct partition_view {
 };
 void partition_get(const struct partition *p, struct partition_view *ret_view);
 
+/* Bytes of its segments; 0 while the log could not be opened. */
+uint64_t partition_size_bytes(const struct partition *p);
+
 /* -- produce -- */
 
 /* One appended batch that waits for its promise, or one deletion. Caller's memory until done or

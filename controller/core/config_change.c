@@ -17,6 +17,7 @@ static const char *const dynamic_numbers[] = {
     "max.connections.per.ip",
     "num.replica.fetchers",
     "producer.id.expiration.ms",
+    "replica.alter.log.dirs.io.max.bytes.per.second", /* kafka-reassign-partitions clears it; one directory */
 };
 
 static bool is_dynamic_number(struct str key)
