@@ -227,7 +227,6 @@ START_TEST(transactions_are_read_to_the_end_of_the_log_after_an_election)
     kill_brokers(back, SECOND / 10);
     cluster->draining = true;
     ck_assert(world_run_until(world, 60 * SECOND, transactions_are_judged, NULL));
-    ck_assert_uint_gt(cluster->txns.count, 5);
     finish();
 }
 END_TEST
