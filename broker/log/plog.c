@@ -338,12 +338,12 @@ static enum err rewrite_unsynced(struct plog *log, int64_t recovery_point)
 
 /* From where on, INT64_MAX: nowhere. A killed process may have seen a sync fail and told nobody: what it left
  * is not believed either. Where no recovery point is known, at most the newest two segments were not synced
- * when it died. After a power cut there is nothing in the cache that is not on the disk. */
+ * when it died. A lost power is no exception: a process may have been killed since. */
 static int64_t rewrite_point(const struct plog *log, const struct plog_setup *setup)
 {
     if (setup->sync_failed)
         return setup->recovery_point;
-    if (setup->clean || setup->power_lost)
+    if (setup->clean)
         return INT64_MAX;
     int64_t newest = log->segments[MAX(log->segments_count - 2, 0)].base_offset;
     return setup->recovery_point > log->start ? setup->recovery_point : newest;

@@ -64,12 +64,23 @@ enum err plog_meta_write(struct plog *log)
 }
 
 /* It never changes: made durable where it is, so that no failure on the way costs one that is durable
- * already. */
+ * already. The same bytes are written again: a failed sync of a process that was killed may have left them
+ * clean in the page cache. */
 enum err plog_meta_file(struct plog *log, struct env_file **ret_file)
 {
-    char path[PLOG_PATH_MAX];
+    char path[PLOG_PATH_MAX], text[META_TEXT_MAX];
+    struct iovec iov = {.iov_base = text, .iov_len = meta_text_format(log->topic_id, text)};
+    struct env_file *file;
     plog_path_name(log, META_TEXT_NAME, path);
-    return plog_handles_open(log, path, ENV_OPEN_WRITE, ret_file);
+    enum err err = plog_handles_open(log, path, ENV_OPEN_WRITE, &file);
+    if (err)
+        return err;
+    err = env_file_write(file, 0, &iov, 1);
+    if (err)
+        env_file_close(file);
+    else
+        *ret_file = file;
+    return err;
 }
 
 /* A directory without (readable) metadata is ours when it holds no segment, or an empty one: a crash before

@@ -191,11 +191,37 @@ START_TEST(what_was_synced_after_a_sync_failed_unheard_survives_a_power_cut)
         ck_assert_int_eq(synced, 1);
         ck_assert_uint_eq(disk_failures(host, DISK_SYNC), 1);
         process_kill(host, DEATH_KILL);
+        power_lost = seed % 2; /* once, before that: no controller has heard of it yet */
         process_start(host, open_log, NULL);
         world_run(world, 300000);
         process_call(host, append_and_sync, NULL);
         world_run(world, 400000);
         ck_assert_int_eq(synced, 3);
+        restart(world, host, DEATH_POWER);
+        ck_assert_int_eq(report.damages, 0);
+        world_free(world);
+    }
+}
+END_TEST
+
+/* The same of partition.metadata, whose only sync is the first one. */
+START_TEST(log_whose_first_sync_failed_unheard_is_kept)
+{
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        struct process *host;
+        struct world *world = start(seed, &host);
+        disk_fail(host, DISK_SYNC, 1, 1, ERR_IO, "partition.metadata");
+        process_call(host, append_and_sync, NULL);
+        world_run(world, 100000);
+        ck_assert_int_eq(synced, 0);
+        ck_assert_uint_eq(disk_failures(host, DISK_SYNC), 1);
+        process_kill(host, DEATH_KILL);
+        power_lost = seed % 2; /* once, before that: no controller has heard of it yet */
+        process_start(host, open_log, NULL);
+        world_run(world, 200000);
+        process_call(host, append_and_sync, NULL);
+        world_run(world, 300000);
+        ck_assert_int_eq(synced, 2);
         restart(world, host, DEATH_POWER);
         ck_assert_int_eq(report.damages, 0);
         world_free(world);
@@ -249,6 +275,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, log_that_a_killed_process_made_after_a_power_cut_is_kept);
     tcase_add_test(tcase, log_that_was_empty_at_a_clean_stop_is_kept);
     tcase_add_test(tcase, what_was_synced_after_a_sync_failed_unheard_survives_a_power_cut);
+    tcase_add_test(tcase, log_whose_first_sync_failed_unheard_is_kept);
     tcase_add_test(tcase, log_that_was_being_deleted_comes_back_whole_or_not_at_all);
     tcase_add_test(tcase, failed_sync_at_a_stop_costs_nothing_that_was_durable);
 }
