@@ -87,10 +87,19 @@ static bool is_unclean(const struct observer *observer, const struct seen_partit
            seen->epoch > 0 && !(seen->complete & 1ull << (p->leader % 64));
 }
 
+static void note_moves(struct observer *observer, const struct seen_partition *seen, int topic,
+                       const struct image_partition *p)
+{
+    uint64_t gone = seen->replicas & ~bits_of(p->replicas, p->replicas_count);
+    for (int b = 0; b < CLUSTER_BROKERS_MAX; b++)
+        observer->moved[b][topic][p->index] += gone >> (CLUSTER_BROKER_BASE + b) % 64 & 1;
+}
+
 static void note_change(struct observer *observer, struct seen_partition *seen, int topic,
                         const struct image_partition *p)
 {
     struct cluster *cluster = observer->cluster;
+    note_moves(observer, seen, topic, p);
     struct history_record isr = cluster_note(HISTORY_METADATA, 0, topic, p->index);
     isr.what = HISTORY_ISR;
     isr.epoch = p->leader_epoch;
@@ -106,7 +115,8 @@ static void note_change(struct observer *observer, struct seen_partition *seen, 
     *seen = (struct seen_partition){.epoch = p->partition_epoch + 1,
                                     .leader_epoch = p->leader_epoch,
                                     .isr_count = p->isr_count,
-                                    .complete = (uint64_t)isr.arg};
+                                    .complete = (uint64_t)isr.arg,
+                                    .replicas = (uint64_t)isr.arg2};
 }
 
 struct topic_look {
@@ -219,7 +229,9 @@ static bool note_sample(struct broker_look *at, int topic, int partition, int32_
     if (*known == value)
         return false;
     *known = value;
-    record.process += OBSERVERS_OF_A_DISK * at->node->disks; /* an empty disk remembers nothing */
+    /* neither an empty disk remembers anything, nor a log that was deleted and made anew */
+    record.process +=
+        OBSERVERS_OF_A_DISK * (at->node->disks + at->observer->moved[at->index][topic][partition]);
     record.what = (uint8_t)what;
     record.call = ++at->observer->calls;
     record.type = HISTORY_INVOKE;

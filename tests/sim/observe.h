@@ -18,11 +18,14 @@ struct observer {
     struct seen_partition {
         int32_t epoch, leader_epoch, isr_count;
         uint64_t complete; /* in sync or eligible */
+        uint64_t replicas;
     } partitions[CLUSTER_LOOKED_AT][CLUSTER_PARTITIONS_MAX];
     struct sampled {
         int32_t epoch; /* plus 1; 0: none yet */
         int64_t log_start, high_watermark, last_stable;
     } sampled[CLUSTER_BROKERS_MAX][CLUSTER_LOOKED_AT][CLUSTER_PARTITIONS_MAX]; /* as last written down */
+    /* How often the replica was moved away, and its log with it. */
+    uint32_t moved[CLUSTER_BROKERS_MAX][CLUSTER_LOOKED_AT][CLUSTER_PARTITIONS_MAX];
     uint64_t fenced;
     uint32_t calls;
 };

@@ -30,16 +30,16 @@ static bool whole(void *ctx)
     return cluster_is_whole(cluster, why, sizeof(why));
 }
 
-/* Three brokers, one controller, one partition with some hundred records; nobody writes any more. */
-static void setup(void)
+static void setup_with(int brokers, int partitions, int admins)
 {
     struct world_options options = {
         .seed = 1, .latency_us = 150, .jitter_us = 100, .disk_sync_us = 300, .disk_read_us = 50};
     struct cluster_options shape = {.controllers = 1,
-                                    .brokers = 3,
+                                    .brokers = brokers,
                                     .shards = 1,
                                     .topics = 1,
-                                    .partitions = 1,
+                                    .partitions = partitions,
+                                    .admins = admins,
                                     .replicas = 3,
                                     .min_isr = 2,
                                     .producers = 1,
@@ -56,6 +56,12 @@ static void setup(void)
     cluster_init(cluster, world, &shape);
     for (int i = 0; i < cluster->node_count; i++)
         node_start(&cluster->nodes[i], (uint64_t)i * 1000);
+}
+
+/* Three brokers, one controller, one partition with some hundred records; nobody writes any more. */
+static void setup(void)
+{
+    setup_with(3, 1, 0);
     run(3 * SECOND);
     cluster->draining = true;
     ck_assert(world_run_until(world, 30 * SECOND, whole, NULL));
@@ -352,8 +358,54 @@ START_TEST(range_bears_one_void_run_in_twenty)
 }
 END_TEST
 
+/* Of one broker and partition: samples that no move lies between, and those behind the first move. */
+struct lives {
+    uint32_t process; /* of the last sample; 0: none yet */
+    bool moved;       /* since then */
+};
+
+static int look_at_lives(int broker, int partition)
+{
+    const struct history_writer *history = &cluster->chronicle.writer;
+    struct lives lives = {0};
+    int again = 0;
+    for (size_t i = 0; i < history_count(history->used); i++) {
+        struct history_record r;
+        if (history_get(history->bytes, i, &r) != OK || r.topic != cluster_topic(0) ||
+            r.partition != (uint32_t)partition)
+            continue;
+        if (r.op == HISTORY_METADATA && r.what == HISTORY_ISR && !((uint64_t)r.arg2 >> broker % 64 & 1))
+            lives.moved = true;
+        if (r.op != HISTORY_SAMPLE || r.node != broker)
+            continue;
+        bool other = lives.process != 0 && r.process != lives.process;
+        again += lives.process != 0 && lives.moved;
+        ck_assert(lives.process == 0 || other == lives.moved);
+        lives = (struct lives){.process = r.process};
+    }
+    return again;
+}
+
+/* Such a log begins anew, perhaps below what the broker's former log had heard of. */
+START_TEST(a_replica_that_was_moved_away_and_back_is_sampled_as_another_one)
+{
+    struct observer observer;
+    int again = 0;
+    setup_with(5, 4, 2);
+    observer_start(&observer, cluster);
+    run(60 * SECOND);
+    observer_end(&observer);
+    for (int b = 0; b < 5; b++)
+        for (int p = 0; p < 4; p++)
+            again += look_at_lives(CLUSTER_BROKER_BASE + b, p);
+    ck_assert_int_gt(again, 3);
+    finish();
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
+    tcase_add_test(tcase, a_replica_that_was_moved_away_and_back_is_sampled_as_another_one);
     tcase_add_test(tcase, replica_in_doubt_is_excused_until_it_could_have_told);
     tcase_add_test(tcase, cluster_with_a_replica_in_doubt_is_not_whole);
     tcase_add_test(tcase, manifest_that_cannot_be_written_is_no_good_end);
