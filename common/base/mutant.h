@@ -81,7 +81,7 @@
       "producer state stays as it was when the log is cut")                                                  \
     X(PRODUCER_IDS_TWICE, "producer-ids-twice", MUTANT_LOSS,                                                 \
       "every broker gets the same block of producer ids")                                                    \
-    X(DELETE_UNKNOWN_DIRECTORY, "delete-unknown-directory", "health",                                        \
+    X(DELETE_UNKNOWN_DIRECTORY, "delete-unknown-directory", MUTANT_LOSS,                                     \
       "a directory that the metadata does not know is removed instead of set aside")                         \
     X(ELECT_OUTSIDE_ISR, "elect-outside-isr", MUTANT_LOSS,                                                   \
       "any live replica leads when no complete one lives")                                                   \

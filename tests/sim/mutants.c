@@ -22,7 +22,7 @@ static const struct {
     const char *scenario;
 } scripted[] = {
     {MUTANT_UNKNOWN_EPOCH_ACCEPTED, SIM_SCENARIOS_DIR "/kip-279-fast-double-failover.txt"},
-    {MUTANT_DELETE_UNKNOWN_DIRECTORY, SIM_SCENARIOS_DIR "/unknown-directory.txt"},
+    {MUTANT_DELETE_UNKNOWN_DIRECTORY, SIM_SCENARIOS_DIR "/unknown-directory-of-all.txt"},
     {MUTANT_SEND_BEFORE_VOTE, SIM_SCENARIOS_DIR "/vote-before-sync.txt"},
     {MUTANT_FORGET_VOTE, SIM_SCENARIOS_DIR "/vote-before-sync.txt"},
     {MUTANT_COMPACT_PAST_HIGH_WATERMARK, SIM_SCENARIOS_DIR "/compaction-keeps-to-the-committed.txt"},

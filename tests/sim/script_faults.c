@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What scripts break: lives, disks, the network; and what they make the cluster do. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +13,8 @@
 #include "tests/sim/run_int.h"
 #include "tests/sim/script_int.h"
 
-#define AWAIT_US (30 * SCRIPT_SECOND_US)
+#define AWAIT_US        (30 * SCRIPT_SECOND_US)
+#define SCRIPT_PATH_MAX 256
 
 /* -- lives -- */
 
@@ -105,8 +107,37 @@ static void do_mislay(struct script *s)
 {
     struct node *node = script_node(s, script_word(s, 1));
     if (node == NULL || process_alive(node->process) ||
-        !disk_rename(node->process, "/data/t0-0", "/data/t9-0"))
+        !disk_rename(node->process, "/data/t0-0", "/data/t9-0")) {
         script_say(s, "it cannot be mislaid");
+        return;
+    }
+    counted_lost(s->cluster->counted, node); /* as far as the cluster can know */
+}
+
+static bool find_quarantined(void *ctx, const char *path, uint64_t size)
+{
+    char *found = ctx;
+    const char *end = strstr(path, ".quarantined");
+    if (end == NULL)
+        return true;
+    end += strcspn(end, "/");
+    snprintf(found, SCRIPT_PATH_MAX, "%.*s", (int)(end - path), path);
+    return false;
+}
+
+/* put-back NODE: a human gives what was set aside its right name again, in place of what is there now. */
+static void do_put_back(struct script *s)
+{
+    char path[SCRIPT_PATH_MAX] = "";
+    struct node *node = script_node(s, script_word(s, 1));
+    if (node == NULL || process_alive(node->process)) {
+        script_say(s, "it runs");
+        return;
+    }
+    disk_walk(node->process, "/data", find_quarantined, path);
+    disk_rename(node->process, "/data/t0-0", "/data/replaced");
+    if (path[0] == '\0' || !disk_rename(node->process, path, "/data/t0-0"))
+        script_say(s, "nothing was set aside");
 }
 
 static bool see_quarantined(void *ctx, const char *path, uint64_t size)
@@ -257,13 +288,28 @@ static const struct command {
     const char *name;
     void (*run)(struct script *s);
 } commands[] = {
-    {"kill", do_kill},       {"power", do_power},     {"start", do_start},
-    {"stop", do_stop},       {"die-at", do_die_at},   {"cut", do_cut},
-    {"cut-one-way", do_cut}, {"isolate", do_isolate}, {"rejoin", do_isolate},
-    {"heal", script_heal},   {"slow", do_slow},       {"pause", do_pause},
-    {"fail", do_fail},       {"chop", do_chop},       {"rot", do_rot},
-    {"mislay", do_mislay},   {"kept", do_kept},       {"replace-disk", do_replace_disk},
-    {"elect", do_elect},     {"add-voter", do_voter}, {"remove-voter", do_voter},
+    {"kill", do_kill},
+    {"power", do_power},
+    {"start", do_start},
+    {"stop", do_stop},
+    {"die-at", do_die_at},
+    {"cut", do_cut},
+    {"cut-one-way", do_cut},
+    {"isolate", do_isolate},
+    {"rejoin", do_isolate},
+    {"heal", script_heal},
+    {"slow", do_slow},
+    {"pause", do_pause},
+    {"fail", do_fail},
+    {"chop", do_chop},
+    {"rot", do_rot},
+    {"mislay", do_mislay},
+    {"put-back", do_put_back},
+    {"kept", do_kept},
+    {"replace-disk", do_replace_disk},
+    {"elect", do_elect},
+    {"add-voter", do_voter},
+    {"remove-voter", do_voter},
 };
 
 bool script_fault(struct script *s)
