@@ -126,6 +126,8 @@
       "a controller whose disk was replaced votes under its old identity")                                   \
     X(TWO_VOTERS_AT_ONCE, "two-voters-at-once", MUTANT_QUORUM,                                               \
       "who takes a voter out of the quorum takes another one out with it")                                   \
+    X(MEMBERS_WITHOUT_TERM, "members-without-term", MUTANT_QUORUM,                                           \
+      "a leader changes the quorum before it has committed an entry of its term")                            \
     X(SNAPSHOT_OLD_MEMBERS, "snapshot-old-members", MUTANT_QUORUM,                                           \
       "a metadata snapshot names the voters that the snapshot before it named")
 

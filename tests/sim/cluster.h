@@ -121,7 +121,7 @@ struct node {
         int32_t id;
         struct uuid directory_id;
         bool adds;
-    } voter;             /* of an admin: whom a script wants in the quorum, or out of it */
+    } voter;             /* of an admin or a controller: whom a script wants in the quorum, or out of it */
     uint32_t parts_left; /* of a reader: partitions not read to their end */
     bool done;           /* of a reader */
     struct world_event restart, ending;

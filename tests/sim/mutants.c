@@ -35,6 +35,7 @@ static const struct {
     {MUTANT_RAFT_LOG_NOT_SYNCED, SIM_SCENARIOS_DIR "/quorum-without-power.txt"},
     {MUTANT_EMPTY_DISK_VOTES, SIM_SCENARIOS_DIR "/empty-disk-has-no-vote.txt"},
     {MUTANT_TWO_VOTERS_AT_ONCE, SIM_SCENARIOS_DIR "/one-voter-at-a-time.txt"},
+    {MUTANT_MEMBERS_WITHOUT_TERM, SIM_SCENARIOS_DIR "/a-change-needs-a-term.txt"},
     {MUTANT_SNAPSHOT_OLD_MEMBERS, SIM_SCENARIOS_DIR "/voters-of-a-snapshot.txt"},
     {MUTANT_BELIEVE_OWN_SHRINK, SIM_SCENARIOS_DIR "/paused-leader-alone.txt"},
 };

@@ -6,6 +6,8 @@
 #include "common/base/assert.h"
 #include "common/config/config.h"
 #include "controller/config.h"
+#include "controller/consensus.h"
+#include "controller/controller_internal.h"
 #include "tests/sim/nodes.h"
 
 struct controller_object {
@@ -110,6 +112,27 @@ static void controller_let_go(struct node *node)
     config_free(object->settings);
     free(object);
     node->object = NULL;
+}
+
+static void propose(void *arg)
+{
+    struct node *node = arg;
+    struct controller *c = node_controller(node);
+    int count = 0;
+    const struct consensus_member *members =
+        c != NULL && c->started ? consensus_members(c->consensus, &count) : NULL;
+    for (int i = 0; i < count; i++) {
+        if (members[i].node_id != node->voter.id)
+            continue;
+        consensus_change_members(c->consensus, CONSENSUS_REMOVE, &members[i]);
+        break;
+    }
+}
+
+void controller_propose_without(struct node *node, int32_t id)
+{
+    node->voter.id = id;
+    process_call(node->process, propose, node);
 }
 
 struct controller *node_controller(const struct node *node)

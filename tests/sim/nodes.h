@@ -27,6 +27,9 @@ void admin_elect(struct node *node, int partition);
  * controller does not run, or the admin waits for an answer. */
 bool admin_quorum(struct node *admin, const struct node *controller, bool adds);
 
+/* A controller proposes, if it leads and may, a quorum without a member, though nobody has asked for it. */
+void controller_propose_without(struct node *node, int32_t id);
+
 /* One setting, as --set would give it. */
 void node_set(struct node *node, struct config *settings, const char *name, const char *value);
 void node_set_number(struct node *node, struct config *settings, const char *name, uint64_t value);

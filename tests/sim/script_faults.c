@@ -261,6 +261,15 @@ static void do_voter(struct script *s)
         script_say(s, "it cannot be asked for now");
 }
 
+/* propose-without CONTROLLER CONTROLLER: the first one proposes a quorum without the second one. */
+static void do_propose(struct script *s)
+{
+    struct node *node = script_node(s, script_word(s, 1));
+    const struct node *gone = script_node(s, script_word(s, 2));
+    if (node != NULL && gone != NULL)
+        controller_propose_without(node, gone->id);
+}
+
 /* -- looking inside -- */
 
 struct proposal {
@@ -310,6 +319,7 @@ static const struct command {
     {"elect", do_elect},
     {"add-voter", do_voter},
     {"remove-voter", do_voter},
+    {"propose-without", do_propose},
 };
 
 bool script_fault(struct script *s)
