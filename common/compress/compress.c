@@ -12,6 +12,7 @@
     ((size_t)64 << 10) /* small inputs of one repeated byte have huge, harmless ratios */
 #define BUF_STEP_BYTES ((size_t)4096)
 #define GROWTH         4
+#define ROOM_MIN       64
 
 static size_t none_bound(size_t len)
 {
@@ -141,7 +142,8 @@ int compress_buf_decode(struct compress_buf *out, size_t guess, size_t limit, de
             return err;
         if (room == room_max)
             return ERR_TOO_LARGE;
-        room = room > room_max / GROWTH ? room_max : room * GROWTH;
+        /* from nothing, too: a frame may say that it is empty and not be */
+        room = room > room_max / GROWTH ? room_max : MAX(room * GROWTH, MIN(ROOM_MIN, room_max));
     }
 }
 

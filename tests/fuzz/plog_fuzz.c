@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A partition directory as the broker finds it at start, with one file that is not what it was. Byte 0: which
  * file, byte 1: how the last run ended (below), byte 2: the recovery point; then the file's bytes, or for
- * BITS places to flip (u16 position, u8 mask) in the first segment. Whatever is found: the log opens or
- * refuses, what it serves are whole good batches in order, it goes on, and bytes of a peer mend what was
- * flipped. */
+ * BITS places to flip (u16 position, u8 mask) in the first segment. With LEFTOVER, byte 0 names a file that a
+ * compaction or a mending left behind, added to the others: so many bytes (u16) of the first segment, then
+ * the rest. Whatever is found: the log opens or refuses, what it serves are whole good batches in order, it
+ * goes on, and bytes of a peer mend what was flipped. */
 #include "tests/fuzz/fuzz.h"
 
 #include <stdio.h>
@@ -20,7 +21,7 @@
 #define BATCHES 14
 #define OFFSETS (BATCHES * 2)
 
-enum choice { CLEAN = 1, POWER_LOST = 2, SYNC_FAILED = 4, GAPS = 8, REPAIR_CRC = 16 };
+enum choice { CLEAN = 1, POWER_LOST = 2, SYNC_FAILED = 4, GAPS = 8, REPAIR_CRC = 16, LEFTOVER = 32 };
 enum { BITS = 8, FILES = 9 };
 
 static const char *const names[] = {
@@ -28,6 +29,21 @@ static const char *const names[] = {
     "00000000000000000000.index",    "00000000000000000000.timeindex",
     "00000000000000000000.txnindex", "00000000000000000018.snapshot",
     "leader-epoch-checkpoint",       "partition.metadata",
+};
+
+static const char *const leftovers[] = {
+    "00000000000000000000.log.swap",
+    "00000000000000000018.log.swap",
+    "00000000000000000004.log.swap",
+    "00000000000000000000.log.cleaned",
+    "00000000000000000000.index.cleaned",
+    "00000000000000000000.timeindex.cleaned",
+    "00000000000000000000.txnindex.cleaned",
+    "00000000000000000000.log.mend",
+    "00000000000000000030.log",
+    "leader-epoch-checkpoint.tmp",
+    "00000000000000000099.snapshot",
+    "00000000000000000030.log.deleted",
 };
 
 struct fuzz {
@@ -161,6 +177,16 @@ static void flip(const uint8_t *data, size_t size)
         bytes[load_be16(data) % len] ^= data[2];
 }
 
+static void leave(const char *name, const uint8_t *data, size_t size, bool fix)
+{
+    size_t whole = size >= 2 ? MIN(load_be16(data), fuzz.first_size) : 0, rest = size >= 2 ? size - 2 : 0;
+    uint8_t *bytes = malloc(whole + rest + 1);
+    memcpy(bytes, fuzz.first, whole);
+    memcpy(bytes + whole, data + size - rest, rest);
+    replace_file(name, bytes, whole + rest, fix);
+    free(bytes);
+}
+
 /* -- what must hold -- */
 
 /* Where offsets may be missing, a flipped base offset may make the log seem very long. */
@@ -247,12 +273,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz.setup.sync_failed = !fuzz.setup.clean && (data[1] & SYNC_FAILED);
     fuzz.setup.config.may_have_gaps = data[1] & GAPS;
     fuzz.setup.recovery_point = fuzz.setup.clean ? OFFSETS : data[2] % (OFFSETS / 2 + 1) * 2;
-    if (which == BITS)
+    if (data[1] & LEFTOVER)
+        leave(leftovers[data[0] % ARRAY_LEN(leftovers)], data + 3, size - 3, data[1] & REPAIR_CRC);
+    else if (which == BITS)
         flip(data + 3, size - 3);
     else
         replace_file(names[which], data + 3, size - 3, (data[1] & REPAIR_CRC) && which < 2);
     if (open_log() == OK)
-        go_on(which == BITS);
+        go_on(which == BITS && !(data[1] & LEFTOVER));
     mem_world_run(fuzz.world, mem_world_now_us(fuzz.world) + 10000);
     return 0;
 }

@@ -234,17 +234,20 @@ static void put_broker(struct rig *rig, struct image_edit *edit)
         apply(edit, &record);
 }
 
-static void put_partition(struct rig *rig, struct image_edit *edit, struct uuid topic_id, int32_t index)
+static void put_partition(struct rig *rig, struct image_edit *edit, struct uuid topic_id, int32_t index,
+                          int32_t leader, int32_t epoch)
 {
-    int32_t self = rig->shared.broker_id;
+    int32_t both[] = {rig->shared.broker_id, leader}, count = leader == both[0] ? 1 : 2;
     struct meta_record record = {.type = META_PARTITION,
                                  .partition = {.topic_id = topic_id,
                                                .index = index,
-                                               .leader = self,
-                                               .replicas = &self,
-                                               .replicas_count = 1,
-                                               .isr = &self,
-                                               .isr_count = 1}};
+                                               .leader = leader,
+                                               .leader_epoch = epoch,
+                                               .partition_epoch = epoch,
+                                               .replicas = both,
+                                               .replicas_count = count,
+                                               .isr = both,
+                                               .isr_count = count}};
 
     apply(edit, &record);
 }
@@ -264,16 +267,10 @@ static bool is_applied(void *ctx)
     return true;
 }
 
-void rig_topic(struct rig *rig, const char *name, int32_t partitions)
+/* Partitions [0, partitions) of the topic have changed: every shard gets to know. */
+static void commit(struct rig *rig, struct image_edit *edit, struct uuid id, int32_t partitions)
 {
-    struct image_edit *edit = image_edit_begin(rig->image);
-    struct uuid id = {.b = {TOPIC_ID_BYTE0, (uint8_t)image_topic_count(rig->image)}};
     struct applied applied = {rig, image_index(rig->image) + 1};
-
-    put_broker(rig, edit);
-    apply(edit, &(struct meta_record){.type = META_TOPIC, .topic = {id, str_from(name)}});
-    for (int32_t i = 0; i < partitions; i++)
-        put_partition(rig, edit, id, i);
     struct image *image = image_edit_commit(edit, applied.index, 1);
     struct image_step *step = image_step_new(image, (uint32_t)partitions);
     for (int32_t i = 0; i < partitions; i++)
@@ -285,6 +282,44 @@ void rig_topic(struct rig *rig, const char *name, int32_t partitions)
     image_unref(rig->image);
     rig->image = image;
     rig_until(rig, is_applied, &applied);
+}
+
+void rig_topic(struct rig *rig, const char *name, int32_t partitions)
+{
+    struct image_edit *edit = image_edit_begin(rig->image);
+    struct uuid id = {.b = {TOPIC_ID_BYTE0, (uint8_t)image_topic_count(rig->image)}};
+
+    put_broker(rig, edit);
+    apply(edit, &(struct meta_record){.type = META_TOPIC, .topic = {id, str_from(name)}});
+    for (int32_t i = 0; i < partitions; i++)
+        put_partition(rig, edit, id, i, rig->shared.broker_id, 0);
+    commit(rig, edit, id, partitions);
+}
+
+void rig_topic_led_by(struct rig *rig, const char *name, int32_t partitions, int32_t leader, int32_t epoch)
+{
+    struct image_edit *edit = image_edit_begin(rig->image);
+    struct uuid id = image_topic_by_name(rig->image, str_from(name))->id;
+
+    for (int32_t i = 0; i < partitions; i++)
+        put_partition(rig, edit, id, i, leader, epoch);
+    commit(rig, edit, id, partitions);
+}
+
+void rig_topic_removed(struct rig *rig, const char *name, int32_t partitions)
+{
+    struct image_edit *edit = image_edit_begin(rig->image);
+    struct uuid id = image_topic_by_name(rig->image, str_from(name))->id;
+
+    apply(edit, &(struct meta_record){.type = META_TOPIC_REMOVED, .topic_removed = {id}});
+    commit(rig, edit, id, partitions);
+}
+
+struct partition *rig_partition(struct rig *rig, const char *name, int32_t index)
+{
+    struct uuid id = image_topic_by_name(rig->image, str_from(name))->id;
+
+    return shard_partition(&rig->shards[(unsigned)index % rig->shared.shard_count], id, index);
 }
 
 /* -- clients -- */

@@ -53,6 +53,14 @@ void rig_stop(struct rig *rig);
 /* A topic with that many partitions (spread over the shards in turn) that this broker leads alone. */
 void rig_topic(struct rig *rig, const char *name, int32_t partitions);
 
+/* Another broker leads all partitions of the topic from this epoch on; the topic (of so many partitions) is
+ * removed. Both are applied by every shard. */
+void rig_topic_led_by(struct rig *rig, const char *name, int32_t partitions, int32_t leader, int32_t epoch);
+void rig_topic_removed(struct rig *rig, const char *name, int32_t partitions);
+
+/* This broker's replica. */
+struct partition *rig_partition(struct rig *rig, const char *name, int32_t index);
+
 /* Turns the loop until done(ctx); fails the test after 20 s. */
 void rig_until(struct rig *rig, bool (*done)(void *ctx), void *ctx);
 void rig_until_input(struct rig_client *client, size_t len);

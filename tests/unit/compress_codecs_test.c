@@ -339,6 +339,22 @@ START_TEST(zstd_frames_without_a_size_and_several_frames_are_read)
 }
 END_TEST
 
+/* Found by fuzzing: a frame that says it holds nothing, behind others that fill the buffer, was tried for
+ * ever.
+ */
+START_TEST(a_zstd_frame_that_says_it_is_empty_and_is_not_is_refused)
+{
+    static const uint8_t frames[] = {0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x00, 0x30, 0x00, 0x00, 0x28,
+                                     0xb5, 0x2f, 0xfd, 0x00, 0x00, 0x01, 0x00, 0x00, 0x28, 0xb5,
+                                     0x2f, 0xfd, 0x00, 0x00, 0xd3, 0xff, 0x09, 0x24, 0x28, 0xb5,
+                                     0x2f, 0xfd, 0x30, 0x00, 0x93, 0x2f, 0xfd, 0x01};
+    struct compress_buf small;
+    compress_buf_init(&small, 256 << 10);
+    ck_assert_int_ne(decompress_into(ctx, CODEC_ZSTD, frames, sizeof(frames), 0, &small), OK);
+    compress_buf_free(&small);
+}
+END_TEST
+
 START_TEST(trim_gives_back_only_what_is_above_the_bound)
 {
     uint8_t *text = lines(100000);
@@ -372,6 +388,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, snappy_is_written_in_xerial_framing);
     tcase_add_test(tcase, lz4_frames_are_what_javas_reader_accepts);
     tcase_add_test(tcase, zstd_frames_without_a_size_and_several_frames_are_read);
+    tcase_add_test(tcase, a_zstd_frame_that_says_it_is_empty_and_is_not_is_refused);
     tcase_add_test(tcase, trim_gives_back_only_what_is_above_the_bound);
 }
 
