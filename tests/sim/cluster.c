@@ -17,7 +17,8 @@
 static const struct role_ops *const roles[ROLE_COUNT] = {
     [ROLE_CONTROLLER] = &role_controller, [ROLE_BROKER] = &role_broker, [ROLE_PRODUCER] = &role_producer,
     [ROLE_CONSUMER] = &role_consumer,     [ROLE_ADMIN] = &role_admin,   [ROLE_READER] = &role_reader,
-    [ROLE_MEMBER] = &role_member,         [ROLE_TXN] = &role_txn,       [ROLE_TXN_READER] = &role_txn_reader};
+    [ROLE_MEMBER] = &role_member,         [ROLE_TXN] = &role_txn,       [ROLE_TXN_READER] = &role_txn_reader,
+    [ROLE_REPLAYER] = &role_replayer};
 
 /* -- life -- */
 
@@ -179,6 +180,8 @@ void cluster_init(struct cluster *cluster, struct world *world, const struct clu
         cluster_add(cluster, ROLE_TXN, i);
     if (options->transactors > 0)
         cluster_add(cluster, ROLE_TXN_READER, 1);
+    if (options->txn_replayer)
+        cluster_add(cluster, ROLE_REPLAYER, 1);
     for (int i = 1; i <= options->spare_controllers; i++)
         cluster_add(cluster, ROLE_CONTROLLER, options->controllers + i);
 }
@@ -196,7 +199,7 @@ void cluster_free(struct cluster *cluster)
 struct node *cluster_add(struct cluster *cluster, enum role role, int id)
 {
     char name[16];
-    static const char letters[ROLE_COUNT] = {'c', 'b', 'p', 'r', 'a', 'f', 'g', 'x', 'y'};
+    static const char letters[ROLE_COUNT] = {'c', 'b', 'p', 'r', 'a', 'f', 'g', 'x', 'y', 'z'};
     ASSERT(cluster->node_count < CLUSTER_NODES_MAX);
     struct node *node = &cluster->nodes[cluster->node_count++];
     snprintf(name, sizeof(name), "%c%d", letters[role], id % 100);

@@ -10,6 +10,7 @@
 #include "common/base/types.h"
 #include "tests/sim/chronicle.h"
 #include "tests/sim/reach.h"
+#include "tests/sim/txn_replays.h"
 #include "tests/sim/world/world.h"
 
 #define CLUSTER_CONTROLLERS_MAX 6 /* a spare among them */
@@ -47,6 +48,7 @@ enum role {
     ROLE_MEMBER,
     ROLE_TXN,
     ROLE_TXN_READER,
+    ROLE_REPLAYER,
     ROLE_COUNT
 };
 
@@ -62,8 +64,9 @@ struct cluster_options {
     enum member_kinds member_kinds;
     uint32_t static_members; /* bits by member: have names of their own (KIP-345) */
     int transactors; /* transactional clients with a topic of their own (node_txn.c), and one that reads it */
-    bool txn_rivals; /* the last of them has the transactional id of the first */
-    uint32_t txn_v1; /* bits by transactional id: version 1 of the protocol */
+    bool txn_replayer;    /* somebody sends their requests again */
+    bool txn_rivals;      /* the last of them has the transactional id of the first */
+    uint32_t txn_v1;      /* bits by transactional id: version 1 of the protocol */
     bool topics_by_admin; /* with min.insync.replicas as a setting; else the first client's wish makes them */
     int trim_topic;       /* whose records the admin deletes now and then; -1: of none */
     int compact_topic;    /* with cleanup.policy=compact; -1: none */
@@ -136,6 +139,7 @@ struct cluster {
         uint32_t open; /* bits by transactor: it may have something under way */
         bool judged;   /* all was read at the end */
     } txns;
+    struct txn_replays replays;
     struct world *world;
     struct cluster_options options;
     struct node nodes[CLUSTER_NODES_MAX];
@@ -207,7 +211,7 @@ static inline uint32_t cluster_topic(int topic)
 }
 
 extern const struct role_ops role_controller, role_broker, role_producer, role_consumer, role_admin,
-    role_reader, role_member, role_txn, role_txn_reader;
+    role_reader, role_member, role_txn, role_txn_reader, role_replayer;
 
 #define CLUSTER_BROKER_BASE 101 /* node id of the first broker */
 

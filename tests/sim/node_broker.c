@@ -123,6 +123,7 @@ struct broker *node_broker(const struct node *node)
 }
 
 struct epoch_look {
+    const char *topic;
     int32_t partition, epoch;
 };
 
@@ -131,16 +132,15 @@ static void look_for_epoch(void *ctx, struct partition *partition)
     struct epoch_look *look = ctx;
     struct partition_view view;
 
-    if (!str_eq_z(partition_topic(partition), "__consumer_offsets") ||
-        partition_index(partition) != look->partition)
+    if (!str_eq_z(partition_topic(partition), look->topic) || partition_index(partition) != look->partition)
         return;
     partition_get(partition, &view);
     look->epoch = view.is_leader ? view.leader_epoch : -1;
 }
 
-int32_t node_offsets_epoch(const struct node *node, int32_t partition)
+int32_t node_leader_epoch(const struct node *node, const char *topic, int32_t partition)
 {
-    struct epoch_look look = {.partition = partition, .epoch = -1};
+    struct epoch_look look = {.topic = topic, .partition = partition, .epoch = -1};
 
     if (node_broker(node) != NULL)
         broker_each_replica(node_broker(node), look_for_epoch, &look);

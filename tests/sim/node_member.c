@@ -76,7 +76,8 @@ static int32_t coordinator_epoch(struct group_member *m)
 
     for (int i = 0; i < cluster->options.brokers; i++)
         if (cluster_node(cluster, ROLE_BROKER, i)->id == id)
-            return node_offsets_epoch(cluster_node(cluster, ROLE_BROKER, i), GROUP_PLACE);
+            return node_leader_epoch(cluster_node(cluster, ROLE_BROKER, i), "__consumer_offsets",
+                                     GROUP_PLACE);
     return -1;
 }
 

@@ -149,6 +149,7 @@ static void send_produce(struct transactor *x)
         note_send(x, send, HISTORY_INVOKE, -1);
     send->asked = true;
     txn_send_produce(x);
+    txn_keep_request(x, TXN_REPLAY_PRODUCE);
 }
 
 static void send_end(struct transactor *x)
@@ -158,6 +159,7 @@ static void send_end(struct transactor *x)
         note_txn(x, HISTORY_INVOKE, end_op(x), x->end_call);
     }
     x->end_asked = true;
+    txn_keep_request(x, TXN_REPLAY_END);
     txn_send_end(x);
 }
 
@@ -182,6 +184,7 @@ static void send_offsets(struct transactor *x)
         x->offset_call = x->c.client.next_op++;
         note_offset(x, HISTORY_INVOKE, HISTORY_COMMIT, x->offset_call, x->next_position);
     }
+    txn_keep_request(x, TXN_REPLAY_OFFSETS);
     txn_send_offsets(x);
 }
 
@@ -252,7 +255,10 @@ static void write_on(struct transactor *x)
     case TXN_STEP_IDLE: return;
     case TXN_STEP_POSITION: send_position(x); return;
     case TXN_STEP_POLL: send_poll(x); return;
-    case TXN_STEP_ADD: txn_send_add(x); return;
+    case TXN_STEP_ADD:
+        txn_keep_request(x, TXN_REPLAY_ADD);
+        txn_send_add(x);
+        return;
     case TXN_STEP_PRODUCE: send_produce(x); return;
     case TXN_STEP_ADD_OFFSETS: txn_send_add_offsets(x); return;
     case TXN_STEP_OFFSETS: send_offsets(x); return;
@@ -268,6 +274,8 @@ static void ended(struct transactor *x, const struct kafka_end_txn_response *res
     x->step = TXN_STEP_IDLE;
     x->txn = 0;
     if (!x->v1) {
+        x->epoch = response->producer_id == x->producer_id ? response->producer_epoch : x->epoch;
+        txn_keep_markers(x);
         x->producer_id = response->producer_id;
         x->epoch = response->producer_epoch;
         memset(x->sequences, 0, sizeof(x->sequences));
@@ -334,21 +342,6 @@ static void step_done(struct transactor *x, const struct client_reply *reply)
 
 /* -- what did not -- */
 
-static bool is_fenced(int16_t error)
-{
-    return error == KAFKA_INVALID_PRODUCER_EPOCH || error == KAFKA_PRODUCER_FENCED ||
-           error == KAFKA_INVALID_PRODUCER_ID_MAPPING;
-}
-
-/* Another time it would be the same. Such an answer excludes that the request was executed. */
-static bool is_final(int16_t error)
-{
-    return is_fenced(error) || error == KAFKA_INVALID_TXN_STATE ||
-           error == KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER ||
-           error == KAFKA_INVALID_TIMESTAMP || /* our clock or the leader's is hours off */
-           error == KAFKA_TRANSACTION_ABORTABLE;
-}
-
 static void ask_anew(struct transactor *x, int16_t error)
 {
     if (error == KAFKA_CONCURRENT_TRANSACTIONS)
@@ -363,7 +356,8 @@ static void ask_anew(struct transactor *x, int16_t error)
 
 static void refused(struct transactor *x, int16_t error)
 {
-    bool disbelieves = x->step == TXN_STEP_PRODUCE && is_fenced(error) && (x->fenced || dice(x, 2));
+    bool disbelieves =
+        x->step == TXN_STEP_PRODUCE && txn_error_is_fencing(error) && (x->fenced || dice(x, 2));
     if (disbelieves) { /* a zombie: nothing of the rest may ever be seen, whatever is asked */
         x->fenced = true;
         sent_one(x);
@@ -377,7 +371,7 @@ static void refused(struct transactor *x, int16_t error)
     } else {
         if (x->step == TXN_STEP_END)
             note_txn(x, x->doubtful ? HISTORY_INFO : HISTORY_FAIL, end_op(x), x->end_call);
-        start_over(x, x->step != TXN_STEP_INIT && !is_fenced(error) && dice(x, 2));
+        start_over(x, x->step != TXN_STEP_INIT && !txn_error_is_fencing(error) && dice(x, 2));
     }
 }
 
@@ -393,7 +387,7 @@ static void on_write(struct transactor *x, const struct client_reply *reply)
     world_trace(x->c.client.node->cluster->world, "x%u: %s, transaction %u, step %d: error %d",
                 x->c.client.process, x->id, (unsigned)x->txn, (int)x->step, error);
     ask_anew(x, error);
-    if (is_final(error)) {
+    if (txn_error_is_final(error)) {
         refused(x, error);
         return;
     }
@@ -517,7 +511,7 @@ static void find_identity(struct transactor *x, const struct node *node)
     x->identity = options->txn_rivals && last ? 0 : node->id - 1;
     x->rival = options->txn_rivals && x->identity == 0;
     x->v1 = (options->txn_v1 >> x->identity & 1) != 0;
-    snprintf(x->id, sizeof(x->id), "txn%d", x->identity);
+    txn_client_id(x->identity, x->id);
     snprintf(x->c.group, sizeof(x->c.group), "tg%d", x->identity);
 }
 

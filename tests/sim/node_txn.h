@@ -38,7 +38,7 @@ struct transactor {
     /* Who it is. */
     int32_t identity; /* number of its transactional id; its input partition */
     bool v1, rival;   /* rival: somebody else uses the same id */
-    char id[16];
+    char id[TXN_ID_MAX];
     int32_t coordinator, group_coordinator;
     int64_t producer_id;
     int16_t epoch;
@@ -91,5 +91,15 @@ void txn_send_end(struct transactor *x);
 
 /* The error in an answer to one of them, KAFKA_UNKNOWN_SERVER_ERROR when it has no place for one. */
 int16_t txn_error_in(const struct client_reply *reply);
+
+/* Another time it would be the same. Such an answer excludes that the request was executed. */
+bool txn_error_is_final(int16_t error);
+/* Such an answer says that another producer has taken over. */
+bool txn_error_is_fencing(int16_t error);
+
+/* Keeps the request of the present step for a replayer; of an end that was answered also the markers that the
+ * coordinator has sent. */
+void txn_keep_request(struct transactor *x, enum txn_replay_kind kind);
+void txn_keep_markers(struct transactor *x);
 
 #endif

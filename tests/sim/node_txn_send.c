@@ -195,3 +195,59 @@ int16_t txn_error_in(const struct client_reply *reply)
     default: return KAFKA_UNKNOWN_SERVER_ERROR;
     }
 }
+
+bool txn_error_is_fencing(int16_t error)
+{
+    return error == KAFKA_INVALID_PRODUCER_EPOCH || error == KAFKA_PRODUCER_FENCED ||
+           error == KAFKA_INVALID_PRODUCER_ID_MAPPING;
+}
+
+bool txn_error_is_final(int16_t error)
+{
+    return txn_error_is_fencing(error) || error == KAFKA_INVALID_TXN_STATE ||
+           error == KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER ||
+           error == KAFKA_INVALID_TIMESTAMP || /* our clock or the leader's is hours off */
+           error == KAFKA_TRANSACTION_ABORTABLE;
+}
+
+/* -- once more -- */
+
+static struct txn_replay *keep(struct transactor *x, enum txn_replay_kind kind)
+{
+    struct txn_replays *replays = &x->c.client.node->cluster->replays;
+    struct txn_replay *kept = &replays->list[replays->count++ % TXN_REPLAYS_MAX];
+    replays->coordinator[x->identity] = x->coordinator;
+    if (x->group_coordinator >= 0)
+        replays->group_coordinator[x->identity] = x->group_coordinator;
+    *kept = (struct txn_replay){.kind = kind,
+                                .identity = x->identity,
+                                .v1 = x->v1,
+                                .commit = x->commit,
+                                .producer_id = x->producer_id,
+                                .epoch = x->epoch,
+                                .offset = x->next_position};
+    return kept;
+}
+
+void txn_keep_request(struct transactor *x, enum txn_replay_kind kind)
+{
+    if (x->v1 && kind != TXN_REPLAY_PRODUCE && kind != TXN_REPLAY_ADD)
+        return;
+    struct txn_replay *kept = keep(x, kind);
+    kept->partition = x->sends[MIN(x->sent, x->send_count - 1)].partition;
+    if (kind != TXN_REPLAY_PRODUCE)
+        return;
+    ASSERT(x->batch->len <= sizeof(kept->batch));
+    kept->len = x->batch->len;
+    memcpy(kept->batch, x->batch->data, x->batch->len);
+}
+
+void txn_keep_markers(struct transactor *x)
+{
+    int32_t epoch = txn_client_txn_epoch(&x->c, x->identity, x->coordinator);
+    if (epoch < 0)
+        return;
+    struct txn_replay *kept = keep(x, TXN_REPLAY_MARKER);
+    kept->partition = x->sends[0].partition;
+    kept->coordinator_epoch = epoch;
+}

@@ -14,8 +14,8 @@ struct config;
 struct controller *node_controller(const struct node *node);
 struct broker *node_broker(const struct node *node);
 
-/* The epoch in which a broker believes to lead a partition of __consumer_offsets; -1: it does not. */
-int32_t node_offsets_epoch(const struct node *node, int32_t partition);
+/* The epoch in which a broker believes to lead a partition; -1: it does not. */
+int32_t node_leader_epoch(const struct node *node, const char *topic, int32_t partition);
 
 /* A scripted producer writes so many records to a partition of the first topic. */
 void producer_send(struct node *node, int partition, int count);

@@ -5,13 +5,14 @@
 
 #include "common/base/assert.h"
 
-#define SPARE_ONE_IN  3
-#define SIX_ONE_IN    4 /* seeds with six brokers; the others have three to five */
-#define GROUP_ONE_IN  2 /* seeds with a consumer group */
-#define FOCUS_ONE_IN  4
-#define TXN_ONE_IN    2  /* seeds with transactions */
-#define TXN_V1_ONE_IN 4  /* transactional ids with version 1 of the protocol */
-#define QUIET_ONE_IN  20 /* seeds without any fault: a healthy cluster must be right, too */
+#define SPARE_ONE_IN    3
+#define SIX_ONE_IN      4 /* seeds with six brokers; the others have three to five */
+#define GROUP_ONE_IN    2 /* seeds with a consumer group */
+#define FOCUS_ONE_IN    4
+#define TXN_ONE_IN      2  /* seeds with transactions */
+#define REPLAYER_ONE_IN 3  /* seeds with transactions in which their requests come again */
+#define TXN_V1_ONE_IN   4  /* transactional ids with version 1 of the protocol */
+#define QUIET_ONE_IN    20 /* seeds without any fault: a healthy cluster must be right, too */
 
 static const char *const names[FAULT_COUNT] = {
 #define X(id, name) name,
@@ -179,8 +180,9 @@ static void plan_transactions(struct cluster_options *o, uint64_t seed)
     prng_seed(&prng, seed ^ 0x74786e73);
     o->transactors = prng_below(&prng, TXN_ONE_IN) == 0 ? (int)between(&prng, 1, 3) : 0;
     o->txn_rivals = o->transactors == 3 || (o->transactors == 2 && prng_below(&prng, 2) == 0);
-    for (uint32_t id = 0; id < 2; id++)
+    for (uint32_t id = 0; id < TXN_IDENTITIES; id++)
         o->txn_v1 |= prng_below(&prng, TXN_V1_ONE_IN) == 0 ? 1u << id : 0;
+    o->txn_replayer = o->transactors > 0 && prng_below(&prng, REPLAYER_ONE_IN) == 0;
 }
 
 /* From a generator of its own, too. */
@@ -225,12 +227,12 @@ void plan_print(const struct plan *plan, FILE *out)
         out,
         "seed %llu: %d controllers, %d brokers of %d shards, %d topics of %d partitions, %d producers each "
         "%u us, %d consumers, segments of %u, snapshots every %u, "
-        "%d admins, %d members%s%s, %d transactors%s (version 1: %x)%s%s%s%s%s%s%s%s%s%s\n",
+        "%d admins, %d members%s%s, %d transactors%s%s (version 1: %x)%s%s%s%s%s%s%s%s%s%s\n",
         (unsigned long long)plan->seed, o->controllers, o->brokers, o->shards, o->topics, o->partitions,
         o->producers, o->send_interval_us, o->consumers, o->segment_bytes, o->snapshot_entries, o->admins,
         o->members, members_text(o), o->members > 0 && o->static_members ? " (one static)" : "",
-        o->transactors, o->txn_rivals ? " with rivals" : "", o->txn_v1,
-        o->topics_by_admin ? ", topics with settings" : "",
+        o->transactors, o->txn_rivals ? " with rivals" : "", o->txn_replayer ? " and a replayer" : "",
+        o->txn_v1, o->topics_by_admin ? ", topics with settings" : "",
         o->compact_topic < 0 ? ""
         : o->compact_delete  ? ", t0 compacted and retained"
                              : ", t0 compacted",

@@ -31,6 +31,10 @@
     X(ISR_EXPANDED, "isr-expanded", NULL)                                                                    \
     X(LEADER_CHANGED, "leader-changed", NULL)                                                                \
     X(BROKER_FENCED, "broker-fenced", NULL)                                                                  \
+    X(REPLAYED, "txn-request-replayed", NULL)                                                                \
+    X(REPLAY_REFUSED, "txn-replay-refused", NULL)                                                            \
+    X(MARKER_REPLAYED, "txn-marker-replayed", NULL)                                                          \
+    X(MARKER_REPLAY_REFUSED, "txn-marker-replay-refused", NULL)                                              \
     X(ELECTION, "controller-changed", NULL)
 
 enum reach {

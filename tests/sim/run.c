@@ -72,6 +72,12 @@ static bool is_read(struct run *run)
     return reader->done && (run->cluster->options.transactors == 0 || run->cluster->txns.judged);
 }
 
+static bool is_in_sync(struct run *run)
+{
+    snprintf(run->why, sizeof(run->why), "not all replicas are in sync");
+    return cluster_is_in_sync(run->cluster);
+}
+
 static bool has_ended(struct run *run)
 {
     for (int i = 0; i < run->cluster->node_count; i++) {
@@ -125,6 +131,10 @@ static void phase_read(struct run *run)
         unhealthy(run, UNHEALTHY_NOT_READ);
         return;
     }
+    if (!wait_for(run, RECOVER_US, is_in_sync)) { /* transactions came to their end later than all the rest */
+        unhealthy(run, UNHEALTHY_NOT_WHOLE);
+        return;
+    }
     observe_registers(cluster);
     for (int t = 0; t < cluster->options.topics; t++)
         for (int p = 0; p < cluster->options.partitions; p++)
@@ -136,8 +146,9 @@ static void phase_read(struct run *run)
 static void phase_end(struct run *run)
 {
     observer_end(&run->observer);
-    static const enum role order[] = {ROLE_TXN,      ROLE_TXN_READER, ROLE_READER, ROLE_MEMBER,    ROLE_ADMIN,
-                                      ROLE_CONSUMER, ROLE_PRODUCER,   ROLE_BROKER, ROLE_CONTROLLER};
+    static const enum role order[] = {ROLE_REPLAYER, ROLE_TXN,       ROLE_TXN_READER, ROLE_READER,
+                                      ROLE_MEMBER,   ROLE_ADMIN,     ROLE_CONSUMER,   ROLE_PRODUCER,
+                                      ROLE_BROKER,   ROLE_CONTROLLER};
     for (size_t r = 0; r < ARRAY_LEN(order); r++) {
         struct node *node;
         for (int i = 0; (node = cluster_node(run->cluster, order[r], i)) != NULL; i++)

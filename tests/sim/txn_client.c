@@ -7,13 +7,13 @@
 #include "common/base/assert.h"
 #include "tests/sim/nodes.h"
 
-#define CALL_US      4000000
-#define PLAIN_MAX    (1 << 20)
-#define FETCH_BYTES  (64 << 10)
-#define ABORTED_MAX  1024 /* in one answer of FETCH_BYTES */
-#define FIRST_GROUP  10   /* in the history; other groups have lower numbers */
-#define OFFSET_PARTS 2    /* partitions of __consumer_offsets (node_broker.c) */
-#define UNREADABLE   UINT64_MAX
+#define CALL_US           4000000
+#define PLAIN_MAX         (1 << 20)
+#define FETCH_BYTES       (64 << 10)
+#define ABORTED_MAX       1024 /* in one answer of FETCH_BYTES */
+#define FIRST_GROUP       10   /* in the history; other groups have lower numbers */
+#define COORDINATOR_PARTS 2    /* partitions of the coordinators' topics (node_broker.c) */
+#define UNREADABLE        UINT64_MAX
 
 void txn_client_open(struct txn_client *c, struct node *node, struct env *env,
                      const struct client_driver_handler *handler)
@@ -192,24 +192,45 @@ uint32_t txn_client_group(int32_t partition)
     return FIRST_GROUP + (uint32_t)partition;
 }
 
-/* As Kafka places groups: the hash of Java's strings. */
-static int32_t place_of(int32_t partition)
+struct str txn_client_group_name(int32_t partition)
 {
-    char name[8];
-    uint32_t hash = 0;
-    snprintf(name, sizeof(name), "tg%d", partition);
-    for (const char *p = name; *p != '\0'; p++)
-        hash = 31 * hash + (uint8_t)*p;
-    return (int32_t)((hash & INT32_MAX) % OFFSET_PARTS);
+    static const char *const names[TXN_IDENTITIES] = {"tg0", "tg1"};
+    return str_from(names[partition]);
 }
 
-int32_t txn_client_group_epoch(const struct txn_client *c, int32_t partition, int32_t coordinator)
+void txn_client_id(int32_t identity, char out[TXN_ID_MAX])
+{
+    snprintf(out, TXN_ID_MAX, "txn%d", identity);
+}
+
+/* As Kafka places groups and transactional ids: the hash of Java's strings. */
+static int32_t place_of(struct str name)
+{
+    uint32_t hash = 0;
+    for (int32_t i = 0; i < name.len; i++)
+        hash = 31 * hash + (uint8_t)name.p[i];
+    return (int32_t)((hash & INT32_MAX) % COORDINATOR_PARTS);
+}
+
+static int32_t epoch_of(const struct txn_client *c, const char *topic, struct str name, int32_t coordinator)
 {
     struct cluster *cluster = c->client.node->cluster;
     for (int i = 0; i < cluster->options.brokers; i++)
         if (cluster_node(cluster, ROLE_BROKER, i)->id == coordinator)
-            return node_offsets_epoch(cluster_node(cluster, ROLE_BROKER, i), place_of(partition));
+            return node_leader_epoch(cluster_node(cluster, ROLE_BROKER, i), topic, place_of(name));
     return -1;
+}
+
+int32_t txn_client_txn_epoch(const struct txn_client *c, int32_t identity, int32_t coordinator)
+{
+    char id[TXN_ID_MAX];
+    txn_client_id(identity, id);
+    return epoch_of(c, "__transaction_state", str_from(id), coordinator);
+}
+
+int32_t txn_client_group_epoch(const struct txn_client *c, int32_t partition, int32_t coordinator)
+{
+    return epoch_of(c, "__consumer_offsets", txn_client_group_name(partition), coordinator);
 }
 
 /* -- the history -- */

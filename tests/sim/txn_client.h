@@ -10,6 +10,7 @@
 
 #define TXN_TOPIC       "tx"
 #define TXN_VALUE_BYTES 8
+#define TXN_ID_MAX      16
 
 struct txn_client {
     struct client_node client; /* first */
@@ -70,6 +71,14 @@ void txn_client_ask_offset(struct txn_client *c, int32_t partition, int32_t coor
 
 /* Kafka's error; *ret_offset: -1 when nothing is committed. */
 int16_t txn_client_offset(const struct kafka_offset_fetch_response *response, int64_t *ret_offset);
+
+/* "txn0" or "txn1". */
+void txn_client_id(int32_t identity, char out[TXN_ID_MAX]);
+/* "tg0" or "tg1": the group of an input partition. */
+struct str txn_client_group_name(int32_t partition);
+
+/* The epoch in which a broker, as it sees itself, coordinates a transactional id; -1: it does not. */
+int32_t txn_client_txn_epoch(const struct txn_client *c, int32_t identity, int32_t coordinator);
 
 /* Number in the history of the group of an input partition, and the epoch in which its coordinator, as a
  * broker sees itself, leads; -1: it does not. */
