@@ -3,6 +3,7 @@
  * one, back when the last of those is gone (KIP-848, online migration). A conversion is a round of its own.
  */
 #include "broker/core/group_consumer.h"
+#include "common/base/mutant.h"
 #include "common/base/probe.h"
 #include "proto/kafka/gen/group_metadata_record.h"
 
@@ -29,6 +30,8 @@ static void end_waits(struct groups *g, struct group *group)
 static bool read_assigned(struct groups *g, const struct group *group, const struct member *member,
                           const struct tp_set *owned, struct tp_set *ret)
 {
+    if (MUTANT(UPGRADE_FORGETS_OWNERS))
+        return protocol_read_assignment(g, BYTES_NULL, ret);
     if (group->state == GROUP_STABLE || group->state == GROUP_PREPARING)
         return protocol_read_assignment(g, member->assignment, ret);
     *ret = *owned;
@@ -102,6 +105,8 @@ int16_t group_upgrade(struct groups *g, struct group *group, struct group_call *
         return KAFKA_GROUP_ID_NOT_FOUND; /* as Kafka: there is no consumer group of that name, nor can there
                                             be */
     PROBE(GROUP_UPGRADED);
+    if (MUTANT(UPGRADE_FORGETS_OFFSETS))
+        group_offsets_clear(g, group);
     write_begin(g);
     write_group_gone(g, group);
     for (int32_t i = 0; i < group->members_count; i++) {

@@ -2,6 +2,7 @@
 /* ConsumerGroupHeartbeat: joining, going on, leaving (KIP-848); and who may commit. */
 
 #include "broker/core/group_consumer.h"
+#include "common/base/mutant.h"
 #include "common/base/probe.h"
 #include "common/base/sort.h"
 #include "proto/kafka/gen/consumer_group_heartbeat.h"
@@ -240,11 +241,22 @@ static int16_t find_joining(struct plan *plan, struct str id, struct str instanc
     return KAFKA_NONE;
 }
 
+/* Planted: what must not be (MUTANT_REVIVE_FENCED). */
+static int16_t revive(struct plan *plan, struct str id, int32_t epoch)
+{
+    begin_member(plan, id);
+    plan->next.epoch = plan->next.previous_epoch = epoch;
+    plan->next.assigned = *plan->owned;
+    return KAFKA_NONE;
+}
+
 static int16_t find_present(struct plan *plan, struct str id, struct str instance_id, int32_t epoch)
 {
     const struct cmember *known =
         instance_id.len >= 0 ? cmember_find_instance(plan->cg, instance_id) : cmember_find(plan->cg, id);
 
+    if (!known && MUTANT(REVIVE_FENCED) && plan->owned)
+        return revive(plan, id, epoch);
     if (!known)
         return KAFKA_UNKNOWN_MEMBER_ID;
     if (!str_eq(known->id, id))
@@ -430,6 +442,8 @@ int16_t cgroup_check_epoch(struct groups *g, struct group *group, struct str mem
 {
     struct cmember *member = cmember_find(group->consumer, member_id);
 
+    if (MUTANT(STALE_MEMBER_EPOCH) && epoch >= 0 && (!member || !member->classic))
+        return KAFKA_NONE;
     if (epoch < 0 && group->consumer->members_count == 0)
         return KAFKA_NONE;
     if (!member)

@@ -5,6 +5,7 @@
 
 #include "broker/core/group_consumer.h"
 #include "broker/core/topic_regex.h"
+#include "common/base/mutant.h"
 #include "common/base/probe.h"
 #include "common/base/sort.h"
 
@@ -373,6 +374,8 @@ static bool free_ones(struct arena *arena, const struct cgroup *cg, const struct
             !tp_set_minus(arena, &left, &other->revoking, &left))
             return false;
     }
+    if (MUTANT(HAND_OUT_EARLY))
+        left = *wanted;
     *ret_missing = left.count < wanted->count;
     *ret_free = left;
     return true;

@@ -4,6 +4,7 @@
 
 #include "broker/core/group_consumer.h"
 #include "broker/core/group_write.h"
+#include "common/base/mutant.h"
 #include "proto/kafka/gen/consumer_group_current_member_assignment_record.h"
 #include "proto/kafka/gen/consumer_group_member_metadata_record.h"
 #include "proto/kafka/gen/consumer_group_metadata_record.h"
@@ -250,7 +251,7 @@ static enum err replay_epoch(struct groups *g, struct reader *key, struct bytes 
     }
     read_value(consumer_group_metadata_record, value, &v);
     group = group_find_or_make(g, k.group_id);
-    cgroup_make(g, group)->epoch = v.epoch;
+    cgroup_make(g, group)->epoch = MUTANT(FORGET_MEMBER_EPOCHS) && g->loading ? 1 : v.epoch;
     group->consumer->metadata_hash = v.metadata_hash;
     return OK;
 }
@@ -264,7 +265,8 @@ static enum err replay_target_epoch(struct groups *g, struct reader *key, struct
     if (value.len < 0)
         return OK; /* the group goes with its epoch */
     read_value(consumer_group_target_assignment_metadata_record, value, &v);
-    cgroup_make(g, group_find_or_make(g, k.group_id))->target_epoch = v.assignment_epoch;
+    cgroup_make(g, group_find_or_make(g, k.group_id))->target_epoch =
+        MUTANT(FORGET_MEMBER_EPOCHS) && g->loading ? 1 : v.assignment_epoch;
     return OK;
 }
 

@@ -103,6 +103,18 @@
     X(COMMIT_BEFORE_LOG, "commit-before-log", "lost-commit",                                                 \
       "an offset commit is answered before it is in the log")                                                \
     X(LOSE_COMMITS, "lose-commits", "lost-commit", "a new coordinator loads nothing")                        \
+    X(HAND_OUT_EARLY, "hand-out-early", "double-owner",                                                      \
+      "a coordinator gives a member partitions that another one still has (KIP-848)")                        \
+    X(STALE_MEMBER_EPOCH, "stale-member-epoch", "double-owner",                                              \
+      "commits of members that were fenced, or of an older epoch, are accepted (KIP-848)")                   \
+    X(REVIVE_FENCED, "revive-fenced", "double-owner",                                                        \
+      "the heartbeat of a member that was fenced brings it back with what it says it owns (KIP-848)")        \
+    X(FORGET_MEMBER_EPOCHS, "forget-member-epochs", "double-owner",                                          \
+      "a new coordinator counts the epochs of a group anew (KIP-848)")                                       \
+    X(UPGRADE_FORGETS_OWNERS, "upgrade-forgets-owners", "double-owner",                                      \
+      "classic members own nothing once their group is upgraded (KIP-848)")                                  \
+    X(UPGRADE_FORGETS_OFFSETS, "upgrade-forgets-offsets", "lost-commit",                                     \
+      "a group that is upgraded begins without offsets (KIP-848)")                                           \
     X(EXPOSE_OPEN_TXN, "expose-open-txn", MUTANT_EARLY,                                                      \
       "readers of committed data read up to the high watermark")                                             \
     X(STABLE_OFFSET_FALLS, "stable-offset-falls", "regress",                                                 \

@@ -20,7 +20,8 @@ struct member_key {
 };
 
 struct owner {
-    const struct checker_event *event;
+    const struct checker_event *event; /* that showed it first, or last: assign, or an acknowledged commit */
+    int32_t generation;
 };
 
 struct groups {
@@ -57,16 +58,34 @@ static bool same_member(const struct checker_event *a, const struct checker_even
     return a->rec.process == b->rec.process || (a->rec.arg != 0 && a->rec.arg == b->rec.arg);
 }
 
+/* Somebody had the partition in that generation. */
+static void on_owned(struct groups *g, struct member_key *m, const struct checker_event *e,
+                     int32_t generation)
+{
+    struct owner *owner = check_entry(g->c, &g->owners, m->number, (uint32_t)generation, sizeof(*owner));
+    if (!owner)
+        return;
+    if (owner->event && !same_member(owner->event, e))
+        check_report(g->c, &CHECK_FOUND(DOUBLE_OWNER, e, owner->event, e));
+    owner->event = e;
+    owner->generation = generation;
+    if (!m->newest || m->newest->generation < generation)
+        m->newest = owner;
+}
+
 /* An acknowledged commit says that the coordinator took the member for the owner. It must not when, before it
  * was asked for, another one had been given the partition in a later generation. */
-static void on_late_commit(struct groups *g, const struct member_key *m, const struct checker_event *e)
+static void on_owners_commit(struct groups *g, struct member_key *m, const struct checker_event *e)
 {
-    const struct checker_event *taken = m->newest ? m->newest->event : NULL;
+    const struct owner *newest = m->newest;
+    int32_t generation = e->invoke->rec.epoch;
 
-    if (!taken || e->invoke->rec.epoch < 0 || taken->rec.process == e->rec.process)
+    if (generation < 0)
         return;
-    if (taken->rec.epoch > e->invoke->rec.epoch && taken->rec.time_us < e->invoke->rec.time_us)
-        check_report(g->c, &CHECK_FOUND(DOUBLE_OWNER, e, taken, e->invoke, e));
+    if (newest && newest->generation > generation && !same_member(newest->event, e) &&
+        newest->event->rec.time_us < e->invoke->rec.time_us)
+        check_report(g->c, &CHECK_FOUND(DOUBLE_OWNER, e, newest->event, e->invoke, e));
+    on_owned(g, m, e, generation);
 }
 
 /* What proves that a transaction was committed, NULL: it was not, as far as we know. */
@@ -87,7 +106,7 @@ static void on_commit(struct groups *g, struct member_key *m, const struct check
     else if (e->rec.type == HISTORY_OK && e->invoke && since)
         push(g, &m->acked, e, since->rec.time_us > e->rec.time_us ? since : e);
     if (e->rec.type == HISTORY_OK && e->invoke && !txn)
-        on_late_commit(g, m, e);
+        on_owners_commit(g, m, e);
 }
 
 /* Whether a commit may count at the time of e: it was asked for, and so was that of its transaction. */
@@ -152,18 +171,6 @@ static void on_committed(struct groups *g, const struct member_key *m, const str
         check_clean(g, m, e);
 }
 
-static void on_assign(struct groups *g, struct member_key *m, const struct checker_event *e)
-{
-    struct owner *owner = check_entry(g->c, &g->owners, m->number, (uint32_t)e->rec.epoch, sizeof(*owner));
-    if (!owner)
-        return;
-    if (owner->event && !same_member(owner->event, e))
-        check_report(g->c, &CHECK_FOUND(DOUBLE_OWNER, e, owner->event, e));
-    owner->event = e;
-    if (!m->newest || m->newest->event->rec.epoch <= e->rec.epoch)
-        m->newest = owner;
-}
-
 static void on_event(struct groups *g, const struct checker_event *e)
 {
     struct member_key *m = e->rec.group != 0 ? find(g, e) : NULL;
@@ -174,7 +181,7 @@ static void on_event(struct groups *g, const struct checker_event *e)
     else if (e->rec.op == HISTORY_COMMITTED && e->rec.type == HISTORY_OK && e->invoke)
         on_committed(g, m, e);
     else if (e->rec.op == HISTORY_ASSIGN && e->rec.epoch >= 0)
-        on_assign(g, m, e);
+        on_owned(g, m, e, e->rec.epoch);
 }
 
 void check_groups(struct checker *c)

@@ -62,6 +62,7 @@ struct cluster_options {
     int producers, consumers, admins;
     int members; /* of one consumer group */
     enum member_kinds member_kinds;
+    bool sleepy_members; /* sleep past their session now and then, and wake up in the middle of their work */
     uint32_t static_members; /* bits by member: have names of their own (KIP-345) */
     int transactors; /* transactional clients with a topic of their own (node_txn.c), and one that reads it */
     bool txn_replayer;    /* somebody sends their requests again */

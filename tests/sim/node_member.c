@@ -25,6 +25,7 @@
 #define SESSION_MS   3000
 #define STEP_MAX     100
 #define LEAVE_ONE_IN 60 /* ticks */
+#define SLEEP_ONE_IN 60
 
 struct told {
     uint32_t call; /* of the commit that is not confirmed yet; 0: none */
@@ -56,6 +57,11 @@ static void *resize(void *ctx, void *old, size_t old_size, size_t new_size)
     return NULL;
 }
 
+static int static_number(const struct group_member *m)
+{
+    return m->instance[0] != '\0' ? m->client.node->id : 0;
+}
+
 static void note(struct group_member *m, enum history_type type, enum history_op op, int topic,
                  int32_t partition, uint32_t call, int64_t offset, int32_t epoch)
 {
@@ -65,6 +71,7 @@ static void note(struct group_member *m, enum history_type type, enum history_op
     record.call = call;
     record.offset = offset;
     record.epoch = epoch;
+    record.arg = static_number(m);
     cluster_record(m->client.node->cluster, record);
 }
 
@@ -100,7 +107,7 @@ static void on_assigned(struct group_member *m, const struct client_group_event 
         record.group = GROUP_NUMBER;
         record.epoch = event->generation;
         record.offset = one->committed;
-        record.arg = m->instance[0] != '\0' ? m->client.node->id : 0;
+        record.arg = static_number(m);
         cluster_record(m->client.node->cluster, record);
         m->mine[topic][one->partition] = true;
         m->told[topic][one->partition] = (struct told){.position = MAX(one->committed, 0)};
@@ -325,11 +332,25 @@ static void drop_group(struct group_member *m)
     m->group = NULL;
 }
 
+static bool falls_asleep(struct group_member *m)
+{
+    struct prng *prng = &m->client.env->prng;
+
+    if (!m->client.node->cluster->options.sleepy_members || prng_below(prng, SLEEP_ONE_IN) != 0)
+        return false;
+    process_pause(m->client.node->process, SESSION_MS * 1000ull + prng_below(prng, SESSION_MS * 1000ull));
+    return true;
+}
+
 static void on_tick(struct env_timer *timer)
 {
     struct group_member *m = CONTAINER_OF(timer, struct group_member, tick);
     struct env *env = m->client.env;
 
+    if (falls_asleep(m)) { /* and goes on with this when it wakes up, before it hears what has changed */
+        env_timer_set(env, timer, env_now_us(env) + 1);
+        return;
+    }
     if (m->group && m->over && client_group_idle(m->group))
         drop_group(m);
     else if (!m->group)

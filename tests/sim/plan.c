@@ -193,6 +193,7 @@ static void plan_members(struct cluster_options *o, uint64_t seed)
     prng_seed(&prng, seed ^ 0x6d656d62657273);
     o->member_kinds = kinds[prng_below(&prng, ARRAY_LEN(kinds))];
     o->static_members = prng_below(&prng, 3) == 0 ? 1u << 0 : 0;
+    o->sleepy_members = prng_below(&prng, 2) == 0;
 }
 
 struct plan plan_of(uint64_t seed, uint32_t seconds)
@@ -217,7 +218,10 @@ static const char *members_text(const struct cluster_options *o)
 {
     static const char *const texts[] = {" of the classic protocol", " of the consumer protocol",
                                         " of both protocols"};
-    return o->members > 0 ? texts[o->member_kinds] : "";
+    static const char *const sleepy[] = {" of the classic protocol that sleep",
+                                         " of the consumer protocol that sleep",
+                                         " of both protocols that sleep"};
+    return o->members == 0 ? "" : o->sleepy_members ? sleepy[o->member_kinds] : texts[o->member_kinds];
 }
 
 void plan_print(const struct plan *plan, FILE *out)
