@@ -17,6 +17,7 @@ struct describe_group {
     const char *name;
     struct group_rows rows;
     char state[32];
+    bool absent; /* no group of the protocol that was asked for last */
     struct json j;
 };
 
@@ -34,6 +35,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     }
 }
 
+static void note_reader(struct describe_group *d, struct str topic, int32_t partition, struct str member)
+{
+    struct group_row *row = group_row_of(&d->rows, topic, partition);
+    if (row && !row->member)
+        row->member = strndup(member.p, (size_t)member.len);
+}
+
 /* Who reads which partition, as the group's leader gave them out. */
 static void note_member(struct describe_group *d, const struct kafka_describe_groups_response_member *member)
 {
@@ -42,50 +50,70 @@ static void note_member(struct describe_group *d, const struct kafka_describe_gr
     arena_init(&arena, NULL, 0, ASSIGNMENT_ARENA_BYTES);
     group_assignment_decode(member->member_assignment, &arena, &assignment); /* not ours: nothing to show */
     for (int32_t t = 0; t < assignment.topics_count; t++)
-        for (int32_t i = 0; i < assignment.topics[t].partitions_count; i++) {
-            struct group_row *row =
-                group_row_of(&d->rows, assignment.topics[t].topic, assignment.topics[t].partitions[i]);
-            if (row && !row->member)
-                row->member = strndup(member->member_id.p, (size_t)member->member_id.len);
-        }
+        for (int32_t i = 0; i < assignment.topics[t].partitions_count; i++)
+            note_reader(d, assignment.topics[t].topic, assignment.topics[t].partitions[i], member->member_id);
     arena_free(&arena);
 }
 
-static void print_member(struct describe_group *d, const struct kafka_describe_groups_response_member *member)
+/* The same as the coordinator gave them out (KIP-848). */
+static void note_consumer(struct describe_group *d,
+                          const struct kafka_consumer_group_describe_response_member *member)
+{
+    for (int32_t t = 0; t < member->assignment.topic_partitions_count; t++) {
+        const struct kafka_consumer_group_describe_response_topic_partitions *one =
+            &member->assignment.topic_partitions[t];
+        for (int32_t i = 0; i < one->partitions_count; i++)
+            note_reader(d, one->topic_name, one->partitions[i], member->member_id);
+    }
+}
+
+struct shown_member {
+    struct str id, instance_id, client_id, host;
+};
+
+static void print_member(struct describe_group *d, const struct shown_member *member)
 {
     if (d->cli->output == CLI_TEXT) {
-        printf("  member %.*s  client %.*s  host %.*s%s%.*s\n", member->member_id.len, member->member_id.p,
-               member->client_id.len, member->client_id.p, member->client_host.len, member->client_host.p,
-               member->group_instance_id.len > 0 ? "  instance " : "", MAX(member->group_instance_id.len, 0),
-               member->group_instance_id.p ? member->group_instance_id.p : "");
+        printf("  member %.*s  client %.*s  host %.*s%s%.*s\n", member->id.len, member->id.p,
+               member->client_id.len, member->client_id.p, member->host.len, member->host.p,
+               member->instance_id.len > 0 ? "  instance " : "", MAX(member->instance_id.len, 0),
+               member->instance_id.p ? member->instance_id.p : "");
         return;
     }
     json_object(&d->j, NULL);
-    json_str(&d->j, "member_id", member->member_id);
-    json_str(&d->j, "instance_id", member->group_instance_id);
+    json_str(&d->j, "member_id", member->id);
+    json_str(&d->j, "instance_id", member->instance_id);
     json_str(&d->j, "client_id", member->client_id);
-    json_str(&d->j, "host", member->client_host);
+    json_str(&d->j, "host", member->host);
     json_object_end(&d->j);
 }
 
-static void print_head(struct describe_group *d, const struct kafka_describe_groups_response_group *group)
+static void print_head(struct describe_group *d, struct str protocol_type, struct str protocol,
+                       int32_t members)
 {
     if (d->cli->output == CLI_TEXT) {
-        printf("group %s  %s  %d members%s%.*s\n", d->name, d->state, group->members_count,
-               group->protocol_data.len > 0 ? "  protocol " : "", MAX(group->protocol_data.len, 0),
-               group->protocol_data.p ? group->protocol_data.p : "");
-    } else {
-        json_object(&d->j, NULL);
-        json_z(&d->j, "group", d->name);
-        json_z(&d->j, "state", d->state);
-        json_str(&d->j, "protocol_type", group->protocol_type);
-        json_str(&d->j, "protocol", group->protocol_data);
-        json_array(&d->j, "members");
+        printf("group %s  %s  %d members%s%.*s\n", d->name, d->state, members,
+               protocol.len > 0 ? "  protocol " : "", MAX(protocol.len, 0), protocol.p ? protocol.p : "");
+        return;
     }
-    for (int32_t i = 0; i < group->members_count; i++)
-        print_member(d, &group->members[i]);
+    json_object(&d->j, NULL);
+    json_z(&d->j, "group", d->name);
+    json_z(&d->j, "state", d->state);
+    json_str(&d->j, "protocol_type", protocol_type);
+    json_str(&d->j, "protocol", protocol);
+    json_array(&d->j, "members");
+}
+
+static void print_members_end(struct describe_group *d)
+{
     if (d->cli->output == CLI_JSON)
         json_array_end(&d->j);
+}
+
+static int refused(struct describe_group *d, int16_t error)
+{
+    return cli_fail(d->cli, (struct client_failure){ERR_REJECTED, error}, NULL, "cannot describe group '%s'",
+                    d->name);
 }
 
 static int on_described(void *ctx, const struct client_reply *reply)
@@ -93,20 +121,46 @@ static int on_described(void *ctx, const struct client_reply *reply)
     struct describe_group *d = ctx;
     const struct kafka_describe_groups_response *response = reply->message;
     const struct kafka_describe_groups_response_group *group = &response->groups[0];
-    bool absent = response->groups_count == 1 &&
-                  (group->error_code == KAFKA_GROUP_ID_NOT_FOUND || str_eq_z(group->group_state, "Dead"));
-    if (absent)
-        return cli_fail_words(d->cli, EXIT_NOT_FOUND, "no such group", NULL, "group '%s'", d->name);
-    if (response->groups_count != 1 || group->error_code != KAFKA_NONE)
-        return cli_fail(d->cli,
-                        (struct client_failure){ERR_REJECTED, response->groups_count == 1
-                                                                  ? group->error_code
-                                                                  : KAFKA_UNKNOWN_SERVER_ERROR},
-                        NULL, "cannot describe group '%s'", d->name);
+    if (response->groups_count != 1)
+        return refused(d, KAFKA_UNKNOWN_SERVER_ERROR);
+    d->absent = group->error_code == KAFKA_GROUP_ID_NOT_FOUND || str_eq_z(group->group_state, "Dead");
+    if (d->absent)
+        return EXIT_OK; /* perhaps it is one of the other protocol */
+    if (group->error_code != KAFKA_NONE)
+        return refused(d, group->error_code);
     str_copy(group->group_state, d->state, sizeof(d->state));
-    for (int32_t i = 0; i < group->members_count; i++)
-        note_member(d, &group->members[i]);
-    print_head(d, group);
+    print_head(d, group->protocol_type, group->protocol_data, group->members_count);
+    for (int32_t i = 0; i < group->members_count; i++) {
+        const struct kafka_describe_groups_response_member *member = &group->members[i];
+        note_member(d, member);
+        print_member(d, &(struct shown_member){member->member_id, member->group_instance_id,
+                                               member->client_id, member->client_host});
+    }
+    print_members_end(d);
+    return EXIT_OK;
+}
+
+static int on_consumer_described(void *ctx, const struct client_reply *reply)
+{
+    struct describe_group *d = ctx;
+    const struct kafka_consumer_group_describe_response *response = reply->message;
+    const struct kafka_consumer_group_describe_response_group *group = &response->groups[0];
+    if (response->groups_count != 1)
+        return refused(d, KAFKA_UNKNOWN_SERVER_ERROR);
+    d->absent = group->error_code == KAFKA_GROUP_ID_NOT_FOUND;
+    if (d->absent)
+        return EXIT_OK;
+    if (group->error_code != KAFKA_NONE)
+        return refused(d, group->error_code);
+    str_copy(group->group_state, d->state, sizeof(d->state));
+    print_head(d, STR_LIT("consumer"), group->assignor_name, group->members_count);
+    for (int32_t i = 0; i < group->members_count; i++) {
+        const struct kafka_consumer_group_describe_response_member *member = &group->members[i];
+        note_consumer(d, member);
+        print_member(d, &(struct shown_member){member->member_id, member->instance_id, member->client_id,
+                                               member->client_host});
+    }
+    print_members_end(d);
     return EXIT_OK;
 }
 
@@ -161,7 +215,7 @@ static void print_rows(struct describe_group *d)
     json_line(&d->j);
 }
 
-static int describe(struct describe_group *d, struct session *s)
+static int describe_classic(struct describe_group *d, struct session *s, int32_t node)
 {
     struct kafka_describe_groups_request request;
     struct str name = str_from(d->name);
@@ -169,17 +223,48 @@ static int describe(struct describe_group *d, struct session *s)
                                 .message = &request,
                                 .repeatable = true,
                                 .to_node = true,
+                                .node = node,
                                 .what = "cannot describe the group",
                                 .on_reply = on_described,
                                 .ctx = d};
     kafka_describe_groups_request_init(&request);
     request.groups = &name;
     request.groups_count = 1;
-    int code = group_find_coordinator(s, d->name, &call.node);
+    return session_call(s, &call);
+}
+
+static int describe_consumer(struct describe_group *d, struct session *s, int32_t node)
+{
+    struct kafka_consumer_group_describe_request request;
+    struct str name = str_from(d->name);
+    bool unsupported = false;
+    struct session_call call = {.api_key = KAFKA_API_CONSUMER_GROUP_DESCRIBE,
+                                .message = &request,
+                                .repeatable = true,
+                                .to_node = true,
+                                .node = node,
+                                .what = "cannot describe the group",
+                                .on_reply = on_consumer_described,
+                                .ctx = d,
+                                .ret_unsupported = &unsupported};
+    kafka_consumer_group_describe_request_init(&request);
+    request.group_ids = &name;
+    request.group_ids_count = 1;
+    return session_call(s, &call);
+}
+
+static int describe(struct describe_group *d, struct session *s)
+{
+    int32_t node = -1;
+    int code = group_find_coordinator(s, d->name, &node);
     if (code == EXIT_OK)
-        code = session_call(s, &call);
+        code = describe_classic(d, s, node);
+    if (code == EXIT_OK && d->absent)
+        code = describe_consumer(d, s, node);
+    if (code == EXIT_OK && d->absent)
+        code = cli_fail_words(d->cli, EXIT_NOT_FOUND, "no such group", NULL, "group '%s'", d->name);
     if (code == EXIT_OK)
-        code = group_committed(s, call.node, d->name, &d->rows);
+        code = group_committed(s, node, d->name, &d->rows);
     if (code == EXIT_OK)
         code = group_times(s, &d->rows, -2, offsetof(struct group_row, start));
     if (code == EXIT_OK)
