@@ -100,6 +100,11 @@ int32_t epoch_cache_latest(const struct epoch_cache *cache)
     return cache->count ? cache->entries[cache->count - 1].epoch : EPOCH_NONE;
 }
 
+int32_t epoch_cache_earliest(const struct epoch_cache *cache)
+{
+    return cache->count ? cache->entries[0].epoch : EPOCH_NONE;
+}
+
 int32_t epoch_cache_at(const struct epoch_cache *cache, int64_t offset)
 {
     for (uint32_t i = cache->count; i > 0; i--)

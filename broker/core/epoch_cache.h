@@ -49,6 +49,9 @@ bool epoch_cache_truncate_start(struct epoch_cache *cache, int64_t start_offset)
 /* Epoch of the newest entry, EPOCH_NONE when empty. */
 int32_t epoch_cache_latest(const struct epoch_cache *cache);
 
+/* Epoch of the oldest entry, EPOCH_NONE when empty. */
+int32_t epoch_cache_earliest(const struct epoch_cache *cache);
+
 /* Epoch that wrote offset, EPOCH_NONE when unknown. */
 int32_t epoch_cache_at(const struct epoch_cache *cache, int64_t offset);
 

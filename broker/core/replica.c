@@ -290,6 +290,12 @@ void replica_note_start(struct replica *core, int32_t broker_id, int64_t log_sta
         core->members[place].log_start = log_start;
 }
 
+int64_t replica_start_of(const struct replica *core, int32_t broker_id)
+{
+    int32_t place = core->role == REPLICA_LEADER ? find_member(core, broker_id) : -1;
+    return place < 0 ? -1 : place == core->self ? core->log_start : core->members[place].log_start;
+}
+
 int64_t replica_low_watermark(const struct replica *core)
 {
     int64_t low = core->log_start;

@@ -180,6 +180,9 @@ int32_t replica_isr_count(const struct replica *core);
 /* Leader: a follower's fetch said where its log begins. A stranger's word is ignored. */
 void replica_note_start(struct replica *core, int32_t broker_id, int64_t log_start);
 
+/* Where it said so; our own start for ourselves; -1: not told, or we do not lead. */
+int64_t replica_start_of(const struct replica *core, int32_t broker_id);
+
 /* Leader: the lowest log start of the in-sync replicas (Kafka: low watermark); -1 when one has not told. */
 int64_t replica_low_watermark(const struct replica *core);
 

@@ -29,8 +29,9 @@ bool partition_diverges(struct partition *p, int64_t fetch_offset, int32_t last_
 }
 
 /* A follower without any epoch holds nothing; only an empty log at the very start of ours agrees with ours
- * for sure. */
-static bool agrees(struct partition *p, int64_t fetch_offset, int32_t last_fetched_epoch)
+ * for sure. One that ends there with an epoch older than all that we know may have ended so otherwise than we
+ * did, below our start: it agrees once it has said that it begins there, too. */
+static bool agrees(struct partition *p, int32_t broker_id, int64_t fetch_offset, int32_t last_fetched_epoch)
 {
     int32_t epoch;
     int64_t end_offset;
@@ -38,6 +39,9 @@ static bool agrees(struct partition *p, int64_t fetch_offset, int32_t last_fetch
         return false;
     if (last_fetched_epoch < 0)
         return fetch_offset == p->core.log_start;
+    if (last_fetched_epoch < epoch_cache_earliest(plog_epochs(p->log)) &&
+        replica_start_of(&p->core, broker_id) < p->core.log_start)
+        return false;
     return !partition_diverges(p, fetch_offset, last_fetched_epoch, &epoch, &end_offset);
 }
 
@@ -49,7 +53,7 @@ int16_t partition_follower_fetched(struct partition *p, int32_t broker_id, int64
     int16_t error = partition_check_leader(p, current_leader_epoch);
     if (error != KAFKA_NONE)
         return error;
-    if (!agrees(p, fetch_offset, last_fetched_epoch))
+    if (!agrees(p, broker_id, fetch_offset, last_fetched_epoch))
         return KAFKA_NONE;
     event.fetched.broker_id = broker_id;
     event.fetched.broker_epoch = broker_epoch;

@@ -283,6 +283,32 @@ START_TEST(a_diverged_position_does_not_count)
 }
 END_TEST
 
+/* As a leader it would give out what was never committed, until it heard of the deletion. */
+START_TEST(a_position_that_nobody_can_compare_counts_once_the_log_begins_there)
+{
+    struct cluster c;
+    struct waiter w;
+    int64_t low;
+    setup(&c, 2, 1);
+    produce(broker(&c, 1), 4, 0, &w);
+    fetch_rounds(&c, 2, 4);
+    lead(&c, 2, 1, 2);
+    produce(broker(&c, 2), 3, 0, &w); /* never leaves broker 2, which ends at 7 */
+    run_ms(&c, 10);
+    lead(&c, 1, 2, 1);
+    produce(broker(&c, 1), 3, 0, &w); /* [4, 7), other records */
+    run_ms(&c, 10);
+    ck_assert_int_eq(partition_delete_records(broker(&c, 1)->p, 7, &low), KAFKA_NONE);
+    broker(&c, 1)->alters = 0;
+    ck_assert_int_eq(fetch(&c, 2), 0);
+    ck_assert_int_eq(broker(&c, 1)->alters, 0);
+    ck_assert_int_eq(view_of(broker(&c, 2)).log_start, 7);
+    fetch_rounds(&c, 2, 3);
+    ck_assert_int_eq(broker(&c, 1)->alters, 1);
+    teardown(&c);
+}
+END_TEST
+
 START_TEST(epochs_without_data_do_not_stop_replication)
 {
     struct cluster c;
@@ -586,6 +612,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_silent_follower_is_dropped_after_the_lag_time);
     tcase_add_test(tcase, an_old_leaders_tail_is_cut_by_epoch_not_by_high_watermark);
     tcase_add_test(tcase, a_diverged_position_does_not_count);
+    tcase_add_test(tcase, a_position_that_nobody_can_compare_counts_once_the_log_begins_there);
     tcase_add_test(tcase, epochs_without_data_do_not_stop_replication);
     tcase_add_test(tcase, waits_end_when_leadership_moves);
     tcase_add_test(tcase, a_wait_times_out_and_the_data_stays);
