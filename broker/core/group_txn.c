@@ -88,7 +88,8 @@ bool group_txn_pending(const struct groups *g, struct str group, struct str topi
     uint64_t key;
     void *value;
 
-    while (g->pending_txns.count > 0 && map_next(&g->pending_txns, &pos, &key, &value)) {
+    while (g->pending_txns.count > 0 && !MUTANT(IGNORE_PENDING_OFFSETS) &&
+           map_next(&g->pending_txns, &pos, &key, &value)) {
         const struct pending_txn *txn = value;
         for (int32_t i = 0; i < txn->count; i++)
             if (is_for(&txn->offsets[i], group, topic, partition))
@@ -179,6 +180,7 @@ void groups_marked(struct groups *g, int64_t producer_id, bool commit)
 
     if (!txn)
         return;
+    commit = commit || MUTANT(KEEP_ABORTED_OFFSETS);
     for (int32_t i = 0; commit && i < txn->count && !MUTANT(LOSE_PENDING_COMMIT); i++) {
         struct pending_offset *pending = &txn->offsets[i];
         group_offset_put(g, group_find_or_make(g, pending->group), pending->topic, &pending->offset);

@@ -5,6 +5,7 @@
 
 #include "broker/core/producer_entry.h"
 #include "common/base/assert.h"
+#include "common/base/mutant.h"
 #include "proto/kafka/error.h"
 
 enum err producer_state_reserve_txn(struct producer_state *state)
@@ -74,6 +75,8 @@ int16_t producer_state_judge_marker(const struct producer_state *state, const st
     if (marker->producer_epoch < entry->epoch)
         return KAFKA_INVALID_PRODUCER_EPOCH;
     if (!bumped || marker->producer_epoch > entry->epoch)
+        return KAFKA_NONE;
+    if (entry->txn_first >= 0 && MUTANT(LATE_MARKER))
         return KAFKA_NONE;
     if (entry->txn_first >= 0)
         return KAFKA_INVALID_PRODUCER_EPOCH; /* of a later transaction: this marker comes late (KIP-1228) */

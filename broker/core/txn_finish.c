@@ -125,10 +125,13 @@ static void prepare(struct txns *t, struct txn *txn, struct txn_call *call)
         next.partitions_count = 0;
     }
     if (call->v2)
-        next.epoch = MUTANT(REUSE_EPOCH) ? next.epoch : (int16_t)(next.epoch + 1);
-    txn_write(t, txn, &next, call)->last_epoch = call->v2 ? txn->image.epoch : NO_EPOCH;
+        next.epoch = MUTANT(END_KEEPS_EPOCH) ? next.epoch : (int16_t)(next.epoch + 1);
+    txn_write(t, txn, &next, MUTANT(END_BEFORE_LOG) ? NULL : call)->last_epoch =
+        call->v2 ? txn->image.epoch : NO_EPOCH;
     call->producer_id = next.next_id >= 0 ? next.next_id : next.producer_id;
     call->producer_epoch = next.next_id >= 0 ? 0 : next.epoch;
+    if (MUTANT(END_BEFORE_LOG))
+        txn_settle(t, call, KAFKA_NONE);
 }
 
 static void done_before(struct txns *t, struct txn *txn, struct txn_call *call)

@@ -149,6 +149,8 @@ static void take_value(struct txns *t, struct txn *txn, const struct kafka_trans
     image->next_id = v->next_producer_id;
     image->epoch = MUTANT(REUSE_EPOCH) && t->loading ? 0 : v->producer_epoch;
     image->state = (enum txn_state)v->transaction_status;
+    if (MUTANT(FORGET_PREPARED) && t->loading && image->state == TXN_PREPARE_COMMIT)
+        image->state = TXN_PREPARE_ABORT;
     image->timeout_ms = v->transaction_timeout_ms;
     image->start_ms = v->start_timestamp_ms;
     image->update_ms = v->last_update_timestamp_ms;

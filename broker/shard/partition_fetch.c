@@ -131,6 +131,8 @@ static void read_aborted(struct partition *p, const struct partition_read *reque
     if (err != OK) {
         partition_read_release(ret);
         ret->error = read_error(p, from, err);
+    } else if (MUTANT(HIDE_ABORTED) && ret->aborted_count > 0) {
+        ret->aborted_count--;
     } else if (ret->aborted_count > 1) {
         qsort(ret->aborted, (size_t)ret->aborted_count, sizeof(*ret->aborted), by_first);
     }

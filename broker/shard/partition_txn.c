@@ -14,6 +14,8 @@ int64_t partition_last_stable(struct partition *p)
     if (MUTANT(STABLE_OFFSET_FALLS))
         return p->core.log_start;
     int64_t unstable = producer_state_first_unstable(plog_producers(p->log), high);
+    if (MUTANT(FORGET_OPEN_TXN) && unstable < p->core.epoch_start)
+        return high;
     return MIN(high, MAX(unstable, p->core.log_start));
 }
 

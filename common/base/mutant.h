@@ -124,6 +124,20 @@
     X(REUSE_EPOCH, "reuse-epoch", MUTANT_FENCE, "a new transaction coordinator counts producer epochs anew") \
     X(MARK_SOME_PARTITIONS, "mark-some-partitions", MUTANT_TORN,                                             \
       "a transaction's first partition gets no marker")                                                      \
+    X(END_KEEPS_EPOCH, "end-keeps-epoch", MUTANT_FENCE,                                                      \
+      "the end of a transaction does not bump its producer's epoch (KIP-890)")                               \
+    X(END_BEFORE_LOG, "end-before-log", MUTANT_TORN, "EndTxn is answered before the outcome is in the log")  \
+    X(FORGET_PREPARED, "forget-prepared", MUTANT_TORN,                                                       \
+      "a new transaction coordinator takes a prepared commit for an abort")                                  \
+    X(FORGET_OPEN_TXN, "forget-open-txn", MUTANT_EARLY,                                                      \
+      "a new leader calls stable what stood there before it, open transactions or not")                      \
+    X(HIDE_ABORTED, "hide-aborted", MUTANT_EARLY, "a fetch leaves out one of its aborted transactions")      \
+    X(LATE_MARKER, "late-marker", MUTANT_EARLY "," MUTANT_TORN,                                              \
+      "the marker of a transaction that comes again ends the next one (KIP-1228)")                           \
+    X(IGNORE_PENDING_OFFSETS, "ignore-pending-offsets", "lost-commit,consume-count",                         \
+      "fetches of offsets do not wait for transactions that are about to commit")                            \
+    X(KEEP_ABORTED_OFFSETS, "keep-aborted-offsets", "dirty-commit,poll-skip,lost-write",                     \
+      "offsets committed in a transaction count when it is aborted")                                         \
     X(LOSE_PENDING_COMMIT, "lose-pending-commit", "lost-commit,consume-count",                               \
       "offsets committed in a transaction are dropped when it commits")                                      \
     X(FORGET_VOTE, "forget-vote", MUTANT_QUORUM, "the vote is not written down")                             \
