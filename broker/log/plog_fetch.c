@@ -234,13 +234,19 @@ static enum err boundary(const struct fetch *f, uint32_t limit, int64_t bound, u
     return err == ERR_CORRUPT ? OK : err;
 }
 
+/* At most what is looked at in the page cache. */
+static uint32_t range_bytes(const struct fetch *f)
+{
+    return (uint32_t)MIN(f->ask->max_bytes, COLD_BYTES_MAX);
+}
+
 /* ret->len 0: not this way. */
 static enum err give_range(struct fetch *f)
 {
     struct env_file *file;
     uint32_t from = f->first.position, good = good_until(f->seg, from), end;
     int64_t next, bound = MIN(f->ask->file_end_offset, f->ask->end_offset);
-    uint32_t limit = (uint32_t)MIN((uint64_t)from + (uint32_t)f->ask->max_bytes, good);
+    uint32_t limit = (uint32_t)MIN((uint64_t)from + range_bytes(f), good);
     if (good - from < FILE_RANGE_MIN || bound < f->first.next_offset)
         return OK;
     enum err err = boundary(f, limit, bound, &end, &next);
@@ -343,7 +349,7 @@ static enum err give_memory(struct fetch *f)
 {
     struct iobuf *buf;
     uint32_t len, left = f->seg->size - f->first.position;
-    uint32_t want = (uint32_t)MIN(f->ask->max_bytes, PLOG_READ_BYTES_MAX);
+    uint32_t want = range_bytes(f);
     if (f->first.size > want && !f->ask->at_least_one && f->first.size > (uint32_t)f->ask->max_bytes)
         return OK;
     enum err err = know_expected(f);
@@ -371,17 +377,31 @@ void plog_verified(struct plog_segment *seg, uint32_t from, uint32_t to)
     plog_ranges_add(&seg->verified, from, MIN(to, seg->verified_from));
 }
 
+/* Who may wait is not told what waits for the disk (it has waited already, perhaps for another range): here,
+ * too, what comes from the disk once more is checked once more. */
+static enum err unmark_cold(const struct fetch *f)
+{
+    struct env_file *file;
+    uint32_t from = f->first.position;
+    uint32_t len = MIN(MAX(range_bytes(f), f->first.size), f->seg->size - from);
+    enum err err = f->ask->may_wait ? plog_segment_file(f->log, f->seg, &file) : OK;
+    if (f->ask->may_wait && err == OK && !env_file_cached(file, from, len))
+        unmark(f->seg, from, from + len);
+    return err;
+}
+
 /* ERR_NOT_FOUND: nothing of the wanted offsets is in this segment (which is more than that none fits now). */
 static enum err fetch_segment(struct fetch *f)
 {
     uint32_t bad;
     enum err err = locate(f, &bad);
-    if (err == OK && f->first.next_offset <= f->ask->end_offset) {
-        bad = f->first.position;
+    if (err || f->first.next_offset > f->ask->end_offset)
+        return err;
+    err = unmark_cold(f);
+    if (err == OK)
         err = give_range(f);
-        if (err == OK && f->ret->len == 0)
-            err = give_memory(f);
-    }
+    if (err == OK && f->ret->len == 0)
+        err = give_memory(f);
     return err;
 }
 

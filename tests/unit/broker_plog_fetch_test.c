@@ -232,6 +232,24 @@ START_TEST(what_left_the_page_cache_is_checked_again)
 }
 END_TEST
 
+/* It has waited for another range before: of this one nobody asked what is in memory. */
+START_TEST(what_left_the_page_cache_is_checked_again_for_a_reader_that_may_wait)
+{
+    struct plog_piece piece;
+    start();
+    fill(BATCHES);
+    struct plog_fetch ask = ask_at(0, 200000);
+    flip(50000);
+    mem_env_set_cold(f.mem, true);
+    ck_assert_int_eq(plog_fetch(f.log, &ask, &piece), OK);
+    ck_assert_int_gt(piece.len, 0);
+    ck_assert_int_lt(piece.len, 50001);
+    check_piece(&ask, &piece);
+    release(&piece);
+    fixture_stop(&f);
+}
+END_TEST
+
 /* -- the tail cache -- */
 
 static void start_cached(void)
@@ -384,6 +402,7 @@ static void add(TCase *tcase)
     tcase_add_loop_test(tcase, damage_never_leaves, 0, 4);
     tcase_add_test(tcase, cold_ranges_are_named_and_not_waited_for);
     tcase_add_test(tcase, what_left_the_page_cache_is_checked_again);
+    tcase_add_test(tcase, what_left_the_page_cache_is_checked_again_for_a_reader_that_may_wait);
     tcase_add_test(tcase, the_tail_is_served_without_the_file);
     tcase_add_test(tcase, the_cache_keeps_to_its_budget_and_gives_way_to_others);
     tcase_add_test(tcase, a_cut_log_forgets_its_tail);
