@@ -40,7 +40,9 @@ static bool setback(struct client_group *g, int16_t error)
         else
             lose(g, false, GROUP_FIND);
         return true;
-    case KAFKA_COORDINATOR_LOAD_IN_PROGRESS: g->due_us = g->now_us + GROUP_RETRY_US; return true;
+    case KAFKA_COORDINATOR_LOAD_IN_PROGRESS: /* another one than has told our generation */
+        client_group_enter(g, g->state == GROUP_SYNC ? GROUP_JOIN : g->state, g->now_us + GROUP_RETRY_US);
+        return true;
     case KAFKA_REBALANCE_IN_PROGRESS:
         revoke(g, g->leaving ? GROUP_LEAVING : g->holding ? GROUP_GIVING_UP : GROUP_JOIN);
         return true;
@@ -182,6 +184,8 @@ static void sync(struct client_group *g, const struct kafka_join_group_response 
     client_group_enter(g, GROUP_SYNC, CLIENT_NEVER);
     client_group_start(g, CALL_SYNC, KAFKA_API_SYNC_GROUP, request,
                        (uint64_t)g->config.rebalance_timeout_ms * 1000 + GROUP_CALL_TIMEOUT_US);
+    if (!g->busy[CALL_SYNC]) /* no memory for it */
+        client_group_enter(g, GROUP_JOIN, g->now_us + GROUP_RETRY_US);
 }
 
 /* -- answers -- */
