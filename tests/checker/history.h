@@ -51,7 +51,7 @@
  * - REPLICA: key, node, call = round of comparison; what = BATCH: offset, epoch, arg = CRC; HIGH_WATERMARK or
  *   LOG_START of that replica: offset
  * - IMAGE: metadata image of a node: offset, arg = hash. ENTRY: entry `offset` of the quorum's log as a node
- *   applied it: epoch = term, arg = CRC
+ *   applied it: epoch = term, arg = CRC, or what else tells it from others
  * - HEALTH: arg = how much there was of something, arg2 = how much may be
  * - FAULT: a fault began or ended; arg is the writer's own number for it. Only shown. */
 #define HISTORY_OPS(X)                                                                                       \
