@@ -371,19 +371,27 @@ static const struct image_partition *partition_of(const struct image *image, int
                                                                 : NULL;
 }
 
+static bool part_is_whole(const struct image_partition *p, int topic, int index, char *why, size_t size)
+{
+    char name[CLUSTER_TOPIC_NAME_MAX];
+    if (p != NULL && p->leader >= 0 && p->isr_count == p->replicas_count)
+        return true;
+    cluster_topic_name(topic, name);
+    snprintf(why, size, "%s-%d: leader %d, %d of %d replicas in sync", name, index,
+             p != NULL ? p->leader : -1, p != NULL ? p->isr_count : 0, p != NULL ? p->replicas_count : 0);
+    return false;
+}
+
 static bool parts_are_whole(const struct cluster *cluster, const struct image *image, char *why, size_t size)
 {
-    for (int t = 0; t < cluster->options.topics; t++) {
-        for (int i = 0; i < cluster->options.partitions; i++) {
-            const struct image_partition *p = partition_of(image, t, i);
-            if (p != NULL && p->leader >= 0 && p->isr_count == p->replicas_count)
-                continue;
-            snprintf(why, size, "t%d-%d: leader %d, %d of %d replicas in sync", t, i,
-                     p != NULL ? p->leader : -1, p != NULL ? p->isr_count : 0,
-                     p != NULL ? p->replicas_count : 0);
+    const struct image_partition *p;
+    for (int t = 0; t < cluster->options.topics; t++)
+        for (int i = 0; i < cluster->options.partitions; i++)
+            if (!part_is_whole(partition_of(image, t, i), t, i, why, size))
+                return false;
+    for (int i = 0; (p = partition_of(image, CLUSTER_TXN_TOPIC, i)) != NULL; i++)
+        if (!part_is_whole(p, CLUSTER_TXN_TOPIC, i, why, size))
             return false;
-        }
-    }
     return true;
 }
 

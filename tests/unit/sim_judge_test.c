@@ -18,6 +18,7 @@
 
 static struct world *world;
 static struct cluster *cluster;
+static int transactors; /* of the next setup */
 
 static void run(uint64_t us)
 {
@@ -40,6 +41,7 @@ static void setup_with(int brokers, int partitions, int admins)
                                     .topics = 1,
                                     .partitions = partitions,
                                     .admins = admins,
+                                    .transactors = transactors,
                                     .replicas = 3,
                                     .min_isr = 2,
                                     .producers = 1,
@@ -403,9 +405,42 @@ START_TEST(a_replica_that_was_moved_away_and_back_is_sampled_as_another_one)
 }
 END_TEST
 
+/* -- observe.c: what is whole -- */
+
+static bool holds_data(const struct node *node)
+{
+    struct partition *found = NULL;
+    broker_each_replica(node_broker(node), take, &found);
+    return found != NULL;
+}
+
+/* Its replicas are compared in the end as those of the others. */
+START_TEST(cluster_is_not_whole_while_replicas_of_the_transactions_are_missing)
+{
+    char why[CLUSTER_TEXT_MAX] = "";
+    int without = 0;
+    transactors = 1;
+    setup_with(4, 1, 0);
+    run(3 * SECOND);
+    cluster->draining = true;
+    ck_assert(world_run_until(world, 30 * SECOND, whole, NULL));
+    while (without < 4 && holds_data(cluster_node(cluster, ROLE_BROKER, without)))
+        without++;
+    ck_assert_int_lt(without, 4);
+    cluster_node(cluster, ROLE_BROKER, without)->wanted = false;
+    node_kill(cluster_node(cluster, ROLE_BROKER, without), DEATH_KILL, 0);
+    run(10 * SECOND); /* its session ends, others lead */
+    ck_assert(!cluster_is_whole(cluster, why, sizeof(why)));
+    ck_assert_ptr_nonnull(strstr(why, "tx-"));
+    finish();
+    transactors = 0;
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, a_replica_that_was_moved_away_and_back_is_sampled_as_another_one);
+    tcase_add_test(tcase, cluster_is_not_whole_while_replicas_of_the_transactions_are_missing);
     tcase_add_test(tcase, replica_in_doubt_is_excused_until_it_could_have_told);
     tcase_add_test(tcase, cluster_with_a_replica_in_doubt_is_not_whole);
     tcase_add_test(tcase, manifest_that_cannot_be_written_is_no_good_end);
