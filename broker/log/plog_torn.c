@@ -21,16 +21,44 @@ static bool is_zero(const uint8_t *p, size_t len)
 }
 
 /* Whether a header was written at position at all, and where its batch ends: by its length, if that can be;
- * else where the next good batch begins (`end`), which a batch at the end of the log has not. */
-static bool batch_end(const uint8_t *header, size_t got, uint32_t position, uint32_t end, bool last,
-                      uint32_t *ret_end)
+ * else where the next good batch begins, or the segment ends (`end`). */
+static bool batch_end(const uint8_t *header, size_t got, uint32_t position, uint32_t end, uint32_t *ret_end,
+                      bool *ret_fits)
 {
     if (got < BATCH_HEADER_BYTES || is_zero(header, PIECE_MIN))
         return false;
     size_t size = batch_size(header);
-    bool fits = size >= BATCH_HEADER_BYTES && size <= end - position;
-    *ret_end = fits ? position + (uint32_t)size : end;
-    return fits || !last;
+    *ret_fits = size >= BATCH_HEADER_BYTES && size <= end - position;
+    *ret_end = *ret_fits ? position + (uint32_t)size : end;
+    return true;
+}
+
+/* Where the last byte that is not zero ends, from position on. */
+static enum err data_end(struct env_file *file, uint32_t position, uint32_t end, uint8_t *buf,
+                         uint32_t *ret_end)
+{
+    size_t got = 1;
+    enum err err = OK;
+    *ret_end = position;
+    while (err == OK && got > 0 && position < end) {
+        err = env_file_read(file, position, buf, MIN(PLOG_CHUNK, end - position), &got);
+        for (size_t left = err ? 0 : got; left > 0; left--) {
+            if (buf[left - 1] == 0)
+                continue;
+            *ret_end = position + (uint32_t)left;
+            break;
+        }
+        position += (uint32_t)got;
+    }
+    return err;
+}
+
+/* The log's last bytes end in the middle of a sector: a torn write ends where a sector does, so the batch
+ * ended there, whatever its length says. */
+static bool ends_inside_sector(uint32_t position, uint32_t bytes_end)
+{
+    uint32_t behind = (SECTOR_BYTES - bytes_end % SECTOR_BYTES) % SECTOR_BYTES;
+    return behind >= PIECE_MIN && bytes_end - position >= BATCH_HEADER_BYTES;
 }
 
 static bool sectors_hold_data(const uint8_t *p, uint32_t position, uint32_t len)
@@ -50,12 +78,19 @@ enum err plog_looks_whole(struct plog *log, struct plog_segment *seg, uint32_t p
     struct env_file *file;
     uint8_t header[BATCH_HEADER_BYTES], *buf = malloc(PLOG_CHUNK);
     size_t got = 0;
-    uint32_t stop = end;
+    uint32_t stop = end, bytes_end = end;
     ASSERT(position <= end && end <= seg->size);
     enum err err = buf ? plog_segment_file(log, seg, &file) : ERR_NOMEM;
     if (err == OK)
         err = env_file_read(file, position, header, sizeof(header), &got);
-    bool whole = err == OK && batch_end(header, got, position, end, end == seg->size, &stop);
+    bool fits, whole = err == OK && batch_end(header, got, position, end, &stop, &fits);
+    if (whole && end == seg->size)
+        err = data_end(file, position, end, buf, &bytes_end);
+    if (whole && bytes_end < stop) /* its length is wrong, or its end is missing */
+        whole = ends_inside_sector(position, bytes_end);
+    else if (whole && !fits && end == seg->size) /* so is the end of the file */
+        whole = false;
+    stop = MIN(stop, bytes_end);
     while (err == OK && whole && position < stop) {
         uint32_t to_boundary = PLOG_CHUNK - position % SECTOR_BYTES;
         err = env_file_read(file, position, buf, MIN(to_boundary, stop - position), &got);

@@ -14,7 +14,8 @@ struct plog_segment;
 /* A disk keeps or drops sectors as a whole, and what was never written reads as zeros: a write that was torn
  * misses one of its sectors. *ret_whole: the bad batch at position misses none, each of its sectors holds
  * data, so that its bytes were all there once, and were perhaps synced. end: where the next good batch
- * begins, or the segment ends. (A batch with sectors of zeros of its own looks torn.) Errors of the disk. */
+ * begins, or the segment ends. A length that is flipped does not hide it: the last bytes of a torn write end
+ * with a sector. (A batch with sectors of zeros of its own looks torn.) Errors of the disk. */
 enum err plog_looks_whole(struct plog *log, struct plog_segment *seg, uint32_t position, uint32_t end,
                           bool *ret_whole);
 

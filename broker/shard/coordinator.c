@@ -12,7 +12,8 @@
 #include "common/obs/log.h"
 #include "proto/kafka/error.h"
 
-#define LOAD_PIECE_BYTES   (1 << 20)   /* read per turn, so that others have their turns too */
+#define LOAD_PIECE_BYTES   (1 << 20) /* read per turn, so that others have their turns too */
+#define LOAD_RETRY_US      5000 /* no room for a cold read, or an index is being made: asked again after this */
 #define BATCH_BYTES_WANTED (256 << 10) /* writes share a batch up to this size */
 #define BATCH_BYTES_MAX    (256 << 20) /* of one write alone; the topic's own limit refuses long before */
 #define NO_TIMEOUT_MS      INT32_MAX   /* the core has time-outs of its own; the log keeps what it took */
@@ -30,6 +31,7 @@ struct coordinator {
     uint64_t load_began_us, load_records;
     struct partition_watch watch;
     struct env_timer load_timer, core_timer;
+    struct load_read *load_read; /* under way; NULL: none */
     struct env_task turn_end;
     struct list batches; /* of struct flight, oldest first */
 };
@@ -89,12 +91,31 @@ static void drop_flights(struct coordinator *c)
     }
 }
 
+/* A range of the log that is not in the page cache, read without the loop before the load goes on. It may
+ * outlive the coordinator. */
+struct load_read {
+    struct env_io io;
+    struct coordinator *c; /* NULL: gone */
+    struct iobuf *buf;     /* charged to the coordinator's budget */
+    struct env_file *file;
+};
+
+/* Nobody waits for it any more, or it is there. */
+static void load_read_end(struct coordinator *c)
+{
+    budget_give(&c->shard->broker->budget, BUDGET_COLD_READS, c->load_read->buf->cap);
+    c->load_read->c = NULL;
+    c->load_read = NULL;
+}
+
 /* Nothing is known for certain any more: everybody is sent away until a new leader has loaded. */
 static void coordinator_break(struct coordinator *c)
 {
     drop_flights(c);
     partition_watch_cancel(&c->watch);
     env_timer_cancel(c->shard->env, &c->load_timer);
+    if (c->load_read)
+        load_read_end(c);
     env_timer_cancel(c->shard->env, &c->core_timer);
     env_task_cancel(&c->turn_end);
     if (c->core)
@@ -429,28 +450,70 @@ static void load_again(struct coordinator *c)
     env_timer_set(c->shard->env, &c->load_timer, env_now_us(c->shard->env));
 }
 
+static void load_piece(struct coordinator *c, bool may_wait);
+
+static void on_warm(struct env_io *io, enum err err)
+{
+    struct load_read *read = CONTAINER_OF(io, struct load_read, io);
+    struct coordinator *c = read->c;
+
+    if (c)
+        load_read_end(c);
+    iobuf_unref(read->buf);
+    env_file_close(read->file);
+    free(read);
+    if (!c)
+        return;
+    load_piece(c, true); /* an error shows there */
+}
+
+/* False: no room for it now. */
+static bool warm_up(struct coordinator *c, const struct partition_piece *cold)
+{
+    struct budget *budget = &c->shard->broker->budget;
+    struct load_read *read = malloc(sizeof(*read));
+    struct iobuf *buf = read ? iobuf_get(c->shard->env->pool, (size_t)cold->len) : NULL;
+
+    if (!buf || !budget_take(budget, BUDGET_COLD_READS, buf->cap)) {
+        iobuf_unref(buf);
+        free(read);
+        return false;
+    }
+    *read = (struct load_read){.c = c, .buf = buf, .file = env_file_ref(cold->file)};
+    c->load_read = read;
+    env_file_read_async(cold->file, cold->file_offset, buf->data, (size_t)cold->len, &read->io, on_warm);
+    return true;
+}
+
 static void on_more(struct partition_watch *watch)
 {
     load_again(CONTAINER_OF(watch, struct coordinator, watch));
 }
 
 /* One piece; what is not below the high watermark yet is waited for. */
-static void load_piece(struct coordinator *c)
+static void load_piece(struct coordinator *c, bool may_wait)
 {
     struct partition_read read = {.fetch_offset = c->load_next,
                                   .max_bytes = LOAD_PIECE_BYTES,
                                   .at_least_one = true,
                                   .replica_id = -1,
                                   .current_leader_epoch = c->leader_epoch,
-                                  .last_fetched_epoch = -1};
+                                  .last_fetched_epoch = -1,
+                                  .no_wait = !may_wait,
+                                  .aside = true};
     struct partition_read_result result;
     enum err err = OK;
 
     partition_read(c->p, &read, &result);
+    bool later = result.busy || (result.cold.len > 0 && !warm_up(c, &result.cold));
     for (int32_t i = 0; i < result.pieces_count && err == OK; i++)
         err = replay_piece(c, &result.pieces[i]);
     bool nothing = result.bytes == 0;
     partition_read_release(&result);
+    if (later)
+        env_timer_set(c->shard->env, &c->load_timer, env_now_us(c->shard->env) + LOAD_RETRY_US);
+    if (later || c->load_read)
+        return;
     if (err != OK || result.error == KAFKA_CORRUPT_MESSAGE)
         load_failed(c, err == OK ? ERR_CORRUPT : err);
     else if (result.error != KAFKA_NONE)
@@ -465,7 +528,7 @@ static void load_piece(struct coordinator *c)
 
 static void on_load(struct env_timer *timer)
 {
-    load_piece(CONTAINER_OF(timer, struct coordinator, load_timer));
+    load_piece(CONTAINER_OF(timer, struct coordinator, load_timer), false);
 }
 
 /* -- beginning and ending with leadership -- */

@@ -193,8 +193,29 @@ START_TEST(past_the_last_sync_a_batch_that_is_all_there_but_bad_was_perhaps_prom
         ck_assert_int_eq(fixture_open(&s.f, false, s.end[BATCHES - 1], 0), OK);
         ck_assert(!s.f.report.doubt);
     }
-    back(&s); /* a write that was torn is no reason for doubt */
     char path[128];
+    uint64_t size;
+    static const uint32_t lengths[] = {0, 60, 2000, 1u << 30}; /* a length that is wrong, with room behind */
+    for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
+        uint32_t behind = 512 - s.position[BATCHES] % 512;
+        ck_assert_uint_ge(behind, 16);
+        back(&s);
+        mem_env_resize(s.f.mem, fixture_path(0, ".log", path), s.position[BATCHES] + 5000);
+        store_be32(mem_env_bytes(s.f.mem, path, &size) + s.position[BATCHES - 1] + BATCH_AT_LENGTH,
+                   lengths[i]);
+        ck_assert_int_eq(fixture_open(&s.f, false, s.end[2], 0), OK);
+        ck_assert_int_eq(plog_end(s.f.log), s.end[BATCHES - 1]);
+        ck_assert(s.f.report.doubt);
+        fixture_close(&s.f, false);
+        plog_doubt_clear(s.f.env, DATA_DIR, s.f.setup.name);
+    }
+    uint32_t at = (s.position[BATCHES] - 1) / 512 * 512;
+    back(&s); /* the last sector of the write is missing */
+    mem_env_resize(s.f.mem, fixture_path(0, ".log", path), s.position[BATCHES] + 5000);
+    memset(mem_env_bytes(s.f.mem, path, &size) + at, 0, s.position[BATCHES] - at);
+    ck_assert_int_eq(fixture_open(&s.f, false, s.end[2], 0), OK);
+    ck_assert(!s.f.report.doubt);
+    back(&s); /* a write that was torn is no reason for doubt */
     mem_env_resize(s.f.mem, fixture_path(0, ".log", path), s.position[BATCHES] - 20);
     ck_assert_int_eq(fixture_open(&s.f, false, s.end[2], 0), OK);
     ck_assert_int_eq(plog_end(s.f.log), s.end[BATCHES - 1]);
