@@ -44,13 +44,18 @@ void cgroup_begin_sessions(struct groups *g, struct group *group)
     }
 }
 
+void group_wait(struct groups *g, struct group *group, struct group_call *call)
+{
+    call->deadline_us = g->now_us + (uint64_t)g->settings->commit_timeout_ms * 1000;
+    list_push_back(&group->waiting, &call->link);
+    group_due(g, group, call->deadline_us);
+}
+
 bool group_round_waits(struct groups *g, struct group *group, struct group_call *call)
 {
     if (!group || group->round_seq == 0)
         return false;
-    call->deadline_us = g->now_us + (uint64_t)g->settings->commit_timeout_ms * 1000;
-    list_push_back(&group->waiting, &call->link);
-    group_due(g, group, call->deadline_us);
+    group_wait(g, group, call);
     hear(g, group, call);
     return true;
 }
@@ -71,6 +76,20 @@ void groups_run_waiting(struct groups *g, struct list *waiting)
         if (!group_round_waits(g, group_find(g, call->group_id), call))
             group_call_start(g, call);
     }
+}
+
+void group_writes_over(struct groups *g, struct group *group)
+{
+    struct list waiting;
+
+    if (group->round_seq != 0 || group->record_writes > 0 || list_empty(&group->waiting)) {
+        group_drop_if_void(g, group);
+        return;
+    }
+    list_init(&waiting);
+    list_splice_back(&waiting, &group->waiting);
+    group_drop_if_void(g, group);
+    groups_run_waiting(g, &waiting);
 }
 
 /* The log refused; a group that was to begin with it is none, and silent members are looked at again. */
@@ -117,7 +136,7 @@ void group_round_over(struct groups *g, struct group *group, int16_t error)
 
 /* -- time -- */
 
-static void give_up_waiting(struct groups *g, struct group *group)
+void group_give_up_waiting(struct groups *g, struct group *group)
 {
     while (!list_empty(&group->waiting)) {
         struct group_call *call = CONTAINER_OF(group->waiting.next, struct group_call, link);
@@ -162,7 +181,7 @@ static void fence_late(struct groups *g, struct group *group)
 
 void cgroup_tick(struct groups *g, struct group *group)
 {
-    give_up_waiting(g, group);
+    group_give_up_waiting(g, group);
     if (group->consumer && group->round_seq == 0)
         fence_late(g, group);
     group_due(g, group, cgroup_next_due(group));

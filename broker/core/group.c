@@ -162,7 +162,7 @@ static void write_over(struct groups *g, struct write *write, int16_t error)
     if (round)
         group_round_over(g, group, error);
     else
-        group_drop_if_void(g, group);
+        group_writes_over(g, group);
 }
 
 static struct write *first_write(const struct groups *g)
@@ -245,6 +245,7 @@ static void group_tick(struct groups *g, struct group *group)
         cgroup_tick(g, group);
         return;
     }
+    group_give_up_waiting(g, group);
     group_expire_members(g, group);
     if (group->state == GROUP_PREPARING && group->join_deadline_us <= g->now_us)
         group_join_due(g, group);
@@ -379,7 +380,7 @@ static void check_group(void *ctx, struct group *group)
         cgroup_check(group->consumer);
         checking->sum += group->consumer->epoch > 0 ? cgroup_digest(group) : 0; /* 0: not written yet */
     }
-    ASSERT(group->round_seq != 0 || list_empty(&group->waiting));
+    ASSERT(group->round_seq != 0 || group->record_writes > 0 || list_empty(&group->waiting));
     checking->groups++;
     for (int32_t i = 0; i < group->topics_count; i++)
         checking->offsets += (uint64_t)group->topics[i].count;

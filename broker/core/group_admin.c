@@ -171,7 +171,7 @@ void group_delete(struct groups *g, struct group_call *call)
     } else if (!group_has_nobody(group)) {
         settle(g, call, KAFKA_NON_EMPTY_GROUP);
     } else if (group->record_writes > 0) {
-        settle(g, call, KAFKA_COORDINATOR_NOT_AVAILABLE); /* offsets on their way would outlive it */
+        group_wait(g, group, call); /* offsets on their way would outlive it */
     } else {
         write_begin(g);
         forget(g, group);

@@ -213,6 +213,14 @@ void group_txns_drop_all(struct groups *g);
 /* Nobody is in it, whatever its protocol. */
 bool group_has_nobody(const struct group *group);
 
+/* -- cgroup_round.c: calls that wait in group->waiting -- */
+/* For the end of a round, or of the writes of offsets; a while at most. */
+void group_wait(struct groups *g, struct group *group, struct group_call *call);
+/* Answers those that have waited too long. */
+void group_give_up_waiting(struct groups *g, struct group *group);
+/* A write is over: who waited for that goes on; a group that stands for nothing any more is dropped. */
+void group_writes_over(struct groups *g, struct group *group);
+
 /* -- group_admin.c -- */
 void group_describe(struct groups *g, struct group_call *call);
 void group_delete(struct groups *g, struct group_call *call);

@@ -267,10 +267,12 @@ uint64_t group_next_due(const struct group *group)
 
     if (group->consumer || group->round_seq != 0)
         return cgroup_next_due(group);
+    if (!list_empty(&group->waiting))
+        due = CONTAINER_OF(group->waiting.next, struct group_call, link)->deadline_us;
     if (group->state == GROUP_PREPARING)
-        due = group->join_deadline_us;
+        due = MIN(due, group->join_deadline_us);
     if (group->state == GROUP_COMPLETING && group->storing_seq == 0)
-        due = group->sync_deadline_us;
+        due = MIN(due, group->sync_deadline_us);
     list_for_each (it, &group->pending_members)
         due = MIN(due, CONTAINER_OF(it, struct pending_member, link)->expires_us);
     list_for_each (it, &group->members) {

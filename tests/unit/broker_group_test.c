@@ -386,6 +386,39 @@ START_TEST(deleting_takes_group_and_offsets)
 }
 END_TEST
 
+START_TEST(deleting_waits_for_commits_on_their_way)
+{
+    world_init(&w);
+    struct ask *commit = commit_as(&w, "", -1, 42);
+    world_commit_all(&w);
+    ck_assert_int_eq(error_of(commit), KAFKA_NONE);
+    commit = commit_as(&w, "", -1, 43);
+    struct ask *ask = delete_group(&w), *again = delete_group(&w);
+    ck_assert(!ask->answered && !commit->answered);
+    world_commit_all(&w);
+    ck_assert_int_eq(error_of(commit), KAFKA_NONE);
+    ck_assert_int_eq(error_of(ask), KAFKA_NONE);
+    ck_assert_int_eq(error_of(again), KAFKA_GROUP_ID_NOT_FOUND);
+    ck_assert_uint_eq(groups_count(w.g), 0);
+    ck_assert_uint_eq(groups_offset_count(w.g), 0);
+    world_end(&w);
+}
+END_TEST
+
+START_TEST(deleting_does_not_wait_for_ever)
+{
+    world_init(&w);
+    commit_as(&w, "", -1, 42);
+    struct ask *ask = delete_group(&w);
+    ck_assert(!ask->answered);
+    world_pass(&w, 60000);
+    ck_assert_int_eq(error_of(ask), KAFKA_COORDINATOR_NOT_AVAILABLE);
+    world_commit_all(&w);
+    ck_assert_int_eq(offset_of(&w), 42);
+    world_end(&w);
+}
+END_TEST
+
 START_TEST(records_are_kafkas)
 {
     static const uint8_t expected[] = {
@@ -448,6 +481,8 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_new_coordinator_goes_on_where_the_old_one_was);
     tcase_add_test(tcase, offsets_of_idle_groups_expire);
     tcase_add_test(tcase, deleting_takes_group_and_offsets);
+    tcase_add_test(tcase, deleting_waits_for_commits_on_their_way);
+    tcase_add_test(tcase, deleting_does_not_wait_for_ever);
     tcase_add_test(tcase, records_are_kafkas);
     tcase_add_test(tcase, records_of_others_are_skipped_or_refused);
     tcase_add_test(tcase, keys_hash_like_javas_strings);
