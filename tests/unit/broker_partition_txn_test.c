@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Transactions on a partition: who may begin one, what is stable, markers that come twice or late, and which
+ * aborted ones a reader is told of, also after the log was opened again. */
+#include "broker/shard/partition_txn.h"
+#include "tests/unit/broker_fixture.h"
+
+#define PRODUCER    7
+#define OTHER       8
+#define COORDINATOR 4 /* its epoch */
+
+struct fixture {
+    struct mem_world *world;
+    struct broker b;
+    struct partition_config config;
+    int32_t epoch;
+};
+
+static void run(struct fixture *f)
+{
+    mem_world_run(f->world, mem_world_now_us(f->world) + 1000000);
+}
+
+static void lead(struct fixture *f)
+{
+    f->epoch++;
+    broker_apply(&f->b, 1, f->epoch, f->epoch, 1, 1, &f->config);
+    run(f);
+}
+
+static void setup(struct fixture *f)
+{
+    memset(f, 0, sizeof(*f));
+    f->world = mem_world_new(5);
+    f->config = fixture_config();
+    broker_start(&f->b, f->world, 1);
+    broker_open(&f->b, &f->config);
+    lead(f);
+}
+
+static void teardown(struct fixture *f)
+{
+    broker_stop(&f->b);
+    run(f);
+    mem_world_free(f->world);
+}
+
+static void reopen(struct fixture *f, bool clean)
+{
+    broker_close(&f->b, clean);
+    run(f);
+    broker_open(&f->b, &f->config);
+    lead(f);
+}
+
+static struct iobuf *txn_batch(int64_t producer_id, int16_t epoch, int32_t sequence)
+{
+    struct batch_opts opts = BATCH_OPTS_PLAIN;
+    struct batch_builder builder;
+    struct iobuf *batch;
+    struct record_in record = {.timestamp_ms = 1000, .key = BYTES_NULL, .value = {(const uint8_t *)"v", 1}};
+    opts.transactional = true;
+    opts.producer_id = producer_id;
+    opts.producer_epoch = epoch;
+    opts.base_sequence = sequence;
+    ck_assert_int_eq(batch_builder_init(&builder, &opts, NULL, 256, 4096), OK);
+    ck_assert_int_eq(batch_builder_add(&builder, &record), OK);
+    ck_assert_int_eq(batch_builder_finish(&builder, NULL, &batch), OK);
+    return batch;
+}
+
+/* Asks whether it begins a transaction, as a produce handler does. */
+static bool begins(struct fixture *f, int64_t producer_id, int16_t epoch, int32_t sequence,
+                   struct partition_txn_guard *guard)
+{
+    struct iobuf *batch = txn_batch(producer_id, epoch, sequence);
+    bool yes = partition_txn_begins(f->b.p, batch->data, true, guard);
+    iobuf_unref(batch);
+    return yes;
+}
+
+/* Appends one record; guard: NULL when nobody was asked. */
+static int16_t append(struct fixture *f, int64_t producer_id, int16_t epoch, int32_t sequence,
+                      const struct partition_txn_guard *guard)
+{
+    struct iobuf *batch = txn_batch(producer_id, epoch, sequence);
+    struct waiter w = {.wait.done = waiter_done};
+    struct partition_append request = {.records = batch->data,
+                                       .len = (int32_t)batch->len,
+                                       .owner = batch,
+                                       .acks = -1,
+                                       .timeout_ms = 30000,
+                                       .current_leader_epoch = -1,
+                                       .guard = guard};
+    struct partition_appended ret;
+    partition_append(f->b.p, &request, &w.wait, &ret);
+    run(f);
+    iobuf_unref(batch);
+    return ret.error != KAFKA_NONE ? ret.error : w.answers > 0 ? w.error : KAFKA_NONE;
+}
+
+/* The coordinator has said yes in between. */
+static void begin(struct fixture *f, int64_t producer_id, int16_t epoch, int32_t sequence)
+{
+    struct partition_txn_guard guard;
+    ck_assert(begins(f, producer_id, epoch, sequence, &guard));
+    ck_assert_int_eq(append(f, producer_id, epoch, sequence, &guard), KAFKA_NONE);
+}
+
+static int16_t mark_by(struct fixture *f, int64_t producer_id, int16_t epoch, bool commit,
+                       int32_t coordinator, bool bumped)
+{
+    struct partition_marker marker = {.producer_id = producer_id,
+                                      .producer_epoch = epoch,
+                                      .coordinator_epoch = coordinator,
+                                      .commit = commit,
+                                      .bumped = bumped};
+    struct waiter w = {.wait.done = waiter_done};
+    struct partition_appended ret;
+    partition_append_marker(f->b.p, &marker, 30000, &w.wait, &ret);
+    run(f);
+    return ret.error != KAFKA_NONE ? ret.error : w.answers > 0 ? w.error : KAFKA_NONE;
+}
+
+static int16_t mark(struct fixture *f, int64_t producer_id, int16_t epoch, bool commit)
+{
+    return mark_by(f, producer_id, epoch, commit, COORDINATOR, true);
+}
+
+static int64_t end_of(struct fixture *f)
+{
+    return view_of(&f->b).log_end;
+}
+
+static int64_t stable(struct fixture *f)
+{
+    return partition_last_stable(f->b.p);
+}
+
+/* What a reader of committed records is told from an offset on; the caller releases it. */
+static void read_committed(struct fixture *f, int64_t from, struct partition_read_result *ret)
+{
+    struct partition_read request = {.fetch_offset = from,
+                                     .max_bytes = 1 << 20,
+                                     .read_committed = true,
+                                     .replica_id = -1,
+                                     .current_leader_epoch = -1,
+                                     .last_fetched_epoch = -1};
+    memset(ret, 0, sizeof(*ret));
+    partition_read(f->b.p, &request, ret);
+    ck_assert_int_eq(ret->error, KAFKA_NONE);
+}
+
+START_TEST(nothing_begins_without_the_coordinators_word)
+{
+    struct fixture f;
+    struct partition_txn_guard guard;
+    setup(&f);
+    ck_assert_int_eq(append(&f, PRODUCER, 0, 0, NULL), KAFKA_INVALID_TXN_STATE);
+    ck_assert_int_eq(end_of(&f), 0);
+    ck_assert(begins(&f, PRODUCER, 0, 0, &guard));
+    ck_assert_int_eq(append(&f, PRODUCER, 0, 0, &guard), KAFKA_NONE);
+    ck_assert(!begins(&f, PRODUCER, 0, 1, &guard)); /* it goes on */
+    ck_assert_int_eq(append(&f, PRODUCER, 0, 1, NULL), KAFKA_NONE);
+    ck_assert_int_eq(end_of(&f), 2);
+    ck_assert_int_eq(stable(&f), 0);
+    ck_assert_int_eq(mark(&f, PRODUCER, 1, true), KAFKA_NONE);
+    ck_assert_int_eq(stable(&f), 3);
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(the_coordinators_word_is_void_after_a_marker_or_with_another_leader)
+{
+    struct fixture f;
+    struct partition_txn_guard guard;
+    setup(&f);
+    ck_assert(begins(&f, PRODUCER, 0, 0, &guard));
+    ck_assert_int_eq(mark_by(&f, PRODUCER, 0, false, COORDINATOR, false), KAFKA_NONE); /* aborted meanwhile */
+    ck_assert_int_eq(append(&f, PRODUCER, 0, 0, &guard), KAFKA_INVALID_TXN_STATE);
+    ck_assert_int_eq(stable(&f), end_of(&f)); /* nothing hangs */
+    ck_assert(begins(&f, PRODUCER, 0, 0, &guard));
+    lead(&f);
+    ck_assert_int_eq(append(&f, PRODUCER, 0, 0, &guard), KAFKA_INVALID_TXN_STATE);
+    teardown(&f);
+}
+END_TEST
+
+/* The next transaction's first batch came before the marker of the one before it, and joined that one: its
+ * outcome then was that of another transaction. */
+START_TEST(a_first_batch_does_not_join_the_transaction_whose_marker_is_under_way)
+{
+    struct fixture f;
+    struct partition_txn_guard guard;
+    setup(&f);
+    begin(&f, PRODUCER, 0, 0);
+    ck_assert(!begins(&f, PRODUCER, 1, 0, &guard)); /* its coordinator could not say yes yet */
+    ck_assert_int_eq(append(&f, PRODUCER, 1, 0, NULL), KAFKA_CONCURRENT_TRANSACTIONS);
+    ck_assert_int_eq(end_of(&f), 1);
+    ck_assert_int_eq(mark(&f, PRODUCER, 1, false), KAFKA_NONE);
+    begin(&f, PRODUCER, 1, 0);
+    ck_assert_int_eq(stable(&f), 2);
+    ck_assert_int_eq(mark(&f, PRODUCER, 2, true), KAFKA_NONE);
+    struct partition_read_result read;
+    read_committed(&f, 2, &read);
+    ck_assert_int_eq(read.aborted_count, 0);
+    partition_read_release(&read);
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(a_marker_that_comes_twice_is_written_once)
+{
+    struct fixture f;
+    setup(&f);
+    begin(&f, PRODUCER, 0, 0);
+    ck_assert_int_eq(mark(&f, PRODUCER, 1, true), KAFKA_NONE);
+    ck_assert_int_eq(end_of(&f), 2);
+    ck_assert_int_eq(mark(&f, PRODUCER, 1, true), KAFKA_NONE);
+    ck_assert_int_eq(end_of(&f), 2);
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(a_late_marker_does_not_end_the_next_transaction)
+{
+    struct fixture f;
+    setup(&f);
+    begin(&f, PRODUCER, 0, 0);
+    ck_assert_int_eq(mark(&f, PRODUCER, 1, true), KAFKA_NONE);
+    begin(&f, PRODUCER, 1, 0);
+    ck_assert_int_eq(mark(&f, PRODUCER, 1, true), KAFKA_INVALID_PRODUCER_EPOCH); /* KIP-1228 */
+    ck_assert_int_eq(mark(&f, PRODUCER, 0, true), KAFKA_INVALID_PRODUCER_EPOCH);
+    ck_assert_int_eq(stable(&f), 2);
+    ck_assert_int_eq(mark_by(&f, PRODUCER, 2, true, COORDINATOR - 1, true),
+                     KAFKA_TRANSACTION_COORDINATOR_FENCED);
+    ck_assert_int_eq(stable(&f), 2);
+    ck_assert_int_eq(mark_by(&f, PRODUCER, 2, true, COORDINATOR + 1, true), KAFKA_NONE);
+    ck_assert_int_eq(stable(&f), 4);
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(a_zombie_is_refused_once_a_marker_has_told_of_its_successor)
+{
+    struct fixture f;
+    struct partition_txn_guard guard;
+    setup(&f);
+    begin(&f, PRODUCER, 0, 0);
+    ck_assert_int_eq(mark(&f, PRODUCER, 2, false), KAFKA_NONE); /* the abort of a server bumps by two */
+    begins(&f, PRODUCER, 0, 1, &guard);
+    ck_assert_int_eq(append(&f, PRODUCER, 0, 1, &guard), KAFKA_INVALID_PRODUCER_EPOCH);
+    ck_assert_int_eq(append(&f, PRODUCER, 1, 0, &guard), KAFKA_INVALID_PRODUCER_EPOCH);
+    ck_assert_int_eq(stable(&f), end_of(&f));
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(stable_is_what_lies_below_the_first_open_transaction)
+{
+    struct fixture f;
+    setup(&f);
+    begin(&f, PRODUCER, 0, 0); /* 0 */
+    begin(&f, OTHER, 0, 0);    /* 1 */
+    ck_assert_int_eq(mark(&f, OTHER, 1, true), KAFKA_NONE);
+    ck_assert_int_eq(stable(&f), 0);
+    begin(&f, OTHER, 1, 0); /* 3 */
+    ck_assert_int_eq(mark(&f, PRODUCER, 1, true), KAFKA_NONE);
+    ck_assert_int_eq(stable(&f), 3);
+    reopen(&f, true);
+    ck_assert_int_eq(stable(&f), 3);
+    reopen(&f, false);
+    ck_assert_int_eq(stable(&f), 3);
+    ck_assert_int_eq(mark(&f, OTHER, 2, true), KAFKA_NONE);
+    ck_assert_int_eq(stable(&f), end_of(&f));
+    teardown(&f);
+}
+END_TEST
+
+/* Two aborted ones that overlap, and a committed one. */
+static void write_aborted(struct fixture *f)
+{
+    begin(f, PRODUCER, 0, 0); /* 0 */
+    begin(f, OTHER, 0, 0);    /* 1 */
+    ck_assert_int_eq(mark(f, PRODUCER, 1, false), KAFKA_NONE);
+    begin(f, PRODUCER, 1, 0); /* 3 */
+    ck_assert_int_eq(mark(f, OTHER, 1, false), KAFKA_NONE);
+    ck_assert_int_eq(mark(f, PRODUCER, 2, true), KAFKA_NONE);
+}
+
+static void check_aborted(struct fixture *f)
+{
+    struct partition_read_result read;
+    read_committed(f, 0, &read);
+    ck_assert_int_eq(read.aborted_count, 2);
+    ck_assert_int_eq(read.aborted[0].producer_id, PRODUCER);
+    ck_assert_int_eq(read.aborted[0].first_offset, 0);
+    ck_assert_int_eq(read.aborted[1].producer_id, OTHER);
+    ck_assert_int_eq(read.aborted[1].first_offset, 1);
+    ck_assert_int_eq(read.last_stable_offset, 6);
+    partition_read_release(&read);
+    read_committed(f, 3, &read); /* only the other one's goes on there */
+    ck_assert_int_eq(read.aborted_count, 1);
+    ck_assert_int_eq(read.aborted[0].producer_id, OTHER);
+    partition_read_release(&read);
+    read_committed(f, 5, &read);
+    ck_assert_int_eq(read.aborted_count, 0);
+    partition_read_release(&read);
+}
+
+START_TEST(readers_are_told_of_aborted_transactions_in_every_life)
+{
+    struct fixture f;
+    setup(&f);
+    write_aborted(&f);
+    check_aborted(&f);
+    reopen(&f, true);
+    check_aborted(&f);
+    reopen(&f, false);
+    check_aborted(&f);
+    teardown(&f);
+}
+END_TEST
+
+/* What a power cut takes of the index is made anew from the log, which was synced. */
+START_TEST(the_index_of_aborted_transactions_survives_a_power_cut)
+{
+    struct fixture f;
+    setup(&f);
+    write_aborted(&f);
+    mem_env_crash(f.b.mem, MEM_DROP);
+    broker_close(&f.b, false);
+    mem_env_restart(f.b.mem);
+    broker_open(&f.b, &f.config);
+    lead(&f);
+    check_aborted(&f);
+    teardown(&f);
+}
+END_TEST
+
+static void add(TCase *tcase)
+{
+    tcase_add_test(tcase, nothing_begins_without_the_coordinators_word);
+    tcase_add_test(tcase, the_coordinators_word_is_void_after_a_marker_or_with_another_leader);
+    tcase_add_test(tcase, a_first_batch_does_not_join_the_transaction_whose_marker_is_under_way);
+    tcase_add_test(tcase, a_marker_that_comes_twice_is_written_once);
+    tcase_add_test(tcase, a_late_marker_does_not_end_the_next_transaction);
+    tcase_add_test(tcase, a_zombie_is_refused_once_a_marker_has_told_of_its_successor);
+    tcase_add_test(tcase, stable_is_what_lies_below_the_first_open_transaction);
+    tcase_add_test(tcase, readers_are_told_of_aborted_transactions_in_every_life);
+    tcase_add_test(tcase, the_index_of_aborted_transactions_survives_a_power_cut);
+}
+
+SLUICE_TEST_MAIN("broker_partition_txn", add)
