@@ -232,7 +232,7 @@ static bool must_ask(struct shard *owner, struct produce_part *part, struct part
 {
     const uint8_t *batch = part->in->records.p;
 
-    return partition_txn_begins(p, batch, adds_implicitly(part), guard) ||
+    return partition_txn_begins(p, batch, guard) ||
            txn_ask_pending(owner->txn_asks, partition_topic(p), part->scatter.index,
                            batch_producer_id(batch));
 }

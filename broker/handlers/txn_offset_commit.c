@@ -82,7 +82,7 @@ static bool run(struct shard *owner, struct scatter_part *part, struct partition
     }
     coordinator_touched(c);
     bool v2 = part->scatter->rq->header.api_version >= ADDS_VERSION;
-    if (!partition_txn_begins_for(p, producer_id, op->request->producer_epoch, v2, &op->ask.guard) &&
+    if (!partition_txn_begins_for(p, producer_id, &op->ask.guard) &&
         !txn_ask_pending(owner->txn_asks, STR_LIT(GROUP_TOPIC), part->index, producer_id))
         return submit(op);
     op->ask.transactional_id = op->request->transactional_id;

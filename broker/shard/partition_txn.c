@@ -27,8 +27,7 @@ bool partition_txn_is_open(struct partition *p, int64_t producer_id, int16_t epo
            producer_state_epoch(producers, producer_id) >= epoch;
 }
 
-bool partition_txn_begins_for(struct partition *p, int64_t producer_id, int16_t epoch, bool v2,
-                              struct partition_txn_guard *ret_guard)
+bool partition_txn_begins_for(struct partition *p, int64_t producer_id, struct partition_txn_guard *ret_guard)
 {
     if (p->core.failed || p->core.role != REPLICA_LEADER)
         return false; /* whoever appends is told */
@@ -40,8 +39,7 @@ bool partition_txn_begins_for(struct partition *p, int64_t producer_id, int16_t 
     return producer_state_open_txn(producers, producer_id) < 0;
 }
 
-bool partition_txn_begins(struct partition *p, const uint8_t *batch, bool v2,
-                          struct partition_txn_guard *ret_guard)
+bool partition_txn_begins(struct partition *p, const uint8_t *batch, struct partition_txn_guard *ret_guard)
 {
     struct producer_batch original, asked = {.producer_id = batch_producer_id(batch),
                                              .producer_epoch = batch_producer_epoch(batch),
@@ -49,7 +47,7 @@ bool partition_txn_begins(struct partition *p, const uint8_t *batch, bool v2,
                                              .last_sequence = batch_last_sequence(batch),
                                              .transactional = true};
     if (!batch_is_transactional(batch) || asked.producer_id < 0 || asked.first_sequence < 0 ||
-        !partition_txn_begins_for(p, asked.producer_id, asked.producer_epoch, v2, ret_guard))
+        !partition_txn_begins_for(p, asked.producer_id, ret_guard))
         return false;
     enum producer_verdict verdict = producer_state_judge(plog_producers(p->log), &asked, &original);
     return verdict == PRODUCER_APPEND || verdict == PRODUCER_OUT_OF_ORDER;
@@ -59,8 +57,7 @@ bool partition_txn_holds(struct partition *p, const struct partition_txn_guard *
 {
     if (p->core.failed || p->core.role != REPLICA_LEADER || p->core.leader_epoch != guard->leader_epoch)
         return false;
-    return guard->by_epoch ||
-           producer_state_last_marker(plog_producers(p->log), guard->producer_id) == guard->marker_offset;
+    return producer_state_last_marker(plog_producers(p->log), guard->producer_id) == guard->marker_offset;
 }
 
 static int16_t judge(struct partition *p, const struct partition_marker *marker, int64_t *ret_written)

@@ -16,15 +16,13 @@ struct producer_info;
 struct partition_txn_guard {
     int64_t producer_id, marker_offset;
     int32_t leader_epoch;
-    bool by_epoch; /* version 2: the epoch rises with each marker, so it alone tells what is late */
 };
 
 /* True: the batch (its header must be there) begins a transaction on this partition, so its coordinator is to
  * be asked whether the partition belongs to it; append with *ret_guard then. */
-bool partition_txn_begins(struct partition *p, const uint8_t *batch, bool v2,
-                          struct partition_txn_guard *ret_guard);
+bool partition_txn_begins(struct partition *p, const uint8_t *batch, struct partition_txn_guard *ret_guard);
 /* The same for a producer whose batch is still to be made (offsets in a transaction). */
-bool partition_txn_begins_for(struct partition *p, int64_t producer_id, int16_t epoch, bool v2,
+bool partition_txn_begins_for(struct partition *p, int64_t producer_id,
                               struct partition_txn_guard *ret_guard);
 /* Nothing has changed since. */
 bool partition_txn_holds(struct partition *p, const struct partition_txn_guard *guard);

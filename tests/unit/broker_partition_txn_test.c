@@ -73,7 +73,7 @@ static bool begins(struct fixture *f, int64_t producer_id, int16_t epoch, int32_
                    struct partition_txn_guard *guard)
 {
     struct iobuf *batch = txn_batch(producer_id, epoch, sequence);
-    bool yes = partition_txn_begins(f->b.p, batch->data, true, guard);
+    bool yes = partition_txn_begins(f->b.p, batch->data, guard);
     iobuf_unref(batch);
     return yes;
 }
