@@ -63,7 +63,7 @@ static int16_t list_error(struct partition *p, enum err err, struct listed *ret)
     *ret = (struct listed){-1, -1, -1};
     if (err == ERR_NOT_FOUND)
         return KAFKA_NONE;
-    if (plog_failed(p->log)) {
+    if (plog_failed(p->log) || err == ERR_IO) { /* what cannot be read is not served (fault catalogue, D3) */
         partition_fail(p, err);
         return KAFKA_KAFKA_STORAGE_ERROR;
     }

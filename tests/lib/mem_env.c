@@ -64,7 +64,8 @@ struct mem_env {
     uint64_t free_bytes; /* 0: writes fail with ERR_NO_SPACE; else only told */
     bool sync_broken, write_broken;
     int64_t wall_shift_ms;
-    bool cold;    /* env_file_cached() says no */
+    bool cold; /* env_file_cached() says no */
+    bool unreadable;
     bool working; /* a worker has the disk */
     uint64_t loop_reads;
     uint32_t boots; /* changes when the machine, not only the process, went down */
@@ -222,6 +223,9 @@ static enum err file_read(struct env_file *file, uint64_t offset, void *buf, siz
 {
     const struct image *image = &HANDLE(file)->node->now;
     HANDLE(file)->m->loop_reads += !HANDLE(file)->m->working;
+    *ret_len = 0;
+    if (HANDLE(file)->m->unreadable)
+        return ERR_IO;
     *ret_len = offset >= image->size ? 0 : (size_t)MIN(len, image->size - offset);
     if (*ret_len > 0)
         memcpy(buf, image->data + offset, *ret_len);
@@ -818,6 +822,11 @@ void mem_env_shift_wall(struct mem_env *m, int64_t ms)
 void mem_env_set_cold(struct mem_env *m, bool cold)
 {
     m->cold = cold;
+}
+
+void mem_env_fail_reads(struct mem_env *m, bool fail)
+{
+    m->unreadable = fail;
 }
 
 uint64_t mem_env_loop_reads(const struct mem_env *m)

@@ -56,6 +56,9 @@ void mem_env_shift_wall(struct mem_env *m, int64_t ms);
 /* From now on no range of any file is in the page cache (env_file_cached()), or every one is, as at first. */
 void mem_env_set_cold(struct mem_env *m, bool cold);
 
+/* From now on every read of a file gives ERR_IO, or none does, as at first. */
+void mem_env_fail_reads(struct mem_env *m, bool fail);
+
 /* Synchronous reads so far that were not a worker's. */
 uint64_t mem_env_loop_reads(const struct mem_env *m);
 

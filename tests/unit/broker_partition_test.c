@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A single replica that leads: appending, promises, reading, coming back. */
+#include "broker/shard/partition_lookup.h"
 #include "tests/unit/broker_fixture.h"
 
 struct fixture {
@@ -137,6 +138,48 @@ START_TEST(a_failed_sync_takes_the_partition_offline_and_acks_nothing)
     ck_assert(view_of(&f.b).offline);
     ck_assert_int_eq(produce(&f.b, 1, 1, &late).error, KAFKA_KAFKA_STORAGE_ERROR);
     ck_assert_int_eq(read_at(&f, 0, 100).error, KAFKA_KAFKA_STORAGE_ERROR);
+    teardown(&f);
+}
+END_TEST
+
+static struct partition_lookup looked_up;
+static int looked_ups;
+
+static void on_found(struct partition_lookup *lookup)
+{
+    looked_ups++;
+}
+
+/* Fault catalogue D3. */
+START_TEST(a_failed_read_takes_the_partition_offline_and_serves_nothing)
+{
+    struct fixture f;
+    struct waiter w;
+    setup(&f);
+    settle(&f);
+    for (int i = 0; i < 3; i++) {
+        ck_assert(produce(&f.b, 1, 1, &w).waits);
+        ck_assert(mem_world_run_until(f.world, mem_world_now_us(f.world) + 1000000, answered, &w));
+    }
+    mem_env_fail_reads(f.b.mem, true);
+    if (_i == 0) {
+        struct partition_read_result result = read_at(&f, 0, 100);
+        ck_assert_int_eq(result.error, KAFKA_KAFKA_STORAGE_ERROR);
+        ck_assert_int_eq(result.bytes, 0);
+        partition_read_release(&result);
+    } else {
+        looked_up = (struct partition_lookup){
+            .timestamp = _i == 1 ? 0 : -3, .replica_id = -1, .current_leader_epoch = -1, .done = on_found};
+        looked_ups = 0;
+        ck_assert(partition_list_offset(f.b.p, &looked_up));
+        mem_world_run(f.world, mem_world_now_us(f.world) + 10000);
+        ck_assert_int_eq(looked_ups, 1);
+        ck_assert_int_eq(looked_up.error, KAFKA_KAFKA_STORAGE_ERROR);
+        ck_assert_int_eq(looked_up.offset, -1);
+    }
+    mem_world_run(f.world, mem_world_now_us(f.world) + 10000);
+    ck_assert_int_eq(f.b.failed, ERR_IO);
+    ck_assert(view_of(&f.b).offline);
     teardown(&f);
 }
 END_TEST
@@ -300,6 +343,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, what_was_appended_is_read_back);
     tcase_add_test(tcase, a_failed_sync_takes_the_partition_offline_and_acks_nothing);
     tcase_add_test(tcase, a_failed_write_takes_the_partition_offline);
+    tcase_add_loop_test(tcase, a_failed_read_takes_the_partition_offline_and_serves_nothing, 0, 3);
     tcase_add_test(tcase, a_repeated_batch_is_answered_with_its_first_offset);
     tcase_add_test(tcase, it_comes_back_after_a_clean_stop);
     tcase_add_test(tcase, it_comes_back_after_a_kill);

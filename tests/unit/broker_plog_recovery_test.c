@@ -33,6 +33,22 @@ START_TEST(a_log_cut_at_any_byte_of_its_last_batches_loses_only_them)
 }
 END_TEST
 
+START_TEST(only_what_lies_above_the_recovery_point_is_scanned)
+{
+    struct sample s;
+    sample_start(&s, 1 << 20);
+    for (int i = 0; i <= BATCHES; i += 7) {
+        back(&s);
+        ck_assert_int_eq(fixture_open(&s.f, false, s.end[i], 0), OK);
+        ck_assert_int_eq(plog_end(s.f.log), s.end[BATCHES]);
+        int64_t above = (int64_t)s.position[BATCHES] - s.position[i];
+        ck_assert_int_ge(s.f.report.scanned_bytes, above);
+        ck_assert_int_le(s.f.report.scanned_bytes, above + 1000); /* from the index entry in front of it */
+    }
+    sample_stop(&s);
+}
+END_TEST
+
 START_TEST(what_was_synced_and_is_gone_is_reported)
 {
     struct sample s;
@@ -582,6 +598,7 @@ static void add(TCase *tcase)
 {
     tcase_add_test(tcase, a_log_cut_at_any_byte_of_its_last_batches_loses_only_them);
     tcase_add_test(tcase, what_was_synced_and_is_gone_is_reported);
+    tcase_add_test(tcase, only_what_lies_above_the_recovery_point_is_scanned);
     tcase_add_test(tcase, zeros_at_the_end_are_room);
     tcase_add_test(tcase, a_flipped_bit_anywhere_is_found_and_never_cut_away);
     tcase_add_test(tcase, a_bad_last_batch_below_the_recovery_point_or_of_a_clean_log_is_damage);
