@@ -123,13 +123,18 @@ static void on_revoked(struct group_member *m, const struct client_group_event *
     }
 }
 
-/* What is confirmed is a promise from now on. Commits that were not stay open: who knows. */
+/* What is confirmed is a promise from now on. Commits that were not stay open: who knows. That of a partition
+ * which the client has given up is none of what it finds committed when it gets the partition again. */
 static void look_for_confirmations(struct group_member *m)
 {
     for (int t = 0; t < CLUSTER_TOPICS_MAX; t++)
         for (int32_t p = 0; p < CLUSTER_PARTITIONS_MAX; p++) {
             struct told *told = &m->told[t][p];
-            if (told->call == 0 || client_group_committed(m->group, m->client.topics[t], p) != told->position)
+            int64_t committed =
+                told->call != 0 ? client_group_committed(m->group, m->client.topics[t], p) : -1;
+            if (committed < 0 && !m->mine[t][p])
+                told->call = 0;
+            if (told->call == 0 || committed != told->position)
                 continue;
             note(m, HISTORY_OK, HISTORY_COMMIT, t, p, told->call, told->position, coordinator_epoch(m));
             told->call = 0;
