@@ -379,7 +379,7 @@ static enum err open_existing(struct plog *log, const struct plog_setup *setup, 
     if (err == OK)
         err = plog_snapshots_drop(log, log->end);
     if (err == OK && !setup->clean)
-        err = plog_aborted_truncate(log, plog_active(log), log->end);
+        err = plog_aborted_settle(log);
     if (MUTANT(PRODUCERS_LOST_AT_RESTART))
         return err;
     if (err == OK)

@@ -26,6 +26,10 @@ enum err plog_compact_recover(struct plog *log, struct plog_report *report);
 /* -- plog_txnindex.c -- */
 /* The segment ends at `end` now. */
 enum err plog_aborted_truncate(struct plog *log, struct plog_segment *seg, int64_t end);
+/* At a start that does not follow an orderly end: what stands behind the first entry that is none goes, and,
+ * where a closed segment was not synced, the snapshots of producers that are newer; so the replay restores
+ * what is missing. */
+enum err plog_aborted_settle(struct plog *log);
 /* Adds an entry to a segment's index. A failure is final for the log. */
 enum err plog_aborted_add(struct plog *log, struct plog_segment *seg, const struct txn_entry *txn);
 /* The same when it is not there (a crash may have lost it). */

@@ -11,9 +11,11 @@
 
 #define TXN_INDEX_BYTES_MAX (64u << 20)
 
+/* Zeros, which lost power or a full disk may leave, are no transaction: the marker comes after what it ends.
+ */
 static bool sane(const struct txn_entry *txn, int64_t last)
 {
-    return txn->first_offset >= 0 && txn->last_offset >= txn->first_offset && txn->last_offset > last;
+    return txn->first_offset >= 0 && txn->last_offset > txn->first_offset && txn->last_offset > last;
 }
 
 enum err plog_aborted_load(struct env *env, const char *path,
@@ -173,4 +175,16 @@ enum err plog_aborted_truncate(struct plog *log, struct plog_segment *seg, int64
     err = env_file_truncate(file, (uint64_t)kept.count * TXN_ENTRY);
     env_file_close(file);
     return err;
+}
+
+enum err plog_aborted_settle(struct plog *log)
+{
+    bool closed = false; /* one that was rolled, with a snapshot, and not synced */
+    enum err err = OK;
+    for (int32_t i = 0; i < log->segments_count && err == OK; i++) {
+        closed |= log->segments[i].dirty && i + 1 < log->segments_count;
+        if (log->segments[i].dirty)
+            err = plog_aborted_truncate(log, &log->segments[i], log->end);
+    }
+    return err || !closed ? err : plog_snapshots_drop(log, log->synced_end);
 }

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Transactions on a partition: who may begin one, what is stable, markers that come twice or late, and which
  * aborted ones a reader is told of, also after the log was opened again. */
+#include <stdio.h>
+
 #include "broker/shard/partition_txn.h"
 #include "tests/unit/broker_fixture.h"
 
 #define PRODUCER    7
 #define OTHER       8
-#define COORDINATOR 4 /* its epoch */
+#define COORDINATOR 4  /* its epoch */
+#define ENTRY_BYTES 34 /* of .txnindex */
 
 struct fixture {
     struct mem_world *world;
@@ -27,14 +30,20 @@ static void lead(struct fixture *f)
     run(f);
 }
 
-static void setup(struct fixture *f)
+static void setup_with(struct fixture *f, int64_t segment_bytes)
 {
     memset(f, 0, sizeof(*f));
     f->world = mem_world_new(5);
     f->config = fixture_config();
+    f->config.segment_bytes = segment_bytes;
     broker_start(&f->b, f->world, 1);
     broker_open(&f->b, &f->config);
     lead(f);
+}
+
+static void setup(struct fixture *f)
+{
+    setup_with(f, 1 << 20);
 }
 
 static void teardown(struct fixture *f)
@@ -337,6 +346,85 @@ START_TEST(the_index_of_aborted_transactions_survives_a_power_cut)
 }
 END_TEST
 
+/* Puts zeros where an entry was, or in front of where the first one comes: lost power leaves sizes without
+ * content. */
+static void spoil_index(struct fixture *f, uint64_t at, uint32_t len)
+{
+    uint8_t zeros[128] = {0};
+    struct iovec iov = {zeros, len};
+    struct env_file *file;
+    char path[256];
+    ck_assert_uint_le(len, sizeof(zeros));
+    snprintf(path, sizeof(path), "%s/orders-0/00000000000000000000.txnindex", DATA_DIR);
+    ck_assert_int_eq(env_file_open(f->b.env, path, ENV_OPEN_WRITE | ENV_OPEN_CREATE, &file), OK);
+    ck_assert_int_eq(env_file_write(file, at, &iov, 1), OK);
+    env_file_close(file);
+}
+
+START_TEST(zeros_in_the_index_are_no_aborted_transactions_and_hide_none)
+{
+    struct fixture f;
+    setup(&f);
+    write_aborted(&f);
+    broker_close(&f.b, false);
+    run(&f);
+    spoil_index(&f, (uint64_t)_i * ENTRY_BYTES, ENTRY_BYTES);
+    broker_open(&f.b, &f.config);
+    lead(&f);
+    check_aborted(&f);
+    reopen(&f, false);
+    check_aborted(&f);
+    teardown(&f);
+}
+END_TEST
+
+/* Producer 0 is the one that zeros name. */
+START_TEST(what_the_first_producer_committed_at_offset_0_is_not_called_aborted)
+{
+    struct fixture f;
+    struct partition_read_result read;
+    setup(&f);
+    begin(&f, 0, 0, 0);
+    ck_assert_int_eq(mark(&f, 0, 1, true), KAFKA_NONE);
+    broker_close(&f.b, false);
+    run(&f);
+    spoil_index(&f, 0, ENTRY_BYTES);
+    broker_open(&f.b, &f.config);
+    lead(&f);
+    read_committed(&f, 0, &read);
+    ck_assert_int_eq(read.aborted_count, 0);
+    partition_read_release(&read);
+    teardown(&f);
+}
+END_TEST
+
+/* The index of a closed segment, too, whose snapshot of producers is on the disk already. */
+START_TEST(the_index_of_a_closed_segment_is_restored)
+{
+    struct fixture f;
+    struct waiter w;
+    setup_with(&f, 64 << 10);
+    write_aborted(&f);
+    for (int i = 0; i < 3; i++) {
+        struct iobuf *batch = make_batch(1, 60000, 1000, -1, -1, -1);
+        ck_assert_int_eq(produce_batch(&f.b, batch, 1, &w).error, KAFKA_NONE);
+        iobuf_unref(batch);
+        run(&f);
+    }
+    ck_assert_int_gt(view_of(&f.b).log_end, 6);
+    broker_close(&f.b, false);
+    run(&f);
+    spoil_index(&f, 0, 2 * ENTRY_BYTES);
+    broker_open(&f.b, &f.config);
+    lead(&f);
+    struct partition_read_result read;
+    read_committed(&f, 0, &read);
+    ck_assert_int_eq(read.aborted_count, 2);
+    partition_read_release(&read);
+    teardown(&f);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, nothing_begins_without_the_coordinators_word);
@@ -348,6 +436,9 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, stable_is_what_lies_below_the_first_open_transaction);
     tcase_add_test(tcase, readers_are_told_of_aborted_transactions_in_every_life);
     tcase_add_test(tcase, the_index_of_aborted_transactions_survives_a_power_cut);
+    tcase_add_loop_test(tcase, zeros_in_the_index_are_no_aborted_transactions_and_hide_none, 0, 2);
+    tcase_add_test(tcase, what_the_first_producer_committed_at_offset_0_is_not_called_aborted);
+    tcase_add_test(tcase, the_index_of_a_closed_segment_is_restored);
 }
 
 SLUICE_TEST_MAIN("broker_partition_txn", add)
