@@ -225,9 +225,11 @@ def bench(verb, options):
         cpu = Cpu(cluster)
         result = json.loads(run(*client, count, '64', '--seconds', str(options.seconds), timeout=options.seconds + 120))
         used, took = cpu.took(client=0)
-        used['client'] = result.get('cpu_seconds', 0)
+        used['client'] = result.get('cpu_seconds', result.get('cpu_self_s', 0))
+        done = result.get('records') or result.get('committed') or 1
         print(json.dumps(result))
         tell(f'bench {verb}, 64 at a time', used, took)
+        print(f'  {1e6 * sum(used.values()) / done:.0f} us of processor time for each, all processes together')
 
 
 def main():
