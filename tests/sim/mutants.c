@@ -32,6 +32,7 @@ static const struct {
     {MUTANT_REFETCH_UNCHECKED, SIM_SCENARIOS_DIR "/damage-beside-a-deposed-leader.txt"},
     {MUTANT_ALTER_ANY_EPOCH, SIM_SCENARIOS_DIR "/late-proposal.txt"},
     {MUTANT_LOSS_IGNORED, SIM_SCENARIOS_DIR "/last-replica-standing.txt"},
+    {MUTANT_LOSE_SEGMENT_AT_ROLL, SIM_SCENARIOS_DIR "/rolled-and-without-power.txt"},
     {MUTANT_RAFT_LOG_NOT_SYNCED, SIM_SCENARIOS_DIR "/quorum-without-power.txt"},
     {MUTANT_EMPTY_DISK_VOTES, SIM_SCENARIOS_DIR "/empty-disk-has-no-vote.txt"},
     {MUTANT_TWO_VOTERS_AT_ONCE, SIM_SCENARIOS_DIR "/one-voter-at-a-time.txt"},
