@@ -416,30 +416,6 @@ static bool tails_are_committed(struct cluster *cluster, char *why, size_t size)
     return !open.is_leader;
 }
 
-bool cluster_is_whole(struct cluster *cluster, char *why, size_t size)
-{
-    struct node *node = NULL;
-    for (int i = 0; i < cluster->node_count; i++) {
-        const struct node *each = &cluster->nodes[i];
-        if (each->wanted && !each->started) {
-            snprintf(why, size, "%s does not run: %s", process_name(each->process), each->trouble);
-            return false;
-        }
-        if (each->pending > 0) {
-            snprintf(why, size, "%s waits for %llu answers", process_name(each->process),
-                     (unsigned long long)each->pending);
-            return false;
-        }
-    }
-    const struct image *image = newest_image(cluster, &node);
-    if (image == NULL || !controller_status(node_controller(node)).leads) {
-        snprintf(why, size, "no active controller has the newest metadata");
-        return false;
-    }
-    return parts_are_whole(cluster, image, why, size) && tails_are_committed(cluster, why, size) &&
-           cluster_is_sound(cluster, why, size);
-}
-
 /* Leaders whose ISR is complete, and how many they are. */
 struct complete {
     int leaders;
@@ -464,6 +440,33 @@ static bool leaders_agree(struct cluster *cluster)
         if (node_broker(cluster_node(cluster, ROLE_BROKER, i)) != NULL)
             broker_each_replica(node_broker(cluster_node(cluster, ROLE_BROKER, i)), look_at_isr, &complete);
     return complete.all && complete.leaders == cluster->options.topics * cluster->options.partitions;
+}
+
+bool cluster_is_whole(struct cluster *cluster, char *why, size_t size)
+{
+    struct node *node = NULL;
+    for (int i = 0; i < cluster->node_count; i++) {
+        const struct node *each = &cluster->nodes[i];
+        if (each->wanted && !each->started) {
+            snprintf(why, size, "%s does not run: %s", process_name(each->process), each->trouble);
+            return false;
+        }
+        if (each->pending > 0) {
+            snprintf(why, size, "%s waits for %llu answers", process_name(each->process),
+                     (unsigned long long)each->pending);
+            return false;
+        }
+    }
+    const struct image *image = newest_image(cluster, &node);
+    if (image == NULL || !controller_status(node_controller(node)).leads) {
+        snprintf(why, size, "no active controller has the newest metadata");
+        return false;
+    }
+    if (!parts_are_whole(cluster, image, why, size) || !tails_are_committed(cluster, why, size) ||
+        !cluster_is_sound(cluster, why, size))
+        return false;
+    snprintf(why, size, "not every partition has a leader that has all replicas in sync");
+    return leaders_agree(cluster); /* brokers may just have started, and the metadata are of before */
 }
 
 /* All topics, those of the coordinators (what groups and transactions were promised) and of transactions

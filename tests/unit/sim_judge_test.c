@@ -437,8 +437,26 @@ START_TEST(cluster_is_not_whole_while_replicas_of_the_transactions_are_missing)
 }
 END_TEST
 
+/* The metadata are of before for as long as no session has ended; a reader would find high watermarks of old.
+ */
+START_TEST(cluster_is_not_whole_before_its_leaders_know_that_they_lead)
+{
+    char why[CLUSTER_TEXT_MAX] = "";
+    setup();
+    for (int i = 0; i < 3; i++)
+        node_kill(cluster_node(cluster, ROLE_BROKER, i), DEATH_POWER, 0);
+    run(SECOND / 10);
+    for (int i = 0; i < 3; i++)
+        ck_assert(cluster_node(cluster, ROLE_BROKER, i)->started);
+    ck_assert(!cluster_is_whole(cluster, why, sizeof(why)));
+    ck_assert(world_run_until(world, 30 * SECOND, whole, NULL));
+    finish();
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
+    tcase_add_test(tcase, cluster_is_not_whole_before_its_leaders_know_that_they_lead);
     tcase_add_test(tcase, a_replica_that_was_moved_away_and_back_is_sampled_as_another_one);
     tcase_add_test(tcase, cluster_is_not_whole_while_replicas_of_the_transactions_are_missing);
     tcase_add_test(tcase, replica_in_doubt_is_excused_until_it_could_have_told);
