@@ -42,8 +42,9 @@ struct cli {
         const char *ca, *cert, *key; /* PEM files; ca NULL: plain text */
     } tls;
     enum cli_output output;
-    uint64_t timeout_us; /* of one operation */
-    bool quiet;          /* no progress, no summary */
+    uint64_t timeout_us;    /* of one operation */
+    uint64_t topic_wait_us; /* how long brokers are asked for a topic that they do not know */
+    bool quiet;             /* no progress, no summary */
 };
 
 /* One verb: words on the command line, and what they run. The function gets the words after the verb behind

@@ -84,7 +84,7 @@ static int run_verb(struct cli *cli, int argc, char **argv, int first)
 
 int main(int argc, char **argv)
 {
-    struct cli cli = {.world = &world, .name = "sluice", .timeout_us = 30000000};
+    struct cli cli = {.world = &world, .name = "sluice", .timeout_us = 30000000, .topic_wait_us = 3000000};
     cli.tls = (struct cli_tls){
         .ca = getenv("SLUICE_TLS_CA"), .cert = getenv("SLUICE_TLS_CERT"), .key = getenv("SLUICE_TLS_KEY")};
     struct words words = {.cli = &cli, .first = 0};

@@ -5,9 +5,8 @@
 
 #include "common/base/assert.h"
 
-#define TOPIC_WAIT_US 3000000
-#define HANDSHAKE_MS  10000
-#define REACH_US      5000000 /* how long to look for any broker at all */
+#define HANDSHAKE_MS 10000
+#define REACH_US     5000000 /* how long to look for any broker at all */
 
 /* What a synchronous helper waits for. */
 struct waiting {
@@ -34,7 +33,7 @@ int session_config(const struct cli *cli, struct client_config *config)
     client_config_init(config);
     config->same_broker = true;
     str_copy(STR_LIT("sluice-cli"), config->client_id, sizeof(config->client_id));
-    config->topic_wait_us = TOPIC_WAIT_US;
+    config->topic_wait_us = cli->topic_wait_us;
     config->request_timeout_us = cli->timeout_us;
     return cli_bootstrap(cli, config);
 }

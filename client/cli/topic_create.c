@@ -152,6 +152,7 @@ int cli_topic_create(struct cli *cli, int argc, char **argv)
     struct cli_syntax syntax = {options, parse, "NAME...", "Makes topics and waits until they are known."};
     struct session s = {0};
     cli_parse(cli, &syntax, argc, argv, &create);
+    cli->topic_wait_us = cli->timeout_us; /* it is known to exist */
     int code = session_open_plain(&s, cli);
     if (code == EXIT_OK)
         code = create_all(&create, &s);
