@@ -289,19 +289,45 @@ struct mend {
     const uint8_t *batches;
     uint32_t len;
     int64_t end;
+    int64_t before;  /* an offset of the batch before the damage, -1: there is none */
     bool new_epochs; /* batches of an epoch that the cache does not have there */
     bool moved;      /* what lies behind them, so that the index is void */
 };
 
+/* The first offset of the good batch before the damage, where the checkpoint says the same as it: an epoch
+ * that is said to begin later within it does not begin there. The last offset when there is no such batch. */
+static int64_t first_before(const struct mend *mend)
+{
+    struct plog_walk walk;
+    struct batch_header batch;
+    uint32_t position;
+    const struct epoch_cache *epochs = &mend->log->epochs;
+    int64_t last = mend->damage->offset - 1, first = last;
+    enum err err = plog_index_lookup(mend->log, mend->seg, last, &position);
+    if (err)
+        return last;
+    err = plog_walk_begin(&walk, mend->log, mend->seg, position, true);
+    while (err == OK && walk.position < mend->damage->position) {
+        err = plog_walk_next(&walk, &batch, NULL);
+        if (err == OK && batch.last_offset == last &&
+            batch.leader_epoch == epoch_cache_at(epochs, batch.base_offset))
+            first = batch.base_offset;
+    }
+    plog_walk_end(&walk);
+    return err ? last : first;
+}
+
 static enum err check_batch(struct mend *mend, const uint8_t *p, int64_t expected)
 {
-    const struct plog *log = mend->log;
-    int64_t before = mend->damage->offset - 1, behind = mend->damage->end;
+    struct plog *log = mend->log;
+    int64_t behind = mend->damage->end;
     int32_t epoch = batch_leader_epoch(p);
     bool gap = batch_base_offset(p) > expected && !log->config.may_have_gaps;
     if (gap || batch_base_offset(p) < expected || batch_next_offset(p) > mend->end)
         return ERR_MISMATCH;
-    if (epoch < 0 || (before >= 0 && epoch < epoch_cache_at(&log->epochs, before)))
+    if (mend->before >= 0 && epoch < epoch_cache_at(&log->epochs, mend->before))
+        mend->before = first_before(mend);
+    if (epoch < 0 || (mend->before >= 0 && epoch < epoch_cache_at(&log->epochs, mend->before)))
         return ERR_MISMATCH;
     int32_t epoch_behind = behind < log->end ? epoch_cache_at(&log->epochs, behind) : EPOCH_NONE;
     if (epoch_behind != EPOCH_NONE && epoch > epoch_behind)
@@ -441,11 +467,11 @@ static enum err assign_newer(struct epoch_cache *epochs, int32_t epoch, int64_t 
 }
 
 /* Between what came before the piece and what comes behind it, its batches say which epochs are there. */
-static enum err merge_epochs(const struct mend *mend, int64_t offset, struct epoch_cache *merged)
+static enum err merge_epochs(const struct mend *mend, struct epoch_cache *merged)
 {
     const struct epoch_cache *old = &mend->log->epochs;
     enum err err = OK;
-    for (uint32_t i = 0; i < old->count && err == OK && old->entries[i].start_offset < offset; i++)
+    for (uint32_t i = 0; i < old->count && err == OK && old->entries[i].start_offset <= mend->before; i++)
         err = assign_newer(merged, old->entries[i].epoch, old->entries[i].start_offset);
     for (uint32_t at = 0; at < mend->len && err == OK; at += (uint32_t)batch_size(mend->batches + at))
         err = assign_newer(merged, batch_leader_epoch(mend->batches + at),
@@ -458,13 +484,13 @@ static enum err merge_epochs(const struct mend *mend, int64_t offset, struct epo
     return err;
 }
 
-static enum err take_epochs(const struct mend *mend, int64_t offset)
+static enum err take_epochs(const struct mend *mend)
 {
     struct epoch_cache merged, *epochs = &mend->log->epochs;
     if (!mend->new_epochs)
         return OK;
     epoch_cache_init(&merged, &mend->log->alloc);
-    enum err err = merge_epochs(mend, offset, &merged);
+    enum err err = merge_epochs(mend, &merged);
     if (err) {
         epoch_cache_free(&merged);
         return err;
@@ -513,7 +539,8 @@ enum err plog_replace_range(struct plog *log, int64_t offset, int64_t end, const
                         .damage = d,
                         .batches = batches,
                         .len = len,
-                        .end = end};
+                        .end = end,
+                        .before = offset - 1};
     ASSERT(mend.seg->base_offset == d->segment);
     if (end <= offset || end > d->end)
         return ERR_MISMATCH;
@@ -525,7 +552,7 @@ enum err plog_replace_range(struct plog *log, int64_t offset, int64_t end, const
     mend.seg->dirty = true;
     d->offset = end;
     bool whole = end == d->end;
-    err = take_epochs(&mend, offset);
+    err = take_epochs(&mend);
     if (whole)
         remove_at(log, i);
     if (err == OK && mend.moved) /* may find more damage, and the list moves: `d` is void from here on */

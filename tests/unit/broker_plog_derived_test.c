@@ -244,6 +244,32 @@ START_TEST(damage_is_mended_though_the_checkpoint_is_wrong)
 }
 END_TEST
 
+/* Only one batch contradicts it, and the epoch is said to begin within the batch before that one. */
+START_TEST(a_checkpoint_that_errs_by_one_batch_is_put_right_by_what_a_peer_has_there)
+{
+    struct sample s, peer;
+    struct plog_damage found;
+    sample_start(&s, 1 << 20);
+    sample_start(&peer, 1 << 20);
+    ck_assert_int_eq(fixture_open(&s.f, true, s.end[BATCHES], 0), OK);
+    uint64_t epochs = epoch_cache_hash(plog_epochs(s.f.log));
+    for (int clean = 0; clean < 2; clean++) {
+        back(&s);
+        ck_assert_int_ge(s.end[19] - s.end[18], 2);
+        write_checkpoint(&s, s.end[10], s.end[19] - 1);
+        ck_assert_int_eq(fixture_open(&s.f, clean, s.end[clean ? BATCHES : 28], 0), OK);
+        ck_assert_int_eq(plog_damage_search(s.f.log, s.end[19], &found), OK);
+        ck_assert_int_eq(found.offset, s.end[19]);
+        ck_assert_int_eq(found.end, s.end[20]);
+        mend(&s, &peer, 19, 20, OK);
+        ck_assert_uint_eq(epoch_cache_hash(plog_epochs(s.f.log)), epochs);
+        ck_assert_int_eq(plog_damage_search(s.f.log, s.end[19], &found), ERR_NOT_FOUND);
+    }
+    sample_stop(&peer);
+    sample_stop(&s);
+}
+END_TEST
+
 START_TEST(epochs_above_the_recovery_point_are_taken_from_the_batches)
 {
     struct sample s;
@@ -293,6 +319,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, epochs_behind_a_bad_batch_come_back_and_the_batch_is_mended);
     tcase_add_test(tcase, a_wrong_checkpoint_does_not_make_good_batches_damage);
     tcase_add_test(tcase, damage_is_mended_though_the_checkpoint_is_wrong);
+    tcase_add_test(tcase, a_checkpoint_that_errs_by_one_batch_is_put_right_by_what_a_peer_has_there);
     tcase_add_test(tcase, epochs_above_the_recovery_point_are_taken_from_the_batches);
     tcase_add_test(tcase, an_epoch_begins_where_it_began_though_compaction_took_its_first_batches);
 }
