@@ -374,7 +374,7 @@ static int look_at_lives(int broker, int partition)
     for (size_t i = 0; i < history_count(history->used); i++) {
         struct history_record r;
         if (history_get(history->bytes, i, &r) != OK || r.topic != cluster_topic(0) ||
-            r.partition != (uint32_t)partition)
+            r.partition != (int32_t)partition)
             continue;
         if (r.op == HISTORY_METADATA && r.what == HISTORY_ISR && !((uint64_t)r.arg2 >> broker % 64 & 1))
             lives.moved = true;
