@@ -516,6 +516,8 @@ static enum err sync_all(struct plog *log)
         err = plog_segment_file(log, &log->segments[i], &file);
         if (err == OK)
             err = env_file_sync_wait(file);
+        if (err == OK && (log->segments[i].txn_dirty || log->round))
+            err = plog_aborted_sync_wait(log, &log->segments[i]);
         log->segments[i].dirty = err != OK;
     }
     if (err == OK && log->epochs_dirty)

@@ -30,6 +30,8 @@ enum err plog_aborted_truncate(struct plog *log, struct plog_segment *seg, int64
  * where a closed segment was not synced, the snapshots of producers that are newer; so the replay restores
  * what is missing. */
 enum err plog_aborted_settle(struct plog *log);
+/* Makes a segment's index durable, if it has one; blocks. */
+enum err plog_aborted_sync_wait(struct plog *log, struct plog_segment *seg);
 /* Adds an entry to a segment's index. A failure is final for the log. */
 enum err plog_aborted_add(struct plog *log, struct plog_segment *seg, const struct txn_entry *txn);
 /* The same when it is not there (a crash may have lost it). */

@@ -18,6 +18,21 @@ static bool sane(const struct txn_entry *txn, int64_t last)
     return txn->first_offset >= 0 && txn->last_offset > txn->first_offset && txn->last_offset > last;
 }
 
+/* Entries at p that make sense and end below `end`. */
+static uint32_t good_entries(const uint8_t *p, uint32_t len, int64_t end)
+{
+    struct txn_entry txn;
+    int64_t last = -1;
+    uint32_t count = 0;
+    for (uint32_t at = 0; at + TXN_ENTRY <= len; at += TXN_ENTRY) {
+        if (!txn_entry_load(p + at, &txn) || !sane(&txn, last) || txn.last_offset >= end)
+            break;
+        last = txn.last_offset;
+        count++;
+    }
+    return count;
+}
+
 enum err plog_aborted_load(struct env *env, const char *path,
                            bool (*each)(void *ctx, const struct txn_entry *txn), void *ctx)
 {
@@ -64,6 +79,20 @@ enum err plog_aborted_add(struct plog *log, struct plog_segment *seg, const stru
     seg->txn_dirty = seg->dirty = true;
     seg->txn_none = false;
     return err ? plog_fail(log, err) : OK;
+}
+
+enum err plog_aborted_sync_wait(struct plog *log, struct plog_segment *seg)
+{
+    char path[PLOG_PATH_MAX];
+    struct env_file *file;
+    plog_path(log, seg->base_offset, ".txnindex", path);
+    enum err err = plog_handles_open(log, path, ENV_OPEN_WRITE, &file);
+    if (err)
+        return err == ERR_NOT_FOUND ? OK : err;
+    err = env_file_sync_wait(file);
+    env_file_close(file);
+    seg->txn_dirty = err != OK;
+    return err;
 }
 
 struct aborted_last {
@@ -149,31 +178,34 @@ enum err plog_aborted_find(struct plog *log, int64_t from, int64_t end,
 
 /* -- cutting -- */
 
-struct aborted_count {
-    int64_t end;
-    uint32_t count;
-};
-
-static bool count_kept(void *ctx, const struct txn_entry *txn)
+static enum err write_kept(struct plog *log, const char *path, uint8_t *p, uint32_t size)
 {
-    struct aborted_count *kept = ctx;
-    kept->count += txn->last_offset < kept->end;
-    return txn->last_offset < kept->end;
+    struct iovec iov = {p, size};
+    struct env_file *file;
+    enum err err = plog_handles_open(log, path, ENV_OPEN_WRITE, &file);
+    if (err)
+        return err;
+    if (size > 0)
+        err = env_file_write(file, 0, &iov, 1);
+    if (err == OK)
+        err = env_file_truncate(file, size);
+    env_file_close(file);
+    return err;
 }
 
+/* What stays is written again, to be synced with the segment: no sync of a killed process is believed. */
 enum err plog_aborted_truncate(struct plog *log, struct plog_segment *seg, int64_t end)
 {
-    struct aborted_count kept = {.end = end};
     char path[PLOG_PATH_MAX];
-    struct env_file *file;
+    uint8_t *p = NULL;
+    uint32_t len = 0;
     plog_path(log, seg->base_offset, ".txnindex", path);
-    enum err err = plog_aborted_load(log->env, path, count_kept, &kept);
-    if (err == OK)
-        err = plog_handles_open(log, path, ENV_OPEN_WRITE, &file);
+    enum err err = log_file_load(log->env, path, TXN_INDEX_BYTES_MAX, &p, &len);
     if (err)
         return err == ERR_NOT_FOUND ? OK : err;
-    err = env_file_truncate(file, (uint64_t)kept.count * TXN_ENTRY);
-    env_file_close(file);
+    err = write_kept(log, path, p, good_entries(p, len, end) * TXN_ENTRY);
+    free(p);
+    seg->txn_dirty = true;
     return err;
 }
 

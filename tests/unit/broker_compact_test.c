@@ -735,6 +735,32 @@ START_TEST(aborted_transactions_are_found)
 }
 END_TEST
 
+/* The markers themselves are not in the log here: nothing but the index tells of these. */
+static void append_aborted(struct plog_fixture *f)
+{
+    struct txn_entry txn = {.producer_id = 8, .first_offset = 0, .last_offset = 1, .last_stable_offset = 0};
+    ck_assert_int_eq(fixture_append(f, 2, 50), OK);
+    ck_assert_int_eq(plog_aborted_add(f->log, plog_active(f->log), &txn), OK);
+}
+
+START_TEST(aborted_transactions_are_durable_after_a_clean_stop)
+{
+    struct plog_fixture f;
+    int seen[8] = {0};
+    fixture_start(&f, 2000, 3);
+    ck_assert_int_eq(fixture_open(&f, false, 0, 0), OK);
+    append_aborted(&f);
+    ck_assert_int_eq(plog_close_clean(f.log), OK);
+    mem_env_crash(f.mem, MEM_DROP);
+    fixture_close(&f, false);
+    mem_env_restart(f.mem);
+    ck_assert_int_eq(fixture_open(&f, true, 2, 0), OK);
+    ck_assert_int_eq(plog_aborted_find(f.log, 0, plog_end(f.log), count_txn, seen, NULL), OK);
+    ck_assert_int_eq(seen[0], 1);
+    fixture_stop(&f);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, the_hash_is_siphash_128);
@@ -752,6 +778,7 @@ static void add(TCase *tcase)
     tcase_add_loop_test(tcase, every_change_of_the_disk_is_the_last_in_turn, MEM_KEEP, MEM_MIX + 1);
     tcase_add_test(tcase, the_rate_is_kept);
     tcase_add_test(tcase, aborted_transactions_are_found);
+    tcase_add_test(tcase, aborted_transactions_are_durable_after_a_clean_stop);
 }
 
 SLUICE_TEST_MAIN("broker_compact", add)

@@ -4,7 +4,9 @@
  * durable). */
 #include <string.h>
 
-#include "broker/log/plog.h"
+#include "broker/log/plog_hooks.h"
+#include "broker/log/plog_internal.h"
+#include "broker/log/plog_txnindex.h"
 #include "common/base/assert.h"
 #include "common/batch/builder.h"
 #include "tests/lib/unit.h"
@@ -45,7 +47,7 @@ static void open_log(void *arg, struct env *env)
 }
 
 /* arg: NULL, or a value of VALUE_BYTES in place of a short one */
-static void append_and_sync(void *arg)
+static void append_one(void *arg)
 {
     struct bytes value = {.p = arg != NULL ? arg : "x", .len = arg != NULL ? VALUE_BYTES : 1};
     struct batch_opts opts = BATCH_OPTS_PLAIN;
@@ -58,6 +60,11 @@ static void append_and_sync(void *arg)
     batch_set_leader_epoch(batch->data, 0);
     ASSERT(plog_append(the_log, batch->data, batch->len) == OK);
     iobuf_unref(batch);
+}
+
+static void append_and_sync(void *arg)
+{
+    append_one(arg);
     plog_sync(the_log);
 }
 
@@ -229,6 +236,51 @@ START_TEST(log_whose_first_sync_failed_unheard_is_kept)
 }
 END_TEST
 
+/* The marker is not in the log here: nothing but the index tells of it. */
+static void add_aborted(void *arg)
+{
+    struct txn_entry txn = {.producer_id = 8, .first_offset = 0, .last_offset = 1, .last_stable_offset = 0};
+    append_one(arg);
+    ASSERT(plog_aborted_add(the_log, plog_active(the_log), &txn) == OK);
+}
+
+static void count_aborted(void *ctx, const struct txn_entry *txn)
+{
+    ++*(int *)ctx;
+}
+
+static void find_aborted(void *arg)
+{
+    ASSERT(plog_aborted_find(the_log, 0, plog_end(the_log), count_aborted, arg, NULL) == OK);
+}
+
+/* Before the recovery point moves: who is killed next would not make the entry anew. */
+START_TEST(index_of_aborted_transactions_of_a_killed_process_is_synced_by_the_next)
+{
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        struct process *host;
+        struct world *world = start(seed, &host);
+        int found = 0;
+        process_call(host, append_and_sync, NULL);
+        world_run(world, 100000);
+        ck_assert_int_eq(synced, 1);
+        process_call(host, add_aborted, NULL);
+        world_run(world, 110000);
+        process_kill(host, DEATH_KILL);
+        process_start(host, open_log, NULL);
+        world_run(world, 200000);
+        process_call(host, append_and_sync, NULL);
+        world_run(world, 300000);
+        ck_assert_int_eq(synced, 3);
+        restart(world, host, DEATH_POWER);
+        process_call(host, find_aborted, &found);
+        world_run(world, 400000);
+        ck_assert_int_eq(found, 1);
+        world_free(world);
+    }
+}
+END_TEST
+
 static void append_three_segments(void *arg)
 {
     for (int i = 0; i < 3; i++) {
@@ -276,6 +328,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, log_that_was_empty_at_a_clean_stop_is_kept);
     tcase_add_test(tcase, what_was_synced_after_a_sync_failed_unheard_survives_a_power_cut);
     tcase_add_test(tcase, log_whose_first_sync_failed_unheard_is_kept);
+    tcase_add_test(tcase, index_of_aborted_transactions_of_a_killed_process_is_synced_by_the_next);
     tcase_add_test(tcase, log_that_was_being_deleted_comes_back_whole_or_not_at_all);
     tcase_add_test(tcase, failed_sync_at_a_stop_costs_nothing_that_was_durable);
 }
