@@ -295,14 +295,25 @@ static enum err load(const struct fetch *f, uint32_t want, struct iobuf **ret_bu
     return err;
 }
 
-/* Without a batch before it, the first batch's offsets are held against what follows. */
+/* Offsets may be missing before a batch, but none that the next one, or the next segment, begins with (as
+ * plog_damage_jumps() has it). */
+static bool jumps(int64_t expected, int64_t base_offset, int64_t next_offset, int64_t next_base)
+{
+    return expected >= 0 && base_offset > expected && next_base > expected && next_base < next_offset;
+}
+
+/* Without a batch before it, the first batch's offsets are held against what follows; with gaps, too, when it
+ * does not begin where that one ended. */
 static enum err know_expected(struct fetch *f)
 {
     struct window w = {.len = 0};
     const uint8_t *p;
-    uint32_t end = f->first.position + f->first.size;
+    const struct target *first = &f->first;
+    uint32_t end = first->position + first->size;
     int64_t next = plog_segment_end(f->log, f->place);
-    if (f->expected >= 0 || f->log->config.may_have_gaps || good_until(f->seg, f->first.position) >= end)
+    bool gaps = f->log->config.may_have_gaps;
+    bool known = gaps ? f->expected < 0 || first->base_offset <= f->expected : f->expected >= 0;
+    if (known || good_until(f->seg, first->position) >= end)
         return OK;
     if (end < f->seg->size) {
         enum err err = header_at(f, &w, end, &p);
@@ -310,7 +321,9 @@ static enum err know_expected(struct fetch *f)
             return err == ERR_CORRUPT ? OK : err; /* that one's fault: nothing to hold it against */
         next = batch_base_offset(p);
     }
-    return next == f->first.next_offset ? OK : ERR_CORRUPT;
+    bool fits =
+        gaps ? !jumps(f->expected, first->base_offset, first->next_offset, next) : next == first->next_offset;
+    return fits ? OK : ERR_CORRUPT;
 }
 
 static bool wanted(const struct fetch *f, uint32_t taken, const uint8_t *p, size_t size)
@@ -318,6 +331,23 @@ static bool wanted(const struct fetch *f, uint32_t taken, const uint8_t *p, size
     if (batch_next_offset(p) > f->ask->end_offset)
         return false;
     return taken + size <= (size_t)f->ask->max_bytes || (taken == 0 && f->ask->at_least_one);
+}
+
+/* The batch at `at`, not the first of the buffer, in a log with gaps: what follows it says whether it begins
+ * where it may. False also when that is not in the buffer: another time it will be the first. */
+static bool is_placed(const struct fetch *f, const struct iobuf *buf, uint32_t at, int64_t expected)
+{
+    const uint8_t *p = buf->data + at;
+    uint32_t end = at + (uint32_t)batch_size(p);
+    int64_t next = plog_segment_end(f->log, f->place);
+    if (!f->log->config.may_have_gaps || batch_base_offset(p) <= expected)
+        return true;
+    if (f->first.position + end < f->seg->size) {
+        if (buf->len - end < BATCH_HEADER_BYTES)
+            return false;
+        next = batch_base_offset(buf->data + end);
+    }
+    return !jumps(expected, batch_base_offset(p), batch_next_offset(p), next);
 }
 
 /* Bytes of whole, good, wanted batches from the buffer's begin on. ERR_CORRUPT: the first is not good. */
@@ -337,6 +367,8 @@ static enum err take(const struct fetch *f, const struct iobuf *buf, uint32_t *r
                 return ERR_CORRUPT;
             break;
         }
+        if (at > 0 && at + size > good && !is_placed(f, buf, at, expected))
+            break;
         expected = batch_next_offset(p);
         at += (uint32_t)size;
     }

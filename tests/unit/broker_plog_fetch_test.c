@@ -178,6 +178,44 @@ START_TEST(damage_never_leaves)
 }
 END_TEST
 
+/* Offsets may be missing there; but then the next batch does not begin with one of them. */
+START_TEST(a_batch_that_jumps_over_others_never_leaves_a_log_with_gaps)
+{
+    char path[128];
+    struct plog_piece piece;
+    struct plog_damage found;
+    uint64_t size;
+    fixture_start(&f, SEGMENT, 7);
+    f.setup.config.index_interval_bytes = 4096;
+    f.setup.config.may_have_gaps = true;
+    ck_assert_int_eq(fixture_open(&f, false, 0, 0), OK);
+    fill(BATCHES);
+    struct plog_fetch ask = ask_at(0, 20000);
+    ck_assert_int_eq(plog_fetch(f.log, &ask, &piece), OK);
+    int64_t position = piece.len, offset = piece.next_offset;
+    release(&piece);
+    reopen();
+    uint8_t bit = offset & 0x20 ? 0x40 : 0x20,
+            *bytes = mem_env_bytes(f.mem, fixture_path(0, ".log", path), &size);
+    ck_assert_int_eq(offset & bit, 0);
+    bytes[position + BATCH_AT_BASE_OFFSET + 7] ^= bit;
+    ask = ask_at(0, 1 << 20);
+    ck_assert_int_eq(plog_fetch(f.log, &ask, &piece), OK);
+    check_piece(&ask, &piece);
+    ck_assert_int_eq(piece.next_offset, offset);
+    release(&piece);
+    ask.offset = offset;
+    ck_assert_int_eq(plog_fetch(f.log, &ask, &piece), ERR_CORRUPT);
+    ck_assert_int_eq(plog_damage_search(f.log, ask.offset, &found), OK);
+    ck_assert_int_eq(found.offset, offset);
+    ask.offset = offset + bit;
+    ck_assert_int_eq(plog_fetch(f.log, &ask, &piece), OK);
+    check_piece(&ask, &piece);
+    release(&piece);
+    fixture_stop(&f);
+}
+END_TEST
+
 START_TEST(cold_ranges_are_named_and_not_waited_for)
 {
     struct plog_piece piece;
@@ -403,6 +441,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, cold_ranges_are_named_and_not_waited_for);
     tcase_add_test(tcase, what_left_the_page_cache_is_checked_again);
     tcase_add_test(tcase, what_left_the_page_cache_is_checked_again_for_a_reader_that_may_wait);
+    tcase_add_test(tcase, a_batch_that_jumps_over_others_never_leaves_a_log_with_gaps);
     tcase_add_test(tcase, the_tail_is_served_without_the_file);
     tcase_add_test(tcase, the_cache_keeps_to_its_budget_and_gives_way_to_others);
     tcase_add_test(tcase, a_cut_log_forgets_its_tail);
