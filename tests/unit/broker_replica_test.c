@@ -440,7 +440,7 @@ START_TEST(a_member_that_lags_too_long_is_dropped_and_idle_needs_no_clock)
     ck_assert_int_eq(f.core.high_watermark, 0);
     altered(&f, KAFKA_NONE);
     static const int32_t isr[] = {1, 3};
-    step(&f, (struct replica_event){.type = EV_STATE, .state = {1, 1, 2, replicas, isr, 3, 2}});
+    step(&f, (struct replica_event){.type = EV_STATE, .state = {1, 1, 2, replicas, isr, 3, 2, false}});
     ck_assert_int_eq(f.core.high_watermark, 5);
     ck_assert_uint_eq(replica_deadline(&f.core), REPLICA_NO_DEADLINE);
 }
