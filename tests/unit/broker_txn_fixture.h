@@ -14,7 +14,7 @@
 #include "tests/lib/unit.h"
 
 #define WORLD_ASKS_MAX   512
-#define WORLD_LOG_MAX    (16 << 20)
+#define WORLD_LOG_FIRST  4096 /* bytes of room; doubles */
 #define WORLD_ID         STR_LIT("id")
 #define WORLD_PARTITIONS 3
 #define WORLD_TIMEOUT_MS 10000
@@ -41,11 +41,19 @@ struct world {
     int32_t marker_indexes[WORLD_PARTITIONS];
     int64_t next_id;
     uint8_t *log;
-    size_t log_len;
+    size_t log_len, log_room;
 };
 
 static const struct txn_partition world_partitions[WORLD_PARTITIONS] = {
     {{"a", 1}, 0}, {{"a", 1}, 1}, {{"b", 1}, 0}};
+
+static inline void make_room(struct world *w, size_t len)
+{
+    while (w->log_room - w->log_len < len)
+        w->log_room *= 2;
+    w->log = realloc(w->log, w->log_room);
+    ck_assert_ptr_nonnull(w->log);
+}
 
 static void *world_resize(void *ctx, void *old, size_t old_size, size_t new_size)
 {
@@ -71,7 +79,8 @@ static void world_init(struct world *w)
         .timeout_max_ms = 60000, .expiration_ms = 3600000, .expiry_check_ms = 600000, .wait_ms = 1000};
     w->now_us = 1000000;
     w->next_id = 100;
-    w->log = malloc(WORLD_LOG_MAX);
+    w->log_room = WORLD_LOG_FIRST;
+    w->log = malloc(w->log_room);
     w->t = txns_new(&w->alloc, &w->settings);
     world_clock(w, w->t);
     txns_loaded(w->t);
@@ -120,7 +129,7 @@ static void world_decide(struct world *w, int16_t error)
     struct coordinator_write write = w->pending[0];
     memmove(w->pending, w->pending + 1, (size_t)--w->pending_count * sizeof(write));
     if (error == KAFKA_NONE) {
-        ASSERT(w->log_len + (size_t)write.len <= WORLD_LOG_MAX);
+        make_room(w, (size_t)write.len);
         memcpy(w->log + w->log_len, write.p, (size_t)write.len);
         w->log_len += (size_t)write.len;
         txns_committed(w->t, write.seq);
