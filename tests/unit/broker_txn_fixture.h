@@ -52,7 +52,6 @@ static inline void make_room(struct world *w, size_t len)
     while (w->log_room - w->log_len < len)
         w->log_room *= 2;
     w->log = realloc(w->log, w->log_room);
-    ck_assert_ptr_nonnull(w->log);
 }
 
 static void *world_resize(void *ctx, void *old, size_t old_size, size_t new_size)
@@ -79,8 +78,7 @@ static void world_init(struct world *w)
         .timeout_max_ms = 60000, .expiration_ms = 3600000, .expiry_check_ms = 600000, .wait_ms = 1000};
     w->now_us = 1000000;
     w->next_id = 100;
-    w->log_room = WORLD_LOG_FIRST;
-    w->log = malloc(w->log_room);
+    w->log = malloc(w->log_room = WORLD_LOG_FIRST);
     w->t = txns_new(&w->alloc, &w->settings);
     world_clock(w, w->t);
     txns_loaded(w->t);
