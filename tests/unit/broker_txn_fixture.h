@@ -49,9 +49,8 @@ static const struct txn_partition world_partitions[WORLD_PARTITIONS] = {
 
 static inline void make_room(struct world *w, size_t len)
 {
-    while (w->log_room - w->log_len < len)
-        w->log_room *= 2;
-    w->log = realloc(w->log, w->log_room);
+    if (w->log_room - w->log_len < len)
+        w->log = realloc(w->log, w->log_room = 2 * (w->log_room + len));
 }
 
 static void *world_resize(void *ctx, void *old, size_t old_size, size_t new_size)
