@@ -10,6 +10,9 @@
 #include "broker/shard/shard_image.h"
 #include "common/base/assert.h"
 #include "common/env_uv/env_uv.h"
+#include "proto/kafka/messages.h"
+
+#define PRODUCE_VERSION 7
 
 #define DEADLINE_US    20000000
 #define SETTLE_TURNS   20
@@ -472,6 +475,40 @@ struct reader rig_expect(struct rig_client *client, int16_t key, int16_t version
     ck_assert_msg(rig_reply(client, key, version, &got, &body), "the broker closed the connection");
     ck_assert_int_eq(got, correlation);
     return body;
+}
+
+void rig_produce(struct rig_client *client, int32_t partition, const struct record_in *record)
+{
+    struct batch_builder builder;
+    struct iobuf *batch;
+    struct kafka_produce_request_partition part;
+    struct kafka_produce_request_topic topic;
+    struct kafka_produce_request request;
+    struct writer w;
+
+    ck_assert_int_eq(batch_builder_init(&builder, &BATCH_OPTS_PLAIN, NULL, 256, 1 << 20), OK);
+    ck_assert_int_eq(batch_builder_add(&builder, record), OK);
+    ck_assert_int_eq(batch_builder_finish(&builder, NULL, &batch), OK);
+    kafka_produce_request_init(&request);
+    kafka_produce_request_topic_init(&topic);
+    kafka_produce_request_partition_init(&part);
+    part.index = partition;
+    part.records = (struct kafka_records){.p = batch->data, .len = (int32_t)batch->len};
+    topic.name = STR_LIT("t");
+    topic.partitions = &part;
+    topic.partitions_count = 1;
+    request.topics = &topic;
+    request.topics_count = 1;
+    request.acks = 1;
+    request.timeout_ms = 10000;
+    rig_request_begin(&w, KAFKA_API_PRODUCE, PRODUCE_VERSION, 1);
+    kafka_produce_request_encode(&w, PRODUCE_VERSION, &request);
+    rig_request_end(&w);
+    rig_send_writer(client, &w);
+    writer_free(&w);
+    iobuf_unref(batch);
+    rig_expect(client, KAFKA_API_PRODUCE, PRODUCE_VERSION, 1);
+    rig_reply_drop(client);
 }
 
 uint64_t rig_mallocs(const struct rig *rig)

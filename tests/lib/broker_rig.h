@@ -7,6 +7,7 @@
 
 #include "broker/config.h"
 #include "broker/shard/shard.h"
+#include "common/batch/builder.h"
 #include "common/config/config.h"
 #include "proto/kafka/api.h"
 
@@ -89,6 +90,9 @@ void rig_reply_drop(struct rig_client *client);
 
 /* Waits for the next reply and fails the test unless it has this correlation id. */
 struct reader rig_expect(struct rig_client *client, int16_t key, int16_t version, int32_t correlation);
+
+/* Produces a batch of that record alone (acks=1) to a partition of topic "t", and waits for the answer. */
+void rig_produce(struct rig_client *client, int32_t partition, const struct record_in *record);
 
 /* Sums a counter over the shards. */
 uint64_t rig_mallocs(const struct rig *rig);

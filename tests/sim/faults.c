@@ -497,7 +497,7 @@ static bool inject_disk_full(struct faults *faults)
 }
 
 /* One bit at rest, always on the same machine: what two damaged copies lose together, a third alone does not
- * promise to keep. The leader epoch of a batch lies outside of its checksum (docs/known-gaps.md, 19). */
+ * promise to keep. */
 static bool inject_bit_flip(struct faults *faults)
 {
     static const char *const parts[] = {".log",   ".log",       ".log",      ".log",

@@ -8,19 +8,17 @@
 #include "broker/shard/partition.h"
 #include "common/base/arena.h"
 #include "common/base/assert.h"
-#include "common/batch/builder.h"
 #include "common/env/env_ops.h"
 #include "proto/kafka/error.h"
 #include "proto/kafka/messages.h"
 #include "tests/lib/broker_rig.h"
 #include "tests/lib/unit.h"
 
-#define PRODUCE_VERSION 7
-#define FETCH_VERSION   11
-#define LIST_VERSION    1 /* the fewest bytes for a partition */
-#define FIRST_MS        1700000000000
-#define HELD_MAX        8
-#define OTHER_BROKER    2
+#define FETCH_VERSION 11
+#define LIST_VERSION  1 /* the fewest bytes for a partition */
+#define FIRST_MS      1700000000000
+#define HELD_MAX      8
+#define OTHER_BROKER  2
 
 /* A disk that is asked for everything and takes its time: until the test lets it go on. */
 struct slow_disk {
@@ -113,38 +111,9 @@ static void let_go(void)
 
 static void produce(struct rig_client *client, int32_t partition, int64_t timestamp_ms)
 {
-    struct batch_builder builder;
-    struct iobuf *batch;
-    struct kafka_produce_request_partition part;
-    struct kafka_produce_request_topic topic;
-    struct kafka_produce_request request;
-    struct writer w;
     const struct record_in record = {
         .timestamp_ms = timestamp_ms, .key = BYTES_NULL, .value = {(const uint8_t *)"value", 5}};
-
-    ck_assert_int_eq(batch_builder_init(&builder, &BATCH_OPTS_PLAIN, NULL, 256, 4096), OK);
-    ck_assert_int_eq(batch_builder_add(&builder, &record), OK);
-    ck_assert_int_eq(batch_builder_finish(&builder, NULL, &batch), OK);
-    kafka_produce_request_init(&request);
-    kafka_produce_request_topic_init(&topic);
-    kafka_produce_request_partition_init(&part);
-    part.index = partition;
-    part.records = (struct kafka_records){.p = batch->data, .len = (int32_t)batch->len};
-    topic.name = STR_LIT("t");
-    topic.partitions = &part;
-    topic.partitions_count = 1;
-    request.topics = &topic;
-    request.topics_count = 1;
-    request.acks = 1;
-    request.timeout_ms = 10000;
-    rig_request_begin(&w, KAFKA_API_PRODUCE, PRODUCE_VERSION, 1);
-    kafka_produce_request_encode(&w, PRODUCE_VERSION, &request);
-    rig_request_end(&w);
-    rig_send_writer(client, &w);
-    writer_free(&w);
-    iobuf_unref(batch);
-    rig_expect(client, KAFKA_API_PRODUCE, PRODUCE_VERSION, 1);
-    rig_reply_drop(client);
+    rig_produce(client, partition, &record);
 }
 
 /* Partitions [first, first + count) from offset 0. */

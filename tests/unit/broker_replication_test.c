@@ -283,19 +283,26 @@ START_TEST(a_diverged_position_does_not_count)
 }
 END_TEST
 
+/* Brokers 1 and 2 hold [0, 4); broker 2 led then and wrote up to 7 what never left it; now broker 1 leads. */
+static void part_at_four(struct cluster *c)
+{
+    struct waiter w;
+    setup(c, 2, 1);
+    produce(broker(c, 1), 4, 0, &w);
+    fetch_rounds(c, 2, 4);
+    lead(c, 2, 1, 2);
+    produce(broker(c, 2), 3, 0, &w);
+    run_ms(c, 10);
+    lead(c, 1, 2, 1);
+}
+
 /* As a leader it would give out what was never committed, until it heard of the deletion. */
 START_TEST(a_position_that_nobody_can_compare_counts_once_the_log_begins_there)
 {
     struct cluster c;
     struct waiter w;
     int64_t low;
-    setup(&c, 2, 1);
-    produce(broker(&c, 1), 4, 0, &w);
-    fetch_rounds(&c, 2, 4);
-    lead(&c, 2, 1, 2);
-    produce(broker(&c, 2), 3, 0, &w); /* never leaves broker 2, which ends at 7 */
-    run_ms(&c, 10);
-    lead(&c, 1, 2, 1);
+    part_at_four(&c);
     produce(broker(&c, 1), 3, 0, &w); /* [4, 7), other records */
     run_ms(&c, 10);
     ck_assert_int_eq(partition_delete_records(broker(&c, 1)->p, 7, &low), KAFKA_NONE);
@@ -478,13 +485,7 @@ START_TEST(a_tail_that_ends_inside_a_batch_where_the_leaders_log_begins_is_given
     struct cluster c;
     struct waiter w;
     int64_t low;
-    setup(&c, 2, 1);
-    produce(broker(&c, 1), 4, 0, &w);
-    fetch_rounds(&c, 2, 4);
-    lead(&c, 2, 1, 2);
-    produce(broker(&c, 2), 3, 0, &w); /* never leaves broker 2, which ends at 7 */
-    run_ms(&c, 10);
-    lead(&c, 1, 2, 1);
+    part_at_four(&c);
     produce(broker(&c, 1), 10, 0, &w); /* [4, 14) */
     run_ms(&c, 10);
     ck_assert_int_eq(partition_delete_records(broker(&c, 1)->p, 7, &low), KAFKA_NONE);

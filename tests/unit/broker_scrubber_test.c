@@ -4,18 +4,16 @@
 #include <string.h>
 
 #include "common/base/assert.h"
-#include "common/batch/builder.h"
 #include "proto/kafka/error.h"
 #include "proto/kafka/messages.h"
 #include "tests/lib/broker_rig.h"
 #include "tests/lib/unit.h"
 
-#define PRODUCE_VERSION 7
-#define VALUE_BYTES     (200 << 10)
-#define BATCHES         4
-#define STEP_BYTES      (256 << 10) /* PLOG_SCRUB_BYTES */
-#define RATE            (512 << 10)
-#define BUSY_US         1000000 /* ten pauses of 100 ms (scrub.c) */
+#define VALUE_BYTES (200 << 10)
+#define BATCHES     4
+#define STEP_BYTES  (256 << 10) /* PLOG_SCRUB_BYTES */
+#define RATE        (512 << 10)
+#define BUSY_US     1000000 /* ten pauses of 100 ms (scrub.c) */
 
 static struct rig rig;
 static const char *const sets[] = {"log.scrub.period.ms=1s", "log.scrub.bytes.per.second=512KiB", NULL};
@@ -23,38 +21,10 @@ static const char *const sets[] = {"log.scrub.period.ms=1s", "log.scrub.bytes.pe
 static void produce(struct rig_client *client)
 {
     static uint8_t value[VALUE_BYTES];
-    struct batch_builder builder;
-    struct iobuf *batch;
-    struct kafka_produce_request_partition part;
-    struct kafka_produce_request_topic topic;
-    struct kafka_produce_request request;
-    struct writer w;
     const struct record_in record = {
         .timestamp_ms = 1700000000000, .key = BYTES_NULL, .value = {value, sizeof(value)}};
-
     memset(value, 'x', sizeof(value));
-    ck_assert_int_eq(batch_builder_init(&builder, &BATCH_OPTS_PLAIN, NULL, 256, 1 << 20), OK);
-    ck_assert_int_eq(batch_builder_add(&builder, &record), OK);
-    ck_assert_int_eq(batch_builder_finish(&builder, NULL, &batch), OK);
-    kafka_produce_request_init(&request);
-    kafka_produce_request_topic_init(&topic);
-    kafka_produce_request_partition_init(&part);
-    part.records = (struct kafka_records){.p = batch->data, .len = (int32_t)batch->len};
-    topic.name = STR_LIT("t");
-    topic.partitions = &part;
-    topic.partitions_count = 1;
-    request.topics = &topic;
-    request.topics_count = 1;
-    request.acks = 1;
-    request.timeout_ms = 10000;
-    rig_request_begin(&w, KAFKA_API_PRODUCE, PRODUCE_VERSION, 1);
-    kafka_produce_request_encode(&w, PRODUCE_VERSION, &request);
-    rig_request_end(&w);
-    rig_send_writer(client, &w);
-    writer_free(&w);
-    iobuf_unref(batch);
-    rig_expect(client, KAFKA_API_PRODUCE, PRODUCE_VERSION, 1);
-    rig_reply_drop(client);
+    rig_produce(client, 0, &record);
 }
 
 static void begin(void)
