@@ -51,7 +51,7 @@ static const struct argp_option options_table[] = {
     {"max-seeds", KEY_MAX_SEEDS, "N", 0, "With --mutants: at most so many seeds, from --seed on (300)", 0},
     {"scenario", KEY_SCENARIO, "FILE", 0, "Play this file (tests/sim/scenarios) and print what came of it",
      0},
-    {"keep", KEY_KEEP, "DIR", 0, "Write the history of each seed there", 0},
+    {"keep", KEY_KEEP, "DIR", 0, "Write the history of the seed there (of a range: of its bad seeds)", 0},
     {0}};
 
 static bool parse_range(const char *text, struct range_options *options)
@@ -132,6 +132,7 @@ int main(int argc, char **argv)
         options->last = options->first + command.max_seeds - 1;
         return mutants_hunt(options, stdout) ? EXIT_SUCCESS : EXIT_FAILURE;
     }
+    options->run.keep_bad = options->first != options->last || options->minutes > 0;
     options->each = options->each || (options->first == options->last && options->minutes == 0);
     range_run(options, &totals, stdout);
     if (options->run.scenario != NULL)

@@ -17,6 +17,7 @@
 #define OPERATIONS_PER_MINUTE 2000 /* of virtual time, whole runs counted */
 #define FAULTS_PER_MINUTE     10
 #define SEED_LIMIT_S          300 /* of real time: a run that hangs is a finding */
+#define PROGRESS_S            60  /* of real time, on stderr */
 
 struct job {
     pid_t pid;
@@ -32,6 +33,7 @@ struct range {
     uint32_t running;
     uint64_t next;
     time_t end;
+    time_t told; /* when progress was last told */
 };
 
 static time_t now_s(void)
@@ -170,6 +172,17 @@ static void job_end(struct range *range, uint32_t at, int status)
     say(range, &result);
 }
 
+static void tell_progress(struct range *range)
+{
+    const struct range_totals *t = range->totals;
+    if (range->out == NULL || now_s() - range->told < PROGRESS_S)
+        return;
+    range->told = now_s();
+    fprintf(stderr, "%llu seeds, the last %llu; %.1f virtual hours, %llu bad, %llu void\n",
+            (unsigned long long)t->seeds, (unsigned long long)(range->next - 1),
+            (double)t->virtual_us / 3.6e9, (unsigned long long)t->bad, (unsigned long long)t->is_void);
+}
+
 static bool wants_more(const struct range *range)
 {
     if ((range->options->stop_at_bad && range->totals->bad > 0) || range->totals->found > 0)
@@ -186,7 +199,8 @@ void range_run(const struct range_options *options, struct range_totals *ret_tot
                           .totals = ret_totals,
                           .out = out,
                           .next = options->first,
-                          .end = now_s() + (time_t)options->minutes * 60};
+                          .end = now_s() + (time_t)options->minutes * 60,
+                          .told = now_s()};
     uint32_t jobs = MIN(MAX(options->jobs, 1u), (uint32_t)JOBS_MAX);
     *ret_totals = (struct range_totals){.seeds = 0};
     while (range.running > 0 || wants_more(&range)) {
@@ -200,6 +214,7 @@ void range_run(const struct range_options *options, struct range_totals *ret_tot
             job_end(&range, i, status);
             break;
         }
+        tell_progress(&range);
     }
 }
 

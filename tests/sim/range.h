@@ -29,7 +29,8 @@ struct range_totals {
     uint64_t found, found_seed; /* seeds with a wanted violation, the first of them */
 };
 
-/* Runs them, prints bad ones (and each, when asked) to out (NULL: nothing). */
+/* Runs them, prints bad ones (and each, when asked) to out (NULL: nothing), and each minute to stderr how far
+ * it is. */
 void range_run(const struct range_options *options, struct range_totals *ret_totals, FILE *out);
 
 /* The summary line, after lines about faults and about what was not reached. True: all is well. */

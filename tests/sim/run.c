@@ -294,7 +294,7 @@ void run_seed(uint64_t seed, const struct run_options *options, struct run_resul
     run_judge(run->cluster, options->trace, run->first_why, ret_result);
     if (!ret_result->bad)
         run_weigh(&run->plan, faults_asked(&run->faults), faults_bitten(&run->faults), ret_result);
-    if (options->keep_dir != NULL)
+    if (options->keep_dir != NULL && (ret_result->bad || !options->keep_bad))
         save_history(run);
     cluster_free(run->cluster);
     world_free(run->world);

@@ -13,6 +13,7 @@ struct run_options {
     uint32_t seconds;     /* of load */
     FILE *trace;          /* NULL: none */
     const char *keep_dir; /* where the history goes; NULL: nowhere */
+    bool keep_bad;        /* only the history of a bad run */
     bool report_only;     /* assertions are deaths like others */
     uint64_t only_faults; /* bits by kind; 0: as planned */
     const char *scenario; /* a file to be played (script.h) instead of a seed; NULL: none */
