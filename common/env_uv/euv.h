@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside of env_uv: shared by its files only. */
+/* Inside of env_uv. */
 #ifndef SLUICE_ENV_UV_EUV_H
 #define SLUICE_ENV_UV_EUV_H
 
@@ -69,14 +69,22 @@ struct euv_signal {
     void *ctx;
 };
 
+/* Common start of everything that owns a uv_poll_t: lets the end of a loop find and free it. */
+struct euv_sock {
+    uv_poll_t poll; /* data: this */
+    struct euv_loop *loop;
+    void (*destroy)(struct euv_sock *sock); /* at the end of the loop: release without callbacks */
+};
+
 struct euv_loop {
     struct env env; /* first */
     struct euv_process *process;
     uv_loop_t uv;
     uv_prepare_t prepare;
     uv_check_t check;
-    uv_idle_t idle; /* active: do not sleep */
-    uv_async_t wake;
+    uv_idle_t idle;       /* active: do not sleep */
+    struct euv_sock wake; /* polls wake_fd, an eventfd: a poster has found us asleep */
+    int wake_fd;
     uv_timer_t timer;
     uint64_t timer_armed_us; /* deadline the uv timer stands for, UINT64_MAX: none */
     atomic_bool sleeping;    /* a poster must wake us */
@@ -151,15 +159,7 @@ enum euv_conn_state {
     CONN_DYING, /* descriptor closed, closed() is due */
 };
 
-/* Common start of everything that owns a uv_poll_t: lets the end of a loop find and free it. */
-struct euv_sock {
-    uv_poll_t poll; /* data: this */
-    struct euv_loop *loop;
-    void (*destroy)(struct euv_sock *sock); /* at the end of the loop: release without callbacks */
-};
-
 struct euv_dial; /* state of an outgoing connection until it stands */
-
 struct euv_conn {
     struct env_conn base; /* first */
     struct euv_sock sock;

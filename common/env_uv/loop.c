@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A loop and its turn: libuv's poll phase delivers I/O; the check phase right after it runs timers,
  * closed()/drained(), mail and tasks and flushes; the prepare phase right before the next poll decides
- * whether and how long to sleep. */
+ * whether and how long to sleep.
+ *
+ * Who posts to a sleeping loop writes to an eventfd of ours. Not uv_async_send: before libuv 1.46 a loop that
+ * was woken spins until the thread that woke it has run on, and that one had to make room for the loop. */
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "common/base/assert.h"
 #include "common/env_uv/euv.h"
@@ -76,16 +82,21 @@ static void loop_on_check(uv_check_t *check)
         uv_stop(&loop->uv);
 }
 
-static void loop_on_wake(uv_async_t *wake)
+static void loop_on_wake(uv_poll_t *poll, int status, int events)
 {
-    euv_turn_enter(wake->data); /* the mail itself is read by the turn */
+    struct euv_sock *wake = poll->data;
+    eventfd_t times;
+    (void)status;
+    (void)events;
+    eventfd_read(wake->loop->wake_fd, &times);
+    euv_turn_enter(wake->loop); /* the mail itself is read by the turn */
 }
 
 static void loop_wake(struct env *env)
 {
     struct euv_loop *loop = euv_loop_of(env);
     if (atomic_exchange(&loop->sleeping, false))
-        uv_async_send(&loop->wake);
+        eventfd_write(loop->wake_fd, 1); /* cannot fail: the counter is far from its end */
 }
 
 static void loop_stop(struct env *env)
@@ -116,9 +127,42 @@ static void loop_init_handles(struct euv_loop *loop)
     uv_check_init(&loop->uv, &loop->check);
     uv_idle_init(&loop->uv, &loop->idle);
     uv_timer_init(&loop->uv, &loop->timer);
-    loop->prepare.data = loop->check.data = loop->idle.data = loop->timer.data = loop->wake.data = loop;
+    loop->prepare.data = loop->check.data = loop->idle.data = loop->timer.data = loop;
     uv_prepare_start(&loop->prepare, loop_on_prepare);
     uv_check_start(&loop->check, loop_on_check);
+}
+
+static void loop_close_wake(struct euv_sock *wake)
+{
+    uv_close((uv_handle_t *)&wake->poll, NULL);
+}
+
+/* 0 or a negative errno. */
+static int loop_open_wake(struct euv_loop *loop)
+{
+    struct euv_sock *wake = &loop->wake;
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (fd < 0)
+        return -errno;
+    wake->loop = loop;
+    wake->destroy = loop_close_wake;
+    wake->poll.data = wake;
+    int rc = uv_poll_init(&loop->uv, &wake->poll, fd);
+    if (rc != 0) {
+        close(fd);
+        return rc;
+    }
+    loop->wake_fd = fd;
+    rc = uv_poll_start(&wake->poll, UV_READABLE, loop_on_wake);
+    ASSERT(rc == 0); /* it fails for handles that are closing */
+    return 0;
+}
+
+/* Nothing else is open in it. */
+static void loop_uv_close(struct euv_loop *loop)
+{
+    int rc = uv_loop_close(&loop->uv);
+    ASSERT(rc == 0);
 }
 
 enum err euv_loop_init(struct euv_loop *loop, struct euv_process *process)
@@ -135,8 +179,8 @@ enum err euv_loop_init(struct euv_loop *loop, struct euv_process *process)
     if (!env_base_init(&loop->env, &loop_ops, seed, EUV_POOL_KEEP_BYTES))
         return ERR_NOMEM;
     int rc = uv_loop_init(&loop->uv);
-    if (rc == 0 && (rc = uv_async_init(&loop->uv, &loop->wake, loop_on_wake)) != 0)
-        uv_loop_close(&loop->uv);
+    if (rc == 0 && (rc = loop_open_wake(loop)) != 0)
+        loop_uv_close(loop);
     if (rc != 0) {
         env_base_free(&loop->env);
         return err_from_errno(-rc);
@@ -163,8 +207,8 @@ void euv_loop_free(struct euv_loop *loop)
     euv_conns_forget_ended(loop);
     uv_walk(&loop->uv, loop_close_handle, NULL);
     uv_run(&loop->uv, UV_RUN_DEFAULT);
-    int rc = uv_loop_close(&loop->uv);
-    ASSERT(rc == 0);
+    close(loop->wake_fd); /* libuv has let go of it */
+    loop_uv_close(loop);
     euv_out_free_all(loop);
     env_base_free(&loop->env);
     free(loop->signals);
