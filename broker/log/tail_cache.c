@@ -178,9 +178,9 @@ void tail_add(struct tail *tail, const uint8_t *batches, uint32_t len, int64_t b
 
 /* -- reading -- */
 
-static const struct tail_entry *find(const struct tail *tail, int64_t offset)
+static struct tail_entry *find(const struct tail *tail, int64_t offset)
 {
-    const struct tail_entry *entry = tail->last;
+    struct tail_entry *entry = tail->last;
     if (entry == NULL || offset < tail->first->base_offset || offset >= entry->next_offset)
         return NULL;
     if (offset >= entry->base_offset)
@@ -190,10 +190,31 @@ static const struct tail_entry *find(const struct tail *tail, int64_t offset)
     return entry;
 }
 
-/* From the batch that holds the offset to the last one that is wanted. */
-static void take(const struct tail_entry *entry, struct tail_read *read)
+/* Where to look for the batch that holds the offset: many small batches share a buffer, and followers go on
+ * where they or their like have ended. */
+static uint32_t begin_at(const struct tail_entry *entry, int64_t offset)
 {
-    const uint8_t *p = entry->buf->data + entry->at, *end = p + entry->len;
+    uint32_t at = 0;
+    for (unsigned i = 0; i < TAIL_MARKS; i++)
+        if (entry->marks[i].offset <= offset)
+            at = MAX(at, entry->marks[i].at);
+    return at;
+}
+
+static void mark(struct tail_entry *entry, int64_t offset, uint32_t at)
+{
+    for (unsigned i = 0; i < TAIL_MARKS; i++)
+        if (entry->marks[i].at == at)
+            return;
+    entry->marks[entry->next_mark] = (struct tail_mark){.offset = offset, .at = at};
+    entry->next_mark = (entry->next_mark + 1) % TAIL_MARKS;
+}
+
+/* From the batch that holds the offset to the last one that is wanted. */
+static void take(struct tail_entry *entry, struct tail_read *read)
+{
+    const uint8_t *first = entry->buf->data + entry->at, *end = first + entry->len;
+    const uint8_t *p = first + begin_at(entry, read->offset);
     while (batch_next_offset(p) <= read->offset)
         p += batch_size(p);
     read->p = p;
@@ -204,11 +225,13 @@ static void take(const struct tail_entry *entry, struct tail_read *read)
         read->len = len;
         read->next_offset = batch_next_offset(p);
     }
+    if (read->len > 0)
+        mark(entry, read->next_offset, (uint32_t)(p - first));
 }
 
 bool tail_read(struct tail *tail, struct tail_read *read)
 {
-    const struct tail_entry *entry = find(tail, read->offset);
+    struct tail_entry *entry = find(tail, read->offset);
     read->len = 0;
     read->owner = NULL;
     if (tail->cache)

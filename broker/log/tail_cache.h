@@ -16,6 +16,7 @@
 #include "common/base/list.h"
 
 #define TAIL_CHUNK_BYTES (64u * 1024) /* copied batches of a busy log share buffers of this size */
+#define TAIL_MARKS       4 /* places of a buffer where reads ended lately: the next ones begin there */
 
 struct tail_cache {
     struct budget *budget; /* charged as BUDGET_CACHE; NULL: nobody asks */
@@ -24,6 +25,12 @@ struct tail_cache {
     struct list entries; /* of all logs, oldest first */
     struct tail_entry *spare;
     uint64_t hits, misses;
+};
+
+/* The batch at that place of an entry, if any, is its first one that ends behind offset. */
+struct tail_mark {
+    int64_t offset;
+    uint32_t at; /* 0: nothing is marked */
 };
 
 /* Consecutive batches in one buffer. */
@@ -36,6 +43,8 @@ struct tail_entry {
     uint32_t at, len;  /* in buf->data */
     uint32_t charged;
     bool ours; /* a buffer of copies: more may follow behind len */
+    uint8_t next_mark;
+    struct tail_mark marks[TAIL_MARKS]; /* in a ring, newest before next_mark */
 };
 
 /* Of one log: entries without a gap between them. All zero: empty. */

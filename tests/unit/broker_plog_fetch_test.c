@@ -338,6 +338,32 @@ START_TEST(the_tail_is_served_without_the_file)
 }
 END_TEST
 
+/* Readers that go on where they have ended, several of them, and one that jumps about. */
+START_TEST(the_tail_finds_an_offset_wherever_reads_have_ended)
+{
+    int64_t at[3] = {0, 0, 0};
+    start_cached();
+    for (int i = 0; i < 600; i++) {
+        append_kept(1 + i % 3, 50, false);
+        int64_t end = plog_end(f.log), *reader = &at[i % 3];
+        for (int turn = 0; turn < 2; turn++) {
+            struct plog_fetch ask = ask_at(turn ? (int64_t)i * 7919 % end : MIN(*reader, end - 1), 1000);
+            struct plog_piece piece;
+            ask.end_offset = turn ? end : MIN(end, ask.offset + 3 + i % 5);
+            ck_assert_int_eq(plog_fetch(f.log, &ask, &piece), OK);
+            check_piece(&ask, &piece);
+            if (!turn)
+                *reader = MAX(piece.next_offset, ask.offset);
+            release(&piece);
+        }
+    }
+    ck_assert_uint_eq(cache.misses, 0);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_gt(at[i], plog_end(f.log) / 2);
+    stop_cached();
+}
+END_TEST
+
 START_TEST(the_cache_keeps_to_its_budget_and_gives_way_to_others)
 {
     start_cached();
@@ -443,6 +469,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, what_left_the_page_cache_is_checked_again_for_a_reader_that_may_wait);
     tcase_add_test(tcase, a_batch_that_jumps_over_others_never_leaves_a_log_with_gaps);
     tcase_add_test(tcase, the_tail_is_served_without_the_file);
+    tcase_add_test(tcase, the_tail_finds_an_offset_wherever_reads_have_ended);
     tcase_add_test(tcase, the_cache_keeps_to_its_budget_and_gives_way_to_others);
     tcase_add_test(tcase, a_cut_log_forgets_its_tail);
     tcase_add_test(tcase, an_index_in_a_file_gives_what_it_gives_in_memory);
