@@ -27,7 +27,6 @@ struct client_driver {
     struct env_task turn;
     struct env_timer timer;
     struct list conns;
-    size_t bytes;
     bool closing;
     void (*done)(void *ctx);
     void *done_ctx;
@@ -37,22 +36,10 @@ struct client_driver {
 
 static void *driver_resize(void *ctx, void *old, size_t old_size, size_t new_size)
 {
-    struct client_driver *driver = ctx;
-    void *p = NULL;
-    if (new_size > 0) {
-        p = realloc(old, new_size);
-        if (!p)
-            return NULL;
-    } else {
-        free(old);
-    }
-    driver->bytes += new_size - old_size;
-    return p;
-}
-
-size_t client_driver_bytes(const struct client_driver *driver)
-{
-    return driver->bytes;
+    if (new_size > 0)
+        return realloc(old, new_size);
+    free(old);
+    return NULL;
 }
 
 /* -- connections -- */

@@ -40,7 +40,4 @@ uint64_t client_driver_now_us(const struct client_driver *driver); /* the env's 
 void client_driver_kick(
     struct client_driver *driver); /* a turn of the core at the end of this turn of the loop */
 
-/* Bytes that the core holds from its allocator. */
-size_t client_driver_bytes(const struct client_driver *driver);
-
 #endif

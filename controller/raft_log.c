@@ -81,17 +81,6 @@ uint64_t raft_log_bytes(const struct raft_log *log)
     return bytes;
 }
 
-uint64_t raft_log_syncs(const struct raft_log *log)
-{
-    const struct segment *active = raft_log_active(log);
-    return active != NULL ? active->gs.syncs : 0;
-}
-
-bool raft_log_torn(const struct raft_log *log)
-{
-    return log->torn;
-}
-
 static const struct slot *slot_of(const struct raft_log *log, uint64_t index)
 {
     if (index < log->first || index - log->first >= log->slots_count)

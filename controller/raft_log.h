@@ -62,8 +62,6 @@ uint64_t raft_log_last(const struct raft_log *log);
 uint64_t raft_log_durable(const struct raft_log *log);
 uint64_t raft_log_sequence(const struct raft_log *log); /* of the newest segment, 0: none */
 uint64_t raft_log_bytes(const struct raft_log *log);    /* in all files */
-uint64_t raft_log_syncs(const struct raft_log *log);    /* syncs of the newest segment so far */
-bool raft_log_torn(const struct raft_log *log);         /* the last start cut a torn tail */
 
 /* Term and type of an entry; 0 when it is not held. */
 uint64_t raft_log_term(const struct raft_log *log, uint64_t index);

@@ -44,7 +44,6 @@ struct raft_log {
     uint64_t first;
     uint64_t durable;
     uint64_t sync_wanted; /* position in the newest segment that somebody asked for */
-    bool torn;
 };
 
 /* "00000000000000000007.log" */

@@ -148,7 +148,6 @@ static enum err judge(struct loader *l, const struct segfile_tail *tail, bool ne
         return OK;
     if (!newest)
         return damaged(l, "a closed segment ends in the middle at byte", tail->end);
-    l->log->torn = true;
     return segfile_cut_wait(&l->segment->sf);
 }
 

@@ -21,11 +21,6 @@ int64_t plog_cleaned_to(const struct plog *log)
     return log->cleaned_to;
 }
 
-bool plog_compacting(const struct plog *log)
-{
-    return log->compaction != NULL;
-}
-
 /* Whether min.compaction.lag.ms lets segment i in. */
 static enum err old_enough(struct plog *log, int32_t i, int64_t min_lag_ms, struct plog_dirt *dirt, bool *ret)
 {

@@ -45,7 +45,6 @@ struct plog_compacted {
  * first. ERR_BUSY: one runs; ERR_INVALID: nothing below end; ERR_NOMEM. */
 enum err plog_compact(struct plog *log, const struct plog_compact_rules *rules,
                       void (*done)(void *ctx, const struct plog_compacted *result), void *ctx);
-bool plog_compacting(const struct plog *log);
 
 /* Below it every key has its newest value of then; 0: nothing was compacted. For the manifest. */
 int64_t plog_cleaned_to(const struct plog *log);

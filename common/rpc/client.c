@@ -320,11 +320,6 @@ void rpc_client_call(struct rpc_client *client, uint16_t type, struct iobuf *pay
     env_timer_set(client->env, &call->timer, env_now_us(client->env) + timeout_us);
 }
 
-struct iobuf *rpc_client_payload_buf(struct rpc_client *client)
-{
-    return client->conn != NULL ? client->conn->in.buf : NULL;
-}
-
 void rpc_client_close(struct rpc_client *client)
 {
     ASSERT(!client->closed);

@@ -209,11 +209,6 @@ const struct env_addr *rpc_conn_addr(const struct rpc_conn *conn)
     return &conn->addr;
 }
 
-struct iobuf *rpc_conn_payload_buf(struct rpc_conn *conn)
-{
-    return conn->in.buf;
-}
-
 void rpc_conn_set_user(struct rpc_conn *conn, void *user)
 {
     conn->user = user;

@@ -5,8 +5,7 @@
  * functions.
  *
  * Payload buffers: functions here take a reference of their own on buf and send its first buf->len bytes;
- * NULL is an empty payload. Payload pointers given to handlers are valid during the call;
- * rpc_conn_payload_buf() gives the buffer to hold on to. */
+ * NULL is an empty payload. Payload pointers given to handlers are valid during the call. */
 #ifndef SLUICE_RPC_RPC_H
 #define SLUICE_RPC_RPC_H
 
@@ -81,10 +80,6 @@ void rpc_conn_close(struct rpc_conn *conn);
 const struct rpc_peer_info *rpc_conn_peer(const struct rpc_conn *conn);
 const struct env_addr *rpc_conn_addr(const struct rpc_conn *conn);
 
-/* Only inside request(): the buffer that holds the payload, to be referenced by who keeps the payload longer.
- */
-struct iobuf *rpc_conn_payload_buf(struct rpc_conn *conn);
-
 /* A pointer of the owner's, NULL at first. */
 void rpc_conn_set_user(struct rpc_conn *conn, void *user);
 void *rpc_conn_user(const struct rpc_conn *conn);
@@ -154,9 +149,6 @@ void rpc_client_call(struct rpc_client *client, uint16_t type, struct iobuf *pay
 /* Forgets the call: done will not be called, the memory is the caller's again. No-op when it is not waiting;
  * call must be zeroed or used before. */
 void rpc_call_cancel(struct rpc_call *call);
-
-/* Only inside done() and message(): see rpc_conn_payload_buf(). */
-struct iobuf *rpc_client_payload_buf(struct rpc_client *client);
 
 /* Ends the connection. The handler is not called any more; calls that wait are done with ERR_CANCELED from
  * the loop, then the memory goes. */

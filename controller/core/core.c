@@ -53,11 +53,6 @@ bool core_is_active(const struct core *core)
     return core->active;
 }
 
-const struct image *core_image(const struct core *core)
-{
-    return core->committed;
-}
-
 /* --- effects --- */
 
 static void free_commands(struct list *list)

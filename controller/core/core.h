@@ -160,9 +160,6 @@ bool core_is_active(const struct core *core);
  */
 void core_set_controllers(struct core *core, const struct meta_controller *controllers, int32_t count);
 
-/* The committed image that plans build on (borrowed), NULL while inactive. */
-const struct image *core_image(const struct core *core);
-
 /* --- leadership --- */
 
 /* Raft made this node leader in `term` and `image` (the core takes its own reference) holds every entry

@@ -191,16 +191,6 @@ void image_each_config(const struct image *image, int8_t type, struct str resour
     }
 }
 
-void image_each_feature(const struct image *image, bool (*each)(void *ctx, struct str name, int16_t level),
-                        void *ctx)
-{
-    for (uint32_t i = 0; i < sorted_count(&image->features); i++) {
-        const struct feature_object *feature = (struct feature_object *)sorted_at(&image->features, i);
-        if (!each(ctx, feature->name, feature->level))
-            return;
-    }
-}
-
 void image_each_controller(const struct image *image,
                            bool (*each)(void *ctx, const struct meta_controller *controller), void *ctx)
 {

@@ -110,8 +110,6 @@ void image_each_broker(const struct image *image, bool (*each)(void *ctx, const 
                        void *ctx);
 void image_each_config(const struct image *image, int8_t resource_type, struct str resource_name,
                        bool (*each)(void *ctx, struct str key, struct str value), void *ctx);
-void image_each_feature(const struct image *image, bool (*each)(void *ctx, struct str name, int16_t level),
-                        void *ctx);
 void image_each_controller(const struct image *image,
                            bool (*each)(void *ctx, const struct meta_controller *controller), void *ctx);
 

@@ -5,14 +5,12 @@
  * like this (facts, dependencies 1.2: 200-byte entries; a batch is one entry of 128 of them).
  *
  * RAFT_BENCH_DIR: where the three logs go (default /tmp); RAFT_BENCH_SECONDS: of each row (default 2). */
-#include <arpa/inet.h>
 #include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,6 +19,7 @@
 #include "common/env_uv/env_uv.h"
 #include "common/rpc/rpc.h"
 #include "controller/consensus.h"
+#include "tests/lib/free_ports.h"
 
 #define NODES       3
 #define ENTRY_BYTES 200
@@ -247,21 +246,6 @@ static void run_node(int id, uint64_t seconds)
 
 /* -- three of them -- */
 
-static void choose_ports(void)
-{
-    int fds[NODES];
-    for (int i = 0; i < NODES; i++) {
-        struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        socklen_t len = sizeof(addr);
-        fds[i] = socket(AF_INET, SOCK_STREAM, 0);
-        ASSERT(bind(fds[i], (struct sockaddr *)&addr, sizeof(addr)) == 0);
-        ASSERT(getsockname(fds[i], (struct sockaddr *)&addr, &len) == 0);
-        ports[i] = ntohs(addr.sin_port);
-    }
-    for (int i = 0; i < NODES; i++)
-        close(fds[i]);
-}
-
 static int remove_one(const char *path, const struct stat *status, int type, struct FTW *at)
 {
     return remove(path);
@@ -275,7 +259,7 @@ int main(void)
     int status;
     snprintf(root, sizeof(root), "%s/sluice-raft-bench-XXXXXX", dir ? dir : "/tmp");
     ASSERT(mkdtemp(root) != NULL);
-    choose_ports();
+    free_ports(ports, NODES);
     for (int i = 0; i < NODES; i++) {
         nodes[i] = fork();
         if (nodes[i] == 0)

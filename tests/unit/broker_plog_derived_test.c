@@ -220,10 +220,20 @@ START_TEST(a_wrong_checkpoint_does_not_make_good_batches_damage)
 }
 END_TEST
 
+/* Batch i, and nothing else, is found to be bad, and with what a peer has of it epochs are right again. */
+static void batch_is_mended(struct sample *s, struct sample *peer, int i, uint64_t epochs)
+{
+    struct plog_damage found;
+    ck_assert_int_eq(plog_damage_search(s->f.log, s->end[i], &found), OK);
+    ck_assert_int_eq(found.offset, s->end[i]);
+    ck_assert_int_eq(found.end, s->end[i + 1]);
+    mend(s, peer, i, i + 1, OK);
+    ck_assert_uint_eq(epoch_cache_hash(plog_epochs(s->f.log)), epochs);
+}
+
 START_TEST(damage_is_mended_though_the_checkpoint_is_wrong)
 {
     struct sample s, peer;
-    struct plog_damage found;
     sample_start(&s, 1 << 20);
     sample_start(&peer, 1 << 20);
     ck_assert_int_eq(fixture_open(&s.f, true, s.end[BATCHES], 0), OK);
@@ -233,11 +243,7 @@ START_TEST(damage_is_mended_though_the_checkpoint_is_wrong)
         write_checkpoint(&s, s.end[6], s.end[20]);
         log_bytes(&s)[s.position[8] + BATCH_HEADER_BYTES + 1] ^= 1;
         ck_assert_int_eq(fixture_open(&s.f, clean, s.end[clean ? BATCHES : 28], 0), OK);
-        ck_assert_int_eq(plog_damage_search(s.f.log, s.end[8], &found), OK);
-        ck_assert_int_eq(found.offset, s.end[8]);
-        ck_assert_int_eq(found.end, s.end[9]);
-        mend(&s, &peer, 8, 9, OK);
-        ck_assert_uint_eq(epoch_cache_hash(plog_epochs(s.f.log)), epochs);
+        batch_is_mended(&s, &peer, 8, epochs);
     }
     sample_stop(&peer);
     sample_stop(&s);
@@ -258,11 +264,7 @@ START_TEST(a_checkpoint_that_errs_by_one_batch_is_put_right_by_what_a_peer_has_t
         ck_assert_int_ge(s.end[19] - s.end[18], 2);
         write_checkpoint(&s, s.end[10], s.end[19] - 1);
         ck_assert_int_eq(fixture_open(&s.f, clean, s.end[clean ? BATCHES : 28], 0), OK);
-        ck_assert_int_eq(plog_damage_search(s.f.log, s.end[19], &found), OK);
-        ck_assert_int_eq(found.offset, s.end[19]);
-        ck_assert_int_eq(found.end, s.end[20]);
-        mend(&s, &peer, 19, 20, OK);
-        ck_assert_uint_eq(epoch_cache_hash(plog_epochs(s.f.log)), epochs);
+        batch_is_mended(&s, &peer, 19, epochs);
         ck_assert_int_eq(plog_damage_search(s.f.log, s.end[19], &found), ERR_NOT_FOUND);
     }
     sample_stop(&peer);

@@ -4,14 +4,12 @@
  * that was lost after it was acknowledged.
  *
  * CONSENSUS_KILLS=n and CONSENSUS_CALLS=n make it longer; what was measured is printed. */
-#include <arpa/inet.h>
 #include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,6 +19,7 @@
 #include "common/rpc/rpc.h"
 #include "controller/controller.h"
 #include "proto/cluster/rpc_messages.h"
+#include "tests/lib/free_ports.h"
 #include "tests/lib/unit.h"
 
 #define NODES      3
@@ -129,22 +128,6 @@ static void wait_gone(struct spawner *s, int node)
         ck_assert_int_lt(i, 10000);
         usleep(1000);
     }
-}
-
-/* Ports that the kernel has just had free. */
-static void choose_ports(void)
-{
-    int fds[NODES];
-    for (int i = 0; i < NODES; i++) {
-        struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        socklen_t len = sizeof(addr);
-        fds[i] = socket(AF_INET, SOCK_STREAM, 0);
-        ck_assert_int_eq(bind(fds[i], (struct sockaddr *)&addr, sizeof(addr)), 0);
-        ck_assert_int_eq(getsockname(fds[i], (struct sockaddr *)&addr, &len), 0);
-        shared.ports[i] = ntohs(addr.sin_port);
-    }
-    for (int i = 0; i < NODES; i++)
-        close(fds[i]);
 }
 
 /* -- the client -- */
@@ -316,7 +299,7 @@ static void world_start(struct spawner *s, struct client *c)
     const char *tmp = getenv("TMPDIR");
     snprintf(shared.dir, sizeof(shared.dir), "%s/sluice-quorum-XXXXXX", tmp != NULL ? tmp : "/tmp");
     ck_assert_ptr_nonnull(mkdtemp(shared.dir));
-    choose_ports();
+    free_ports(shared.ports, NODES);
     spawner_start(s);
     for (int i = 0; i < NODES; i++)
         spawn(s, i);
