@@ -66,6 +66,14 @@ static void add_shard(struct metrics *metrics, struct shard *shard, const char *
     metrics_counter_fn(metrics, "sluice_broker_log_descriptors_missed_total",
                        "Times that the process had no descriptor left for a partition log",
                        METRIC_LABELS({"shard", index}), read_count, &shard->handles.limit_reached);
+    metrics_counter_fn(metrics, "sluice_broker_log_asides_total",
+                       "Reads of logs that a worker did beside the loop: lookups by time, indexes, damage",
+                       METRIC_LABELS({"shard", index}), read_count, &shard->handles.asides);
+    metrics_gauge_fn(metrics, "sluice_broker_log_asides_waiting", "Such reads under way",
+                     METRIC_LABELS({"shard", index}), read_gauge, &shard->handles.asides_waiting);
+    metrics_counter_fn(metrics, "sluice_broker_log_asides_stale_total",
+                       "Such reads that were thrown away, since the log had changed under them",
+                       METRIC_LABELS({"shard", index}), read_count, &shard->handles.asides_stale);
     metrics_counter_fn(metrics, "sluice_broker_buffer_mallocs_total",
                        "Buffers that the shard's pool had to allocate", METRIC_LABELS({"shard", index}),
                        read_pool_mallocs, shard);

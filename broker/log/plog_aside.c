@@ -7,6 +7,7 @@
 #include "broker/log/plog_hooks.h"
 #include "broker/log/plog_internal.h"
 #include "common/base/assert.h"
+#include "common/base/probe.h"
 
 #define BESIDE_BYTES 4096u /* a write of a part of a page reads the page */
 
@@ -18,7 +19,6 @@ struct plog_aside {
     struct plog *log; /* NULL: closed */
     enum plog_aside_task task;
     int64_t key;
-    uint32_t layout;                                                 /* of the log when the shadow was made */
     void (*done)(void *ctx, const struct plog_aside_result *result); /* NULL: the log's own, or cancelled */
     void *ctx;
     atomic_bool stop;
@@ -80,17 +80,19 @@ static bool copy_epochs(const struct epoch_cache *from, struct epoch_cache *to)
     return err == OK;
 }
 
-static bool make_shadow(struct plog_aside *job, const struct plog *log)
+static bool make_shadow(struct plog_aside *job, const struct plog *log, int64_t from)
 {
     struct plog *shadow = &job->shadow;
     shadow->env = log->env;
     shadow->config = log->config;
     shadow->alloc = log->alloc;
-    shadow->start = log->start;
+    shadow->start = MAX(log->start, from);
     shadow->end = log->end;
     shadow->synced_end = log->synced_end;
     shadow->epochs_renewed = log->epochs_renewed;
     shadow->epochs_asked = log->epochs_asked;
+    shadow->rolls = log->rolls;
+    shadow->layout = log->layout;
     epoch_cache_init(&shadow->epochs, &shadow->alloc);
     producer_state_init(&shadow->producers, &shadow->alloc, log->config.producer_expiry_us);
     plog_asides_init(&shadow->asides);
@@ -325,14 +327,40 @@ static enum err take_damages(struct plog *log, const struct plog *shadow)
     return err;
 }
 
+static void count_waiting(struct plog *log, int64_t n)
+{
+    if (log->handles)
+        atomic_fetch_add_explicit(&log->handles->asides_waiting, n, memory_order_relaxed);
+}
+
+static void leave_list(struct plog_aside *job)
+{
+    list_remove(&job->link);
+    if (job->log)
+        count_waiting(job->log, -1);
+}
+
+/* The log was cut, rolled, replaced or shortened while its shadow was read. */
+static bool overtaken(const struct plog_aside *job)
+{
+    const struct plog *log = job->log, *shadow = &job->shadow;
+    return log->layout != shadow->layout || log->rolls != shadow->rolls || log->start > shadow->start;
+}
+
 /* ERR_STALE: it speaks of files that are no more. */
 static enum err take(struct plog_aside *job)
 {
     struct plog *log = job->log;
     if (log->failed)
         return log->failed;
-    if (job->layout != log->layout)
+    if (overtaken(job))
+        PROBE(ASIDE_OVERTAKEN);
+    if (job->shadow.layout != log->layout) {
+        if (log->handles)
+            atomic_fetch_add_explicit(&log->handles->asides_stale, 1, memory_order_relaxed);
         return ERR_STALE;
+    }
+    PROBE(ASIDE_TAKEN);
     enum err err = take_epochs(log, &job->shadow);
     if (err == OK)
         err = take_damages(log, &job->shadow);
@@ -355,7 +383,7 @@ static void tell(struct plog_aside *job)
 {
     struct plog *log = job->log;
     enum err err = job->result.err;
-    list_remove(&job->link);
+    leave_list(job);
     if (job->done)
         job->done(job->ctx, &job->result);
     else if (log->learned && !atomic_load(&job->stop))
@@ -378,7 +406,7 @@ static void work_done(struct env_work *w)
 
 /* -- beginning and ending -- */
 
-static struct plog_aside *start(struct plog *log, enum plog_aside_task task, int64_t key)
+static struct plog_aside *start(struct plog *log, enum plog_aside_task task, int64_t key, int64_t from)
 {
     struct plog_aside *job = calloc(1, sizeof(*job));
     if (job == NULL)
@@ -386,26 +414,28 @@ static struct plog_aside *start(struct plog *log, enum plog_aside_task task, int
     job->env = log->env;
     job->task = task;
     job->key = key;
-    job->layout = log->layout;
     job->work.work = work;
     job->work.done = work_done;
-    if (!make_shadow(job, log)) {
+    if (!make_shadow(job, log, from)) {
         job_free(job);
         return NULL;
     }
     job->log = log;
     list_push_back(&log->asides.jobs, &job->link);
+    count_waiting(log, 1);
+    if (log->handles)
+        atomic_fetch_add_explicit(&log->handles->asides, 1, memory_order_relaxed);
     env_work_submit(job->env, &job->work);
     return job;
 }
 
-enum err plog_aside_start(struct plog *log, enum plog_aside_task task, int64_t key,
+static enum err start_for(struct plog *log, enum plog_aside_task task, int64_t key, int64_t from,
                           void (*done)(void *ctx, const struct plog_aside_result *result), void *ctx,
                           struct plog_aside **ret_aside)
 {
     if (log->failed)
         return log->failed;
-    struct plog_aside *job = start(log, task, key);
+    struct plog_aside *job = start(log, task, key, from);
     if (job == NULL)
         return ERR_NOMEM;
     job->done = done;
@@ -414,10 +444,24 @@ enum err plog_aside_start(struct plog *log, enum plog_aside_task task, int64_t k
     return OK;
 }
 
+enum err plog_aside_start(struct plog *log, enum plog_aside_task task, int64_t key,
+                          void (*done)(void *ctx, const struct plog_aside_result *result), void *ctx,
+                          struct plog_aside **ret_aside)
+{
+    return start_for(log, task, key, 0, done, ctx, ret_aside);
+}
+
+enum err plog_aside_find(struct plog *log, int64_t timestamp, int64_t from,
+                         void (*done)(void *ctx, const struct plog_aside_result *result), void *ctx,
+                         struct plog_aside **ret_aside)
+{
+    return start_for(log, PLOG_ASIDE_FIND, timestamp, from, done, ctx, ret_aside);
+}
+
 static void give_up(struct plog_aside *job)
 {
     atomic_store(&job->stop, true);
-    list_remove(&job->link);
+    leave_list(job);
     job->log = NULL;
     job->done = NULL;
 }
@@ -429,8 +473,10 @@ void plog_aside_cancel(struct plog_aside *aside)
 
 void plog_asides_leave(struct plog *log)
 {
-    while (!list_empty(&log->asides.jobs))
+    while (!list_empty(&log->asides.jobs)) {
+        PROBE(ASIDE_OVERTAKEN);
         give_up(CONTAINER_OF(log->asides.jobs.next, struct plog_aside, link));
+    }
 }
 
 static bool runs(const struct plog *log, enum plog_aside_task task, int64_t key)
@@ -445,7 +491,7 @@ static bool runs(const struct plog *log, enum plog_aside_task task, int64_t key)
 
 enum err plog_aside_begin(struct plog *log, enum plog_aside_task task, const struct plog_segment *seg)
 {
-    bool going = runs(log, task, seg->base_offset) || start(log, task, seg->base_offset) != NULL;
+    bool going = runs(log, task, seg->base_offset) || start(log, task, seg->base_offset, 0) != NULL;
     return going ? ERR_BUSY : ERR_NOMEM;
 }
 
@@ -464,5 +510,5 @@ enum err plog_damage_seek(struct plog *log, int64_t offset)
     }
     if (runs(log, PLOG_ASIDE_DAMAGE, offset))
         return ERR_BUSY;
-    return start(log, PLOG_ASIDE_DAMAGE, offset) ? ERR_BUSY : ERR_NOMEM;
+    return start(log, PLOG_ASIDE_DAMAGE, offset, 0) ? ERR_BUSY : ERR_NOMEM;
 }

@@ -38,6 +38,11 @@ enum err plog_aside_start(struct plog *log, enum plog_aside_task task, int64_t k
                           void (*done)(void *ctx, const struct plog_aside_result *result), void *ctx,
                           struct plog_aside **ret_aside);
 
+/* PLOG_ASIDE_FIND among the batches that reach `from`, or the log start if that is behind it. */
+enum err plog_aside_find(struct plog *log, int64_t timestamp, int64_t from,
+                         void (*done)(void *ctx, const struct plog_aside_result *result), void *ctx,
+                         struct plog_aside **ret_aside);
+
 /* done is not called any more. The worker ends soon. */
 void plog_aside_cancel(struct plog_aside *aside);
 

@@ -120,6 +120,7 @@ void plog_handles_init(struct plog_handles *handles, struct env *env, uint32_t f
 void plog_handles_free(struct plog_handles *handles)
 {
     ASSERT(list_empty(&handles->used));
+    ASSERT(atomic_load(&handles->asides_waiting) == 0);
     env_task_cancel(&handles->trim);
     while (!list_empty(&handles->spare)) {
         struct plog_slot *slot = CONTAINER_OF(handles->spare.next, struct plog_slot, link);

@@ -31,6 +31,9 @@ struct plog_handles {
     _Atomic int64_t segments;       /* with open files, now */
     _Atomic uint64_t closed;        /* closed for want of room, ever */
     _Atomic uint64_t limit_reached; /* times that the process had no descriptor left for a log */
+    _Atomic int64_t asides_waiting; /* work aside (plog_aside.h) that somebody waits for, now */
+    _Atomic uint64_t asides;        /* begun, ever */
+    _Atomic uint64_t asides_stale;  /* what they brought was thrown away: the log had changed */
 };
 
 /* files_max: descriptors that logs may hold together. */

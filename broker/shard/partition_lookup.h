@@ -25,6 +25,7 @@ struct partition_lookup {
     struct partition *partition;
     struct plog_aside *aside;
     int32_t tries;
+    int64_t from; /* what is below it was looked at */
 };
 
 /* True: lookup->done follows, with an error when p leads no more, fails or goes. False: answered. */

@@ -4,6 +4,7 @@
 #include "broker/shard/partition_internal.h"
 #include "broker/shard/partition_lookup.h"
 #include "common/base/assert.h"
+#include "common/base/mutant.h"
 #include "common/batch/record.h"
 #include "proto/kafka/error.h"
 
@@ -39,11 +40,15 @@ static void list_at(struct partition *p, int64_t offset, struct listed *ret)
     ret->leader_epoch = epoch_cache_at(plog_epochs(p->log), offset);
 }
 
-/* The first record of the batch that is not before `timestamp` (and not below the log start). */
-static enum err find_record(struct partition *p, const uint8_t *batch, int64_t timestamp, struct listed *ret)
+/* The first record of the batch that is late enough, and not below the log start. ERR_STALE: there is none,
+ * the log start is within the batch or has moved beyond it; who comes behind it may be late enough. */
+static enum err find_record(struct partition *p, struct partition_lookup *lookup, const uint8_t *batch,
+                            struct listed *ret)
 {
     struct batch_iter it;
     struct record record;
+    bool max = lookup->timestamp == LIST_MAX_TIMESTAMP;
+    int64_t timestamp = max ? batch_max_timestamp(batch) : lookup->timestamp;
     int err = batch_iter_init(&it, batch, p->host->scratch);
     if (err != OK)
         return err;
@@ -55,7 +60,10 @@ static enum err find_record(struct partition *p, const uint8_t *batch, int64_t t
         ret->leader_epoch = batch_leader_epoch(batch);
         return OK;
     }
-    return it.r.err ? it.r.err : ERR_NOT_FOUND;
+    lookup->from = batch_next_offset(batch);
+    if (it.r.err || max || MUTANT(LOOKUP_MISSES_START))
+        return it.r.err ? it.r.err : ERR_NOT_FOUND;
+    return ERR_STALE;
 }
 
 static int16_t list_error(struct partition *p, enum err err, struct listed *ret)
@@ -88,7 +96,8 @@ static int64_t end_for(struct partition *p, bool read_committed, int32_t replica
 /* What was found counts only where this reader may see it. */
 static int16_t bound_found(struct partition *p, struct partition_lookup *lookup, struct listed *found)
 {
-    if (found->offset < end_for(p, lookup->read_committed, lookup->replica_id))
+    bool seen = found->offset < end_for(p, lookup->read_committed, lookup->replica_id);
+    if (seen || MUTANT(LOOKUP_PAST_HIGH_WATERMARK))
         return KAFKA_NONE;
     *found = (struct listed){-1, -1, -1};
     return high_watermark_unknown(p, lookup->replica_id) ? KAFKA_OFFSET_NOT_AVAILABLE : KAFKA_NONE;
@@ -116,17 +125,13 @@ static void settle(struct partition_lookup *lookup, int16_t error, const struct 
 }
 
 /* The log may have been cut, or the leader may have changed, while the disk was read. */
-static int16_t judge(struct partition *p, struct partition_lookup *lookup,
-                     const struct plog_aside_result *result, struct listed *found)
+static int16_t judge(struct partition *p, struct partition_lookup *lookup, enum err err, struct listed *found)
 {
-    enum err err = result->err;
     int16_t error = partition_check_leader(p, lookup->current_leader_epoch);
     if (error != KAFKA_NONE)
         return error;
-    bool max = lookup->timestamp == LIST_MAX_TIMESTAMP;
-    if (err == OK)
-        err = find_record(p, result->batch, max ? batch_max_timestamp(result->batch) : lookup->timestamp,
-                          found);
+    if (err == ERR_STALE)
+        return KAFKA_OFFSET_NOT_AVAILABLE;
     return err ? list_error(p, err, found) : bound_found(p, lookup, found);
 }
 
@@ -135,19 +140,20 @@ static void looked(void *ctx, const struct plog_aside_result *result)
     struct partition_lookup *lookup = ctx;
     struct partition *p = lookup->partition;
     struct listed found = {-1, -1, -1};
-    bool again = (result->err == ERR_STALE || result->err == ERR_FD_LIMIT) && lookup->tries < LOOKUP_TRIES;
+    enum err err = result->err ? result->err : find_record(p, lookup, result->batch, &found);
+    bool again = (err == ERR_STALE || err == ERR_FD_LIMIT) && lookup->tries < LOOKUP_TRIES;
     if (again && ask(p, lookup))
         return;
-    settle(lookup, result->err == ERR_STALE ? KAFKA_OFFSET_NOT_AVAILABLE : judge(p, lookup, result, &found),
-           &found);
+    settle(lookup, judge(p, lookup, err, &found), &found);
 }
 
 /* False: it could not begin. */
 static bool ask(struct partition *p, struct partition_lookup *lookup)
 {
-    enum plog_aside_task task = lookup->timestamp == LIST_MAX_TIMESTAMP ? PLOG_ASIDE_MAX : PLOG_ASIDE_FIND;
     lookup->tries++;
-    return plog_aside_start(p->log, task, lookup->timestamp, looked, lookup, &lookup->aside) == OK;
+    if (lookup->timestamp == LIST_MAX_TIMESTAMP)
+        return plog_aside_start(p->log, PLOG_ASIDE_MAX, 0, looked, lookup, &lookup->aside) == OK;
+    return plog_aside_find(p->log, lookup->timestamp, lookup->from, looked, lookup, &lookup->aside) == OK;
 }
 
 void partition_lookups_fail(struct partition *p, int16_t error)
@@ -200,6 +206,7 @@ bool partition_list_offset(struct partition *p, struct partition_lookup *lookup)
     lookup->partition = NULL;
     lookup->aside = NULL;
     lookup->tries = 0;
+    lookup->from = 0;
     list_init(&lookup->link);
     if (error == KAFKA_NONE && is_special(lookup->timestamp))
         error = list_special(p, lookup, &found);

@@ -39,6 +39,10 @@
       "consumers read up to the log's end")                                                                  \
     X(READ_SKIPS, "read-skips", MUTANT_SKIP,                                                                 \
       "consumers are given what follows the offset that they asked for")                                     \
+    X(LOOKUP_MISSES_START, "lookup-misses-start", MUTANT_SKIP,                                               \
+      "a lookup by time whose batch fell below the log start meanwhile says that nothing is so late")        \
+    X(LOOKUP_PAST_HIGH_WATERMARK, "lookup-past-high-watermark", MUTANT_SKIP,                                 \
+      "a lookup by time tells of records that are not committed")                                            \
     X(FOLLOWER_TAKES_WRITES, "follower-takes-writes", MUTANT_LOSS,                                           \
       "a follower appends what producers send it")                                                           \
     X(NO_EPOCH_STAMP, "no-epoch-stamp", MUTANT_LOSS, "a leader stamps its batches with epoch 0")             \

@@ -41,6 +41,8 @@
     X(LOG_COMPACTED, "log-compacted")                                                                        \
     X(COMPACTION_STOPPED, "compaction-stopped")                                                              \
     X(SWAP_RECOVERED, "swap-recovered")                                                                      \
+    X(ASIDE_TAKEN, "aside-read-taken")                                                                       \
+    X(ASIDE_OVERTAKEN, "aside-read-overtaken")                                                               \
     X(QUORUM_MEMBER_ADDED, "quorum-member-added")                                                            \
     X(QUORUM_MEMBER_REMOVED, "quorum-member-removed")                                                        \
     X(QUORUM_LEADER_REMOVED, "quorum-leader-removed")                                                        \

@@ -121,6 +121,7 @@ struct node {
     uint64_t graceful_stops;
     int send_partition, send_count; /* of a producer: what a script wants from it */
     uint64_t pending;               /* of a producer: records without an answer */
+    int64_t want_ms, want_offset;   /* of a consumer, an admin: what a script wants from it */
     struct {
         int32_t id;
         struct uuid directory_id;

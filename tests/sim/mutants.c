@@ -38,6 +38,8 @@ static const struct {
     {MUTANT_TWO_VOTERS_AT_ONCE, SIM_SCENARIOS_DIR "/one-voter-at-a-time.txt"},
     {MUTANT_MEMBERS_WITHOUT_TERM, SIM_SCENARIOS_DIR "/a-change-needs-a-term.txt"},
     {MUTANT_SNAPSHOT_OLD_MEMBERS, SIM_SCENARIOS_DIR "/voters-of-a-snapshot.txt"},
+    {MUTANT_LOOKUP_MISSES_START, SIM_SCENARIOS_DIR "/trimmed-under-a-lookup.txt"},
+    {MUTANT_LOOKUP_PAST_HIGH_WATERMARK, SIM_SCENARIOS_DIR "/lookup-at-a-leader-of-the-past.txt"},
     {MUTANT_BELIEVE_OWN_SHRINK, SIM_SCENARIOS_DIR "/paused-leader-alone.txt"},
 };
 

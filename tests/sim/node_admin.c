@@ -245,26 +245,29 @@ static int32_t pick_partition(struct admin *admin, int topic)
 }
 
 /* What is deleted is told before: from then on it may be gone. */
-static void call_trim(struct admin *admin)
+static void send_trim(struct admin *admin, int topic, int32_t leader, int64_t offset)
 {
-    struct client_node *client = &admin->client;
-    struct cluster *cluster = client->node->cluster;
-    int topic = cluster->options.trim_topic;
-    int32_t leader = topic >= 0 ? pick_partition(admin, topic) : -1;
-    int64_t end = leader >= 0 ? cluster->acked_ends[topic][admin->partition] - TRIM_LAG : 0;
-    if (end <= 0)
-        return;
     struct history_record record =
-        client_node_note(client, HISTORY_OK, HISTORY_TRIM, topic, admin->partition);
-    record.offset = (int64_t)below(admin, (uint64_t)end);
-    cluster_record(cluster, record);
+        client_node_note(&admin->client, HISTORY_OK, HISTORY_TRIM, topic, admin->partition);
+    record.offset = offset;
+    cluster_record(admin->client.node->cluster, record);
     admin->trimmed_part = (struct kafka_delete_records_request_partition){
-        .offset = record.offset, .partition_index = admin->partition};
+        .offset = offset, .partition_index = admin->partition};
     admin->trimmed = (struct kafka_delete_records_request_topic){
         .name = admin->name_str, .partitions = &admin->trimmed_part, .partitions_count = 1};
     admin->message.trim = (struct kafka_delete_records_request){
         .topics = &admin->trimmed, .topics_count = 1, .timeout_ms = SERVER_TIMEOUT_MS};
     send_to(admin, KAFKA_API_DELETE_RECORDS, leader, false);
+}
+
+static void call_trim(struct admin *admin)
+{
+    const struct cluster *cluster = admin->client.node->cluster;
+    int topic = cluster->options.trim_topic;
+    int32_t leader = topic >= 0 ? pick_partition(admin, topic) : -1;
+    int64_t end = leader >= 0 ? cluster->acked_ends[topic][admin->partition] - TRIM_LAG : 0;
+    if (end > 0)
+        send_trim(admin, topic, leader, (int64_t)below(admin, (uint64_t)end));
 }
 
 static void send_elect(struct admin *admin)
@@ -510,6 +513,28 @@ void admin_elect(struct node *node, int partition)
 {
     node->send_partition = partition;
     process_call(node->process, elect_asked, node);
+}
+
+static void trim_asked(void *arg)
+{
+    struct node *node = arg;
+    struct admin *admin = node->object;
+    if (admin == NULL || admin->busy || !admin->client.known[0])
+        return;
+    name_topic(admin, 't', 0);
+    admin->invoke.op = HISTORY_OP_NONE;
+    admin->call = ADMIN_CALL_TRIM;
+    admin->partition = node->send_partition;
+    int32_t leader = client_topic_leader(admin->client.topics[0], admin->partition);
+    if (leader >= 0)
+        send_trim(admin, 0, leader, node->want_offset);
+}
+
+void admin_trim(struct node *node, int partition, int64_t offset)
+{
+    node->send_partition = partition;
+    node->want_offset = offset;
+    process_call(node->process, trim_asked, node);
 }
 
 static void voter_asked(void *arg)

@@ -5,6 +5,7 @@
 
 #include "common/base/assert.h"
 #include "tests/sim/client_node.h"
+#include "tests/sim/nodes.h"
 #include "tests/sim/payload.h"
 
 #define PLAIN_BYTES_MAX (16u << 20)
@@ -165,6 +166,30 @@ static void seek_one(struct consumer *consumer)
     record_move(consumer, HISTORY_SEEK, topic, partition, to);
     begin_poll(consumer, topic, partition);
     client_driver_kick(client->driver);
+}
+
+static void seek_asked(void *arg)
+{
+    struct node *node = arg;
+    struct consumer *consumer = node->object;
+    if (consumer == NULL || !consumer->assigned[0][node->send_partition])
+        return;
+    struct client_node *client = &consumer->client;
+    enum err err = client_consume(client_driver_client(client->driver), client_driver_now_us(client->driver),
+                                  client->topics[0], node->send_partition,
+                                  (struct client_start){.from = CLIENT_FROM_TIME, .value = node->want_ms});
+    ASSERT(err == OK);
+    record_move(consumer, HISTORY_SEEK, 0, node->send_partition, node->want_offset);
+    begin_poll(consumer, 0, node->send_partition);
+    client_driver_kick(client->driver);
+}
+
+void consumer_seek(struct node *node, int partition, int64_t timestamp_ms, int64_t offset)
+{
+    node->send_partition = partition;
+    node->want_ms = timestamp_ms;
+    node->want_offset = offset;
+    process_call(node->process, seek_asked, node);
 }
 
 static void on_seek(struct env_timer *timer)

@@ -20,6 +20,13 @@ int32_t node_leader_epoch(const struct node *node, const char *topic, int32_t pa
 /* A scripted producer writes so many records to a partition of the first topic. */
 void producer_send(struct node *node, int partition, int count);
 
+/* A consumer goes to the first record of a partition of the first topic that is not before a time: that must
+ * be the one at offset, or an earlier one. */
+void consumer_seek(struct node *node, int partition, int64_t timestamp_ms, int64_t offset);
+
+/* An admin of a script deletes the records below offset of a partition of the first topic. */
+void admin_trim(struct node *node, int partition, int64_t offset);
+
 /* An admin of a script asks for the preferred leader of a partition of the first topic. */
 void admin_elect(struct node *node, int partition);
 

@@ -15,6 +15,7 @@
 
 #define AWAIT_US        (30 * SCRIPT_SECOND_US)
 #define SCRIPT_PATH_MAX 256
+#define MARK_US         2000 /* wall clocks count milliseconds */
 
 /* -- lives -- */
 
@@ -246,6 +247,35 @@ static void do_rot(struct script *s)
         script_say(s, "it does not hold that record");
 }
 
+/* work-takes NODE 300ms: what its workers do takes so much longer, from now on. */
+static void do_work_takes(struct script *s)
+{
+    struct node *node = script_node(s, script_word(s, 1));
+    if (node != NULL)
+        process_delay_work(node->process, script_time(script_word(s, 2)));
+}
+
+/* mark: records sent before are older than this moment, and later ones are not. */
+static void do_mark(struct script *s)
+{
+    world_run(s->world, world_now_us(s->world) + MARK_US);
+    s->mark_ms = node_wall_ms(cluster_node(s->cluster, ROLE_PRODUCER, 0));
+}
+
+/* seek PARTITION OFFSET: the consumer goes to what was sent since the mark; the record at OFFSET is the first
+ * that it may not miss. */
+static void do_seek(struct script *s)
+{
+    consumer_seek(cluster_node(s->cluster, ROLE_CONSUMER, 0), atoi(script_word(s, 1)), s->mark_ms,
+                  atoll(script_word(s, 2)));
+}
+
+/* trim PARTITION OFFSET: an admin deletes the records below OFFSET. */
+static void do_trim(struct script *s)
+{
+    admin_trim(cluster_node(s->cluster, ROLE_ADMIN, 0), atoi(script_word(s, 1)), atoll(script_word(s, 2)));
+}
+
 /* elect PARTITION: an admin asks for its preferred leader. */
 static void do_elect(struct script *s)
 {
@@ -316,6 +346,10 @@ static const struct command {
     {"put-back", do_put_back},
     {"kept", do_kept},
     {"replace-disk", do_replace_disk},
+    {"work-takes", do_work_takes},
+    {"mark", do_mark},
+    {"seek", do_seek},
+    {"trim", do_trim},
     {"elect", do_elect},
     {"add-voter", do_voter},
     {"remove-voter", do_voter},

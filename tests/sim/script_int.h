@@ -21,6 +21,7 @@ struct script {
         struct node *node;
     } aliases[SCRIPT_ALIASES_MAX];
     int alias_count;
+    int64_t mark_ms;                  /* the time of `mark` */
     uint64_t acked, refused, unknown; /* told by the last `settle` */
     struct run_result *result;
     char *words[SCRIPT_WORDS_MAX];

@@ -150,26 +150,39 @@ static inline void waiter_done(struct partition_wait *wait, int16_t error)
     w->error = error;
 }
 
-/* A batch of count records with value_len bytes each; producer_id -1: not idempotent. */
-static inline struct iobuf *make_batch(int count, int value_len, int64_t timestamp_ms, int64_t producer_id,
-                                       int16_t producer_epoch, int32_t base_sequence)
+/* A batch of count records with value_len bytes each, each step_ms younger than the one before. */
+static inline struct iobuf *make_batch_of(const struct batch_opts *opts, int count, int value_len,
+                                          int64_t timestamp_ms, int64_t step_ms)
 {
-    struct batch_opts opts = BATCH_OPTS_PLAIN;
     struct batch_builder builder;
     struct iobuf *batch;
     static uint8_t value[1 << 16];
     ASSERT(value_len <= (int)sizeof(value));
-    opts.producer_id = producer_id;
-    opts.producer_epoch = producer_epoch;
-    opts.base_sequence = base_sequence;
-    ck_assert_int_eq(batch_builder_init(&builder, &opts, NULL, 1024, 1 << 20), OK);
+    ck_assert_int_eq(batch_builder_init(&builder, opts, NULL, 1024, 1 << 20), OK);
     for (int i = 0; i < count; i++) {
         struct record_in record = {
-            .timestamp_ms = timestamp_ms + i, .key = BYTES_NULL, .value = {value, value_len}};
+            .timestamp_ms = timestamp_ms + i * step_ms, .key = BYTES_NULL, .value = {value, value_len}};
         ck_assert_int_eq(batch_builder_add(&builder, &record), OK);
     }
     ck_assert_int_eq(batch_builder_finish(&builder, NULL, &batch), OK);
     return batch;
+}
+
+static inline struct iobuf *make_timed(int count, int64_t timestamp_ms, int64_t step_ms)
+{
+    struct batch_opts opts = BATCH_OPTS_PLAIN;
+    return make_batch_of(&opts, count, 50, timestamp_ms, step_ms);
+}
+
+/* producer_id -1: not idempotent. */
+static inline struct iobuf *make_batch(int count, int value_len, int64_t timestamp_ms, int64_t producer_id,
+                                       int16_t producer_epoch, int32_t base_sequence)
+{
+    struct batch_opts opts = BATCH_OPTS_PLAIN;
+    opts.producer_id = producer_id;
+    opts.producer_epoch = producer_epoch;
+    opts.base_sequence = base_sequence;
+    return make_batch_of(&opts, count, value_len, timestamp_ms, 1);
 }
 
 static inline struct partition_appended produce_batch(struct broker *b, struct iobuf *batch, int16_t acks,

@@ -184,6 +184,64 @@ START_TEST(a_failed_read_takes_the_partition_offline_and_serves_nothing)
 }
 END_TEST
 
+/* Three batches of three records each; the first one's records become older one by one. */
+static void timed_log(struct fixture *f)
+{
+    static const int64_t first_ms[] = {3000, 4000, 5000};
+    struct waiter w;
+    setup(f);
+    settle(f);
+    for (int i = 0; i < 3; i++) {
+        struct iobuf *batch = make_timed(3, first_ms[i], i == 0 ? -1000 : 1);
+        ck_assert(produce_batch(&f->b, batch, 1, &w).waits);
+        ck_assert(mem_world_run_until(f->world, mem_world_now_us(f->world) + 1000000, answered, &w));
+        iobuf_unref(batch);
+    }
+}
+
+static void ask_time(struct fixture *f, int64_t timestamp_ms)
+{
+    looked_up = (struct partition_lookup){
+        .timestamp = timestamp_ms, .replica_id = -1, .current_leader_epoch = -1, .done = on_found};
+    looked_ups = 0;
+    ck_assert(partition_list_offset(f->b.p, &looked_up));
+}
+
+static void found_at(struct fixture *f, int64_t offset, int64_t timestamp_ms)
+{
+    mem_world_run(f->world, mem_world_now_us(f->world) + 10000);
+    ck_assert_int_eq(looked_ups, 1);
+    ck_assert_int_eq(looked_up.error, KAFKA_NONE);
+    ck_assert_int_eq(looked_up.offset, offset);
+    ck_assert_int_eq(looked_up.found_timestamp, timestamp_ms);
+}
+
+/* Else its reader goes to the end of the log and never sees what is there. */
+START_TEST(what_was_deleted_under_a_lookup_does_not_hide_what_comes_behind_it)
+{
+    struct fixture f;
+    int64_t low;
+    timed_log(&f);
+    ask_time(&f, 2500);
+    found_at(&f, 0, 3000);
+    ask_time(&f,
+             2500); /* the batch with the log start in it has a record that is late enough, but below it */
+    ck_assert_int_eq(partition_delete_records(f.b.p, 1, &low), KAFKA_NONE);
+    found_at(&f, 3, 4000);
+    ask_time(&f, 2500);
+    found_at(&f, 3, 4000);
+    ask_time(&f, 1500);
+    found_at(&f, 1, 2000);
+    ask_time(&f, 2500); /* all of what it will find goes */
+    ck_assert_int_eq(partition_delete_records(f.b.p, 6, &low), KAFKA_NONE);
+    found_at(&f, 6, 5000);
+    ask_time(&f, 2500);
+    ck_assert_int_eq(partition_delete_records(f.b.p, 9, &low), KAFKA_NONE);
+    found_at(&f, -1, -1);
+    teardown(&f);
+}
+END_TEST
+
 START_TEST(a_failed_write_takes_the_partition_offline)
 {
     struct fixture f;
@@ -343,6 +401,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, what_was_appended_is_read_back);
     tcase_add_test(tcase, a_failed_sync_takes_the_partition_offline_and_acks_nothing);
     tcase_add_test(tcase, a_failed_write_takes_the_partition_offline);
+    tcase_add_test(tcase, what_was_deleted_under_a_lookup_does_not_hide_what_comes_behind_it);
     tcase_add_loop_test(tcase, a_failed_read_takes_the_partition_offline_and_serves_nothing, 0, 3);
     tcase_add_test(tcase, a_repeated_batch_is_answered_with_its_first_offset);
     tcase_add_test(tcase, it_comes_back_after_a_clean_stop);

@@ -144,6 +144,53 @@ START_TEST(what_changed_meanwhile_is_stale_and_what_was_appended_is_not)
 }
 END_TEST
 
+static void counted(int64_t waiting, uint64_t begun, uint64_t stale)
+{
+    ck_assert_int_eq(atomic_load(&t.f.handles.asides_waiting), waiting);
+    ck_assert_uint_eq(atomic_load(&t.f.handles.asides), begun);
+    ck_assert_uint_eq(atomic_load(&t.f.handles.asides_stale), stale);
+}
+
+START_TEST(it_is_counted_while_somebody_waits)
+{
+    struct plog_aside *aside, *other;
+    start();
+    counted(0, 0, 0);
+    ck_assert_int_eq(plog_aside_start(t.f.log, PLOG_ASIDE_MAX, 0, on_answer, &t, &aside), OK);
+    ck_assert_int_eq(plog_aside_find(t.f.log, 0, 0, on_answer, &t, &other), OK);
+    counted(2, 2, 0);
+    plog_aside_cancel(aside);
+    counted(1, 2, 0);
+    ck_assert_int_eq(plog_set_start(t.f.log, plog_end(t.f.log) - 20), OK);
+    ck_assert_int_eq(plog_trim(t.f.log, plog_end(t.f.log) - 20), OK);
+    fixture_run(&t.f);
+    counted(0, 2, 1);
+    ck_assert_int_eq(plog_aside_start(t.f.log, PLOG_ASIDE_MAX, 0, on_answer, &t, &aside), OK);
+    fixture_close(&t.f, true);
+    counted(0, 3, 1);
+    ck_assert_int_eq(fixture_open(&t.f, true, 0, 0), OK);
+    stop();
+}
+END_TEST
+
+START_TEST(it_looks_from_an_offset_on)
+{
+    struct plog_aside *aside;
+    start();
+    for (int64_t from = 0; from < plog_end(t.f.log); from += 7) {
+        ck_assert_int_eq(plog_aside_find(t.f.log, 0, from, on_answer, &t, &aside), OK);
+        fixture_run(&t.f);
+        ck_assert_int_eq(t.result.err, OK);
+        ck_assert_int_le(batch_base_offset(t.batch), from);
+        ck_assert_int_ge(batch_last_offset(t.batch), from);
+    }
+    ck_assert_int_eq(plog_aside_find(t.f.log, 0, plog_end(t.f.log), on_answer, &t, &aside), OK);
+    fixture_run(&t.f);
+    ck_assert_int_eq(t.result.err, ERR_NOT_FOUND);
+    stop();
+}
+END_TEST
+
 START_TEST(who_cancels_or_closes_is_not_told)
 {
     struct plog_aside *aside, *other;
@@ -344,6 +391,8 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, it_finds_what_the_synchronous_search_finds);
     tcase_add_test(tcase, an_empty_log_has_no_times);
     tcase_add_test(tcase, what_changed_meanwhile_is_stale_and_what_was_appended_is_not);
+    tcase_add_test(tcase, it_is_counted_while_somebody_waits);
+    tcase_add_test(tcase, it_looks_from_an_offset_on);
     tcase_add_test(tcase, who_cancels_or_closes_is_not_told);
     tcase_add_loop_test(tcase, retention_learns_times_aside_and_rebuilds_what_is_lost, 0, 3);
     tcase_add_test(tcase, a_reader_waits_while_an_index_is_made_anew);

@@ -213,7 +213,12 @@ static void sim_work_submit(struct env *env, struct env_work *work)
     list_push_back(&loop->process->jobs, &job->job.link);
     loop->inflight++;
     world_at(loop->process->world, &job->job.event,
-             loop_now(loop) + 3 + world_below(loop->process->world, 200));
+             loop_now(loop) + 3 + world_below(loop->process->world, 200) + loop->process->work_delay_us);
+}
+
+void process_delay_work(struct process *process, uint64_t us)
+{
+    process->work_delay_us = us;
 }
 
 /* -- life -- */

@@ -116,6 +116,9 @@ struct env *process_env(const struct process *process);       /* of its main loo
 void process_pause(struct process *process, uint64_t for_us); /* SIGSTOP, then SIGCONT */
 void process_set_skew(struct process *process, int32_t ppm);  /* of both clocks, from now on */
 
+/* What its workers do takes so much longer from now on. 0: as it was. */
+void process_delay_work(struct process *process, uint64_t us);
+
 /* The wall clock alone: ms forward (or back); frozen: it stands. */
 void process_wall_jump(struct process *process, int64_t ms);
 void process_wall_freeze(struct process *process, bool frozen);

@@ -87,6 +87,7 @@ struct process {
     struct loop *main;
     void (*begin)(void *arg, struct env *env);
     void *begin_arg;
+    uint64_t work_delay_us;
     struct arrival signal_arrival;
     struct list signals;
     uint64_t paused_until_us;
