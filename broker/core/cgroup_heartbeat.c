@@ -191,6 +191,8 @@ static int16_t check_epoch(const struct cmember *member, int32_t epoch, const st
         return KAFKA_NONE;
     bool lost = epoch == member->previous_epoch && epoch < member->epoch && owned &&
                 tp_set_within(owned, &member->assigned);
+    if (MUTANT(STALE_MEMBER_HEARTBEAT) && epoch < member->epoch)
+        return KAFKA_NONE;
     if (!lost)
         PROBE(CONSUMER_FENCED);
     return lost ? KAFKA_NONE : KAFKA_FENCED_MEMBER_EPOCH;

@@ -4,6 +4,8 @@
 
 #include "broker/core/group_consumer.h"
 #include "broker/core/group_internal.h"
+#include "common/base/mutant.h"
+#include "common/base/probe.h"
 #include "proto/kafka/gen/offset_commit.h"
 #include "proto/kafka/gen/offset_delete.h"
 #include "proto/kafka/gen/offset_fetch.h"
@@ -160,8 +162,10 @@ int16_t offsets_check_member(struct groups *g, struct group *group, struct str i
 
     if (error != KAFKA_NONE)
         return error;
-    if (generation != group->generation)
+    if (generation != group->generation && !MUTANT(STALE_GENERATION)) {
+        PROBE(GROUP_STALE_COMMIT);
         return KAFKA_ILLEGAL_GENERATION;
+    }
     if (group->state == GROUP_COMPLETING)
         return KAFKA_REBALANCE_IN_PROGRESS;
     member_alive(g, group, member);

@@ -113,8 +113,10 @@ void group_sync(struct groups *g, struct group_call *call)
     }
     int16_t error = group ? member_check(group, request->member_id, request->group_instance_id, &member)
                           : KAFKA_UNKNOWN_MEMBER_ID;
-    if (error == KAFKA_NONE && request->generation_id != group->generation)
+    if (error == KAFKA_NONE && request->generation_id != group->generation && !MUTANT(STALE_SYNC)) {
+        PROBE(GROUP_STALE_SYNC);
         error = KAFKA_ILLEGAL_GENERATION;
+    }
     if (error == KAFKA_NONE && protocol_differs(group, request))
         error = KAFKA_INCONSISTENT_GROUP_PROTOCOL;
     if (error == KAFKA_NONE && group->state == GROUP_PREPARING)
@@ -143,8 +145,10 @@ void group_heartbeat(struct groups *g, struct group_call *call)
     }
     int16_t error = group ? member_check(group, request->member_id, request->group_instance_id, &member)
                           : KAFKA_UNKNOWN_MEMBER_ID;
-    if (error == KAFKA_NONE && request->generation_id != group->generation)
+    if (error == KAFKA_NONE && request->generation_id != group->generation && !MUTANT(STALE_HEARTBEAT)) {
+        PROBE(GROUP_STALE_HEARTBEAT);
         error = KAFKA_ILLEGAL_GENERATION;
+    }
     if (error == KAFKA_NONE) {
         member_alive(g, group, member);
         if (group->state == GROUP_PREPARING)

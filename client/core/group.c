@@ -564,3 +564,8 @@ int32_t client_group_generation(const struct client_group *g)
 {
     return g->generation;
 }
+
+struct str client_group_member_id(const struct client_group *g)
+{
+    return str_from(g->member_id);
+}

@@ -94,6 +94,9 @@ int32_t client_group_coordinator(const struct client_group *group);
 /* The generation (of the consumer protocol: the member's epoch) as the member knows it. */
 int32_t client_group_generation(const struct client_group *group);
 
+/* The member's id, until the next call; empty when it has none. */
+struct str client_group_member_id(const struct client_group *group);
+
 /* Offsets of positions that the coordinator has confirmed so far (for tests and the simulator). */
 int64_t client_group_committed(const struct client_group *group, const struct client_topic *topic,
                                int32_t partition);

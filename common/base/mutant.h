@@ -15,6 +15,7 @@
 #define MUTANT_QUORUM "two-leaders,image-divergence,entry-divergence"
 #define MUTANT_EARLY  "G1a,precommitted-read"
 #define MUTANT_TORN   "torn-txn,hanging-txn,lost-write,unseen"
+#define MUTANT_STALE  "stale-generation,double-owner,lost-commit"
 #define MUTANT_FENCE                                                                                         \
     "duplicate,inconsistent-offsets,nonmonotonic-send,consume-count," MUTANT_EARLY "," MUTANT_TORN
 
@@ -109,7 +110,15 @@
     X(LOSE_COMMITS, "lose-commits", "lost-commit", "a new coordinator loads nothing")                        \
     X(HAND_OUT_EARLY, "hand-out-early", "double-owner",                                                      \
       "a coordinator gives a member partitions that another one still has (KIP-848)")                        \
-    X(STALE_MEMBER_EPOCH, "stale-member-epoch", "double-owner",                                              \
+    X(STALE_GENERATION, "stale-generation", MUTANT_STALE,                                                    \
+      "commits of members of the group are accepted whatever generation they name")                          \
+    X(STALE_HEARTBEAT, "stale-heartbeat", MUTANT_STALE,                                                      \
+      "heartbeats of members of the group are answered whatever generation they name")                       \
+    X(STALE_SYNC, "stale-sync", MUTANT_STALE, "SyncGroup is answered whatever generation it names")          \
+    X(STALE_MEMBER_HEARTBEAT, "stale-member-heartbeat", MUTANT_STALE,                                        \
+      "a heartbeat with any older epoch of its member is answered as if the last answer were lost "          \
+      "(KIP-848)")                                                                                           \
+    X(STALE_MEMBER_EPOCH, "stale-member-epoch", MUTANT_STALE,                                                \
       "commits of members that were fenced, or of an older epoch, are accepted (KIP-848)")                   \
     X(REVIVE_FENCED, "revive-fenced", "double-owner",                                                        \
       "the heartbeat of a member that was fenced brings it back with what it says it owns (KIP-848)")        \

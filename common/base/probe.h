@@ -10,6 +10,9 @@
 #define PROBE_TABLE(X)                                                                                       \
     X(GROUP_STABLE, "group-stable")                                                                          \
     X(GROUP_MEMBER_SILENT, "group-member-silent")                                                            \
+    X(GROUP_STALE_COMMIT, "group-commit-stale")                                                              \
+    X(GROUP_STALE_HEARTBEAT, "group-heartbeat-stale")                                                        \
+    X(GROUP_STALE_SYNC, "group-sync-stale")                                                                  \
     X(CONSUMER_REVOKED, "consumer-member-revoked")                                                           \
     X(CONSUMER_FENCED, "consumer-member-fenced")                                                             \
     X(CONSUMER_STALE_COMMIT, "consumer-commit-stale")                                                        \

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* I13, I14 and I5 for offsets: acknowledged group commits stay, those of transactions once these are
  * committed; nobody sees those of others; a partition has one owner in a generation, and who had it in an
- * earlier one does not commit any more. */
+ * earlier one does not commit any more; what names a generation that its member has left behind is refused,
+ * whoever sends it, and however late. */
 #include "tests/checker/checker_int.h"
 
 struct commit {
     const struct checker_event *event; /* invoke in `all`, completion in `acked` */
     const struct checker_event *since; /* in `acked`: what made it a promise */
+    const struct checker_event *stale; /* of an invoke: its member was in a later generation; NULL: not so */
     const struct txn *txn;             /* NULL: in none */
     struct commit *before;
 };
@@ -24,8 +26,24 @@ struct owner {
     int32_t generation;
 };
 
+/* A member (the id, not the process) knew that it was in this generation. */
+struct told {
+    const struct checker_event *event;
+    int32_t generation;
+    struct told *before; /* of an earlier generation */
+};
+
+/* One member in one group: by anybody, or by one broker. */
+struct member {
+    uint32_t number;
+    struct told *newest;
+};
+
 struct groups {
     struct checker *c;
+    struct map members; /* group, number of its id -> struct member */
+    struct map tellers; /* number of the member, broker -> struct member: what that one told it */
+    uint32_t member_count;
     struct map keys;   /* key number, group -> struct member_key */
     struct map owners; /* number of the member_key, generation -> struct owner */
     uint32_t count;
@@ -42,6 +60,78 @@ static struct member_key *find(struct groups *g, const struct checker_event *e)
     return m;
 }
 
+/* -- generations that members have left behind -- */
+
+static void tell(struct groups *g, struct member *member, const struct checker_event *e)
+{
+    struct told *told;
+    if (!member || (member->newest && member->newest->generation >= e->rec.epoch))
+        return;
+    told = check_alloc(g->c, 1, sizeof(*told));
+    if (!told)
+        return;
+    *told = (struct told){.event = e, .generation = e->rec.epoch, .before = member->newest};
+    member->newest = told;
+}
+
+static struct member *find_member(struct groups *g, const struct history_record *rec)
+{
+    if (rec->arg2 == 0)
+        return NULL;
+    struct member *member = check_entry(g->c, &g->members, rec->group, (uint32_t)rec->arg2, sizeof(*member));
+    if (member && member->number == 0)
+        member->number = ++g->member_count;
+    return member;
+}
+
+static struct member *find_teller(struct groups *g, const struct member *member, int32_t node)
+{
+    return member && node >= 0
+               ? check_entry(g->c, &g->tellers, member->number, (uint32_t)node, sizeof(*member))
+               : NULL;
+}
+
+/* The member is in that generation by now. */
+static void on_told(struct groups *g, const struct checker_event *e)
+{
+    struct member *member = e->rec.epoch > 0 ? find_member(g, &e->rec) : NULL;
+    tell(g, member, e);
+    if (e->rec.op == HISTORY_ASSIGN)
+        tell(g, find_teller(g, member, e->rec.node), e);
+}
+
+/* What shows that the member had left more than `lag` generations behind, that which `asked` names among
+ * them, before that was asked; NULL: nothing does. */
+static const struct checker_event *left_behind(const struct member *member, const struct checker_event *asked,
+                                               int64_t lag)
+{
+    const struct told *told = member ? member->newest : NULL;
+    const struct checker_event *newest = NULL;
+    while (told && told->event->rec.time_us >= asked->rec.time_us)
+        told = told->before;
+    for (; told && told->generation > asked->rec.epoch; told = told->before) {
+        newest = newest ? newest : told->event;
+        if (lag-- == 0)
+            return newest;
+    }
+    return NULL;
+}
+
+/* Heartbeats are answered from memory: a coordinator that was deposed, and does not know it, knows older
+ * generations only (as Kafka's does). So only who told the member of a later one is held to it. */
+static void on_beat(struct groups *g, const struct checker_event *e)
+{
+    const struct checker_event *asked = e->invoke;
+    if (e->rec.type != HISTORY_OK || !asked || asked->rec.epoch <= 0)
+        return;
+    struct member *member = find_teller(g, find_member(g, &asked->rec), asked->rec.node);
+    const struct checker_event *later = left_behind(member, asked, asked->rec.arg);
+    if (later)
+        check_report(g->c, &CHECK_FOUND(STALE_GENERATION, asked, later, asked, e));
+}
+
+/* -- commits -- */
+
 static void push(struct groups *g, struct commit **list, const struct checker_event *e,
                  const struct checker_event *since)
 {
@@ -49,13 +139,17 @@ static void push(struct groups *g, struct commit **list, const struct checker_ev
     if (!commit)
         return;
     *commit = (struct commit){.event = e, .since = since, .txn = check_txn(g->c, &e->rec), .before = *list};
+    if (e->rec.type == HISTORY_INVOKE && e->rec.epoch > 0)
+        commit->stale = left_behind(find_member(g, &e->rec), e, 0);
     *list = commit;
 }
 
-/* A member that was replaced under its own name (KIP-345) goes on as another process. */
+/* A member that was replaced under its own name (KIP-345) goes on as another process; one that sends its
+ * requests again speaks for it. */
 static bool same_member(const struct checker_event *a, const struct checker_event *b)
 {
-    return a->rec.process == b->rec.process || (a->rec.arg != 0 && a->rec.arg == b->rec.arg);
+    return a->rec.process == b->rec.process || (a->rec.arg != 0 && a->rec.arg == b->rec.arg) ||
+           (a->rec.arg2 != 0 && a->rec.arg2 == b->rec.arg2);
 }
 
 /* Somebody had the partition in that generation. */
@@ -88,6 +182,16 @@ static void on_owners_commit(struct groups *g, struct member_key *m, const struc
     on_owned(g, m, e, generation);
 }
 
+/* Whether a commit of a generation that its member had left behind was acknowledged: no promise. */
+static bool is_stale(struct groups *g, const struct checker_event *e)
+{
+    const struct checker_event *later =
+        e->invoke->rec.epoch > 0 ? left_behind(find_member(g, &e->invoke->rec), e->invoke, 0) : NULL;
+    if (later)
+        check_report(g->c, &CHECK_FOUND(STALE_GENERATION, e, later, e->invoke, e));
+    return later != NULL;
+}
+
 /* What proves that a transaction was committed, NULL: it was not, as far as we know. */
 static const struct checker_event *proof_of(const struct txn *txn)
 {
@@ -103,7 +207,7 @@ static void on_commit(struct groups *g, struct member_key *m, const struct check
     const struct checker_event *since = txn ? proof_of(txn) : e;
     if (e->rec.type == HISTORY_INVOKE)
         push(g, &m->all, e, NULL);
-    else if (e->rec.type == HISTORY_OK && e->invoke && since)
+    else if (e->rec.type == HISTORY_OK && e->invoke && since && !is_stale(g, e))
         push(g, &m->acked, e, since->rec.time_us > e->rec.time_us ? since : e);
     if (e->rec.type == HISTORY_OK && e->invoke && !txn)
         on_owners_commit(g, m, e);
@@ -113,6 +217,8 @@ static void on_commit(struct groups *g, struct member_key *m, const struct check
 static bool may_count(const struct commit *commit, const struct checker_event *e)
 {
     const struct txn *txn = commit->txn;
+    if (commit->stale)
+        return false;
     if (commit->event->rec.time_us > e->rec.time_us || check_done(commit->event, HISTORY_FAIL))
         return false;
     return !txn || (txn->outcome != TXN_ABORTED && txn->commit && txn->commit->rec.time_us <= e->rec.time_us);
@@ -174,6 +280,8 @@ static void on_committed(struct groups *g, const struct member_key *m, const str
 static void on_event(struct groups *g, const struct checker_event *e)
 {
     struct member_key *m = e->rec.group != 0 ? find(g, e) : NULL;
+    if (e->rec.op == HISTORY_BEAT)
+        on_beat(g, e);
     if (!m)
         return;
     if (e->rec.op == HISTORY_COMMIT)
@@ -182,15 +290,21 @@ static void on_event(struct groups *g, const struct checker_event *e)
         on_committed(g, m, e);
     else if (e->rec.op == HISTORY_ASSIGN && e->rec.epoch >= 0)
         on_owned(g, m, e, e->rec.epoch);
+    if (e->rec.op == HISTORY_ASSIGN || (e->rec.op == HISTORY_COMMIT && e->rec.type == HISTORY_INVOKE))
+        on_told(g, e);
 }
 
 void check_groups(struct checker *c)
 {
     struct groups g = {.c = c};
+    map_init(&g.members);
+    map_init(&g.tellers);
     map_init(&g.keys);
     map_init(&g.owners);
     for (size_t i = 0; i < c->event_count && !c->no_memory; i++)
         on_event(&g, &c->events[i]);
+    map_free(&g.members);
+    map_free(&g.tellers);
     map_free(&g.keys);
     map_free(&g.owners);
 }

@@ -51,6 +51,8 @@
     X(HANGING_TXN, "hanging-txn", "I10",                                                                     \
       "a log is not stable up to its end although every transaction has ended")                              \
     X(DOUBLE_OWNER, "double-owner", "I14", "two members own one partition in one generation of their group") \
+    X(STALE_GENERATION, "stale-generation", "I14",                                                           \
+      "a commit, heartbeat or sync of a generation that its member had left behind was accepted")            \
     X(NOT_LINEARIZABLE, "not-linearizable", "I15",                                                           \
       "no order of the operations on this register explains this answer")                                    \
     X(UNDECIDED, "undecided", "I15",                                                                         \

@@ -188,7 +188,7 @@ void check_polls(struct checker *c);       /* poll-skip, nonmonotonic-poll, real
 void check_isolation(struct checker *c);   /* G1a, precommitted-read, consume-count */
 void check_circles(struct checker *c);     /* G1c */
 void check_samples(struct checker *c);     /* regress, early-delete */
-void check_groups(struct checker *c);      /* lost-commit, dirty-commit, double-owner */
+void check_groups(struct checker *c);      /* lost-commit, dirty-commit, double-owner, stale-generation */
 void check_registers(struct checker *c);   /* not-linearizable */
 void check_replicas(struct checker *c);    /* divergence */
 void check_metadata(struct checker *c);    /* two-leaders, image-divergence, entry-divergence, isr-foreign,

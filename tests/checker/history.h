@@ -37,11 +37,14 @@
  *   leader. FINAL: no transaction is under way any more; LAST_STABLE first, then HIGH_WATERMARK of one answer
  * - COMMIT: group, key, offset; txn when committed in a transaction; epoch: the member's generation, if
  *   known; OK: epoch of the coordinator, if known. COMMITTED: group, key, epoch as before; OK: offset (-1:
- *   none). With require_stable when the group commits in transactions
+ *   none). With require_stable when the group commits in transactions. COMMIT, ASSIGN: arg = number of the
+ *   static member (KIP-345) or 0. These and BEAT: arg2 = number that stands for the member's id, 0 unknown
+ * - BEAT: a heartbeat or a SyncGroup: group, epoch = generation that it names, node = broker that is asked,
+ *   arg = by how many generations it may be behind (KIP-848: an answer may have got lost)
  * - TXN_BEGIN, TXN_COMMIT, TXN_ABORT: txn, an id that is never used again
  * - ADMIN: what = SET, GET, CREATE or DELETE of the register named by key; arg = value (0: absent)
  * - ASSIGN: key (or none: all keys of the process), offset it starts at (-1 unknown), group and epoch =
- *   generation, arg = number of the static member (KIP-345) or 0. REVOKE: key (or none), group
+ *   generation, node = coordinator that gave it. REVOKE: key (or none), group
  * - SEEK: key (or none), offset (-1 unknown); also a reset after an out-of-range answer
  * - TRIM: key, offset: from now on retention or DeleteRecords may remove what is below it
  * - METADATA: key; what = LEADER: epoch, node = leader (topic HISTORY_QUORUM, partition 0, epoch = term: the
@@ -73,7 +76,8 @@
     X(IMAGE, "image", false)                                                                                 \
     X(ENTRY, "entry", false)                                                                                 \
     X(HEALTH, "health", false)                                                                               \
-    X(FAULT, "fault", false)
+    X(FAULT, "fault", false)                                                                                 \
+    X(BEAT, "beat", true)
 
 /* X(name, text): what a SAMPLE, ADMIN, METADATA or REPLICA is about. */
 #define HISTORY_WHATS(X)                                                                                     \

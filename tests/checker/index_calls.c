@@ -181,6 +181,7 @@ static const struct {
                         .whats = BIT(LATEST) | BIT(HIGH_WATERMARK) | BIT(LAST_STABLE) | BIT(LOG_START)},
     [HISTORY_COMMIT] = {.keyed = true, .grouped = true},
     [HISTORY_COMMITTED] = {.keyed = true, .grouped = true},
+    [HISTORY_BEAT] = {.grouped = true},
     [HISTORY_ADMIN] = {.keyed = true, .whats = BIT(SET) | BIT(GET) | BIT(CREATE) | BIT(DELETE)},
     [HISTORY_TRIM] = {.keyed = true},
     [HISTORY_METADATA] = {.keyed = true, .whats = BIT(LEADER) | BIT(ISR) | BIT(JOINED) | BIT(HELD)},

@@ -14,11 +14,17 @@
 #define RESTART_MAX_US 3000000
 #define FREE_US        2000 /* between two looks at a process that ends */
 
-static const struct role_ops *const roles[ROLE_COUNT] = {
-    [ROLE_CONTROLLER] = &role_controller, [ROLE_BROKER] = &role_broker, [ROLE_PRODUCER] = &role_producer,
-    [ROLE_CONSUMER] = &role_consumer,     [ROLE_ADMIN] = &role_admin,   [ROLE_READER] = &role_reader,
-    [ROLE_MEMBER] = &role_member,         [ROLE_TXN] = &role_txn,       [ROLE_TXN_READER] = &role_txn_reader,
-    [ROLE_REPLAYER] = &role_replayer};
+static const struct role_ops *const roles[ROLE_COUNT] = {[ROLE_CONTROLLER] = &role_controller,
+                                                         [ROLE_BROKER] = &role_broker,
+                                                         [ROLE_PRODUCER] = &role_producer,
+                                                         [ROLE_CONSUMER] = &role_consumer,
+                                                         [ROLE_ADMIN] = &role_admin,
+                                                         [ROLE_READER] = &role_reader,
+                                                         [ROLE_MEMBER] = &role_member,
+                                                         [ROLE_TXN] = &role_txn,
+                                                         [ROLE_TXN_READER] = &role_txn_reader,
+                                                         [ROLE_REPLAYER] = &role_replayer,
+                                                         [ROLE_GROUP_REPLAYER] = &role_group_replayer};
 
 /* -- life -- */
 
@@ -158,6 +164,22 @@ void node_failed(struct node *node, const char *why)
 
 /* -- the cluster -- */
 
+static void on_member_wrote(void *ctx, const uint8_t *p, size_t len)
+{
+    struct node *node = ctx;
+    bool is_static = (node->cluster->options.static_members >> (node->id - 1) & 1) != 0;
+    group_replays_keep(&node->cluster->group_replays, is_static ? node->id : 0, p, len);
+}
+
+static void add_group_replayer(struct cluster *cluster)
+{
+    prng_seed(&cluster->group_replays.prng, cluster->options.seed);
+    for (int i = 0; i < cluster->node_count; i++)
+        if (cluster->nodes[i].role == ROLE_MEMBER)
+            process_tap(cluster->nodes[i].process, on_member_wrote, &cluster->nodes[i]);
+    cluster_add(cluster, ROLE_GROUP_REPLAYER, 1);
+}
+
 void cluster_init(struct cluster *cluster, struct world *world, const struct cluster_options *options)
 {
     *cluster = (struct cluster){.world = world, .options = *options, .next_client = 1};
@@ -182,6 +204,8 @@ void cluster_init(struct cluster *cluster, struct world *world, const struct clu
         cluster_add(cluster, ROLE_TXN_READER, 1);
     if (options->txn_replayer)
         cluster_add(cluster, ROLE_REPLAYER, 1);
+    if (options->group_replayer)
+        add_group_replayer(cluster);
     for (int i = 1; i <= options->spare_controllers; i++)
         cluster_add(cluster, ROLE_CONTROLLER, options->controllers + i);
 }
@@ -199,7 +223,7 @@ void cluster_free(struct cluster *cluster)
 struct node *cluster_add(struct cluster *cluster, enum role role, int id)
 {
     char name[16];
-    static const char letters[ROLE_COUNT] = {'c', 'b', 'p', 'r', 'a', 'f', 'g', 'x', 'y', 'z'};
+    static const char letters[ROLE_COUNT] = {'c', 'b', 'p', 'r', 'a', 'f', 'g', 'x', 'y', 'z', 'q'};
     ASSERT(cluster->node_count < CLUSTER_NODES_MAX);
     struct node *node = &cluster->nodes[cluster->node_count++];
     snprintf(name, sizeof(name), "%c%d", letters[role], id % 100);

@@ -9,6 +9,7 @@
 #include "common/base/map.h"
 #include "common/base/types.h"
 #include "tests/sim/chronicle.h"
+#include "tests/sim/group_replays.h"
 #include "tests/sim/reach.h"
 #include "tests/sim/txn_replays.h"
 #include "tests/sim/world/world.h"
@@ -49,6 +50,7 @@ enum role {
     ROLE_TXN,
     ROLE_TXN_READER,
     ROLE_REPLAYER,
+    ROLE_GROUP_REPLAYER,
     ROLE_COUNT
 };
 
@@ -64,6 +66,7 @@ struct cluster_options {
     enum member_kinds member_kinds;
     bool sleepy_members; /* sleep past their session now and then, and wake up in the middle of their work */
     uint32_t static_members; /* bits by member: have names of their own (KIP-345) */
+    bool group_replayer;     /* somebody sends their requests again */
     int transactors; /* transactional clients with a topic of their own (node_txn.c), and one that reads it */
     bool txn_replayer;    /* somebody sends their requests again */
     bool txn_rivals;      /* the last of them has the transactional id of the first */
@@ -142,6 +145,7 @@ struct cluster {
         bool judged;   /* all was read at the end */
     } txns;
     struct txn_replays replays;
+    struct group_replays group_replays;
     struct world *world;
     struct cluster_options options;
     struct node nodes[CLUSTER_NODES_MAX];
@@ -213,7 +217,7 @@ static inline uint32_t cluster_topic(int topic)
 }
 
 extern const struct role_ops role_controller, role_broker, role_producer, role_consumer, role_admin,
-    role_reader, role_member, role_txn, role_txn_reader, role_replayer;
+    role_reader, role_member, role_txn, role_txn_reader, role_replayer, role_group_replayer;
 
 #define CLUSTER_BROKER_BASE 101 /* node id of the first broker */
 

@@ -13,9 +13,6 @@
 #include "tests/sim/client_node.h"
 #include "tests/sim/nodes.h"
 
-#define GROUP_NAME   "g"
-#define GROUP_NUMBER 1
-#define GROUP_PLACE  1 /* partition of its coordinator: hash of "g" modulo 2 (node_broker.c) */
 #define GROUP_TAG    100
 #define ASK_TAG      1
 #define ASK_VERSION  9 /* the last that goes by names */
@@ -62,6 +59,12 @@ static int static_number(const struct group_member *m)
     return m->instance[0] != '\0' ? m->client.node->id : 0;
 }
 
+/* What the history calls its present id. */
+static uint32_t member_number(const struct group_member *m)
+{
+    return m->group ? group_member_number(client_group_member_id(m->group)) : 0;
+}
+
 static void note(struct group_member *m, enum history_type type, enum history_op op, int topic,
                  int32_t partition, uint32_t call, int64_t offset, int32_t epoch)
 {
@@ -72,6 +75,7 @@ static void note(struct group_member *m, enum history_type type, enum history_op
     record.offset = offset;
     record.epoch = epoch;
     record.arg = static_number(m);
+    record.arg2 = op == HISTORY_COMMIT ? member_number(m) : 0;
     cluster_record(m->client.node->cluster, record);
 }
 
@@ -107,7 +111,9 @@ static void on_assigned(struct group_member *m, const struct client_group_event 
         record.group = GROUP_NUMBER;
         record.epoch = event->generation;
         record.offset = one->committed;
+        record.node = client_group_coordinator(m->group);
         record.arg = static_number(m);
+        record.arg2 = member_number(m);
         cluster_record(m->client.node->cluster, record);
         m->mine[topic][one->partition] = true;
         m->told[topic][one->partition] = (struct told){.position = MAX(one->committed, 0)};

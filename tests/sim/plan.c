@@ -5,14 +5,15 @@
 
 #include "common/base/assert.h"
 
-#define SPARE_ONE_IN    3
-#define SIX_ONE_IN      4 /* seeds with six brokers; the others have three to five */
-#define GROUP_ONE_IN    2 /* seeds with a consumer group */
-#define FOCUS_ONE_IN    4
-#define TXN_ONE_IN      2  /* seeds with transactions */
-#define REPLAYER_ONE_IN 3  /* seeds with transactions in which their requests come again */
-#define TXN_V1_ONE_IN   4  /* transactional ids with version 1 of the protocol */
-#define QUIET_ONE_IN    20 /* seeds without any fault: a healthy cluster must be right, too */
+#define SPARE_ONE_IN       3
+#define SIX_ONE_IN         4 /* seeds with six brokers; the others have three to five */
+#define GROUP_ONE_IN       2 /* seeds with a consumer group */
+#define FOCUS_ONE_IN       4
+#define TXN_ONE_IN         2  /* seeds with transactions */
+#define REPLAYER_ONE_IN    3  /* seeds with transactions in which their requests come again */
+#define GROUP_AGAIN_ONE_IN 3  /* seeds with a consumer group in which its members' requests come again */
+#define TXN_V1_ONE_IN      4  /* transactional ids with version 1 of the protocol */
+#define QUIET_ONE_IN       20 /* seeds without any fault: a healthy cluster must be right, too */
 
 static const char *const names[FAULT_COUNT] = {
 #define X(id, name) name,
@@ -196,6 +197,14 @@ static void plan_members(struct cluster_options *o, uint64_t seed)
     o->sleepy_members = prng_below(&prng, 2) == 0;
 }
 
+/* From a generator of its own, too. */
+static void plan_group_replayer(struct cluster_options *o, uint64_t seed)
+{
+    struct prng prng;
+    prng_seed(&prng, seed ^ 0x616761696e);
+    o->group_replayer = o->members > 0 && prng_below(&prng, GROUP_AGAIN_ONE_IN) == 0;
+}
+
 struct plan plan_of(uint64_t seed, uint32_t seconds)
 {
     struct plan plan = {.seed = seed, .run_us = (uint64_t)seconds * 1000000};
@@ -211,6 +220,7 @@ struct plan plan_of(uint64_t seed, uint32_t seconds)
     plan.cluster.members = prng_below(&prng, GROUP_ONE_IN) == 0 ? (int)between(&prng, 2, 3) : 0;
     plan_members(&plan.cluster, seed);
     plan_transactions(&plan.cluster, seed);
+    plan_group_replayer(&plan.cluster, seed);
     return plan;
 }
 
@@ -231,12 +241,13 @@ void plan_print(const struct plan *plan, FILE *out)
         out,
         "seed %llu: %d controllers, %d brokers of %d shards, %d topics of %d partitions, %d producers each "
         "%u us, %d consumers, segments of %u, snapshots every %u, "
-        "%d admins, %d members%s%s, %d transactors%s%s (version 1: %x)%s%s%s%s%s%s%s%s%s%s\n",
+        "%d admins, %d members%s%s%s, %d transactors%s%s (version 1: %x)%s%s%s%s%s%s%s%s%s%s\n",
         (unsigned long long)plan->seed, o->controllers, o->brokers, o->shards, o->topics, o->partitions,
         o->producers, o->send_interval_us, o->consumers, o->segment_bytes, o->snapshot_entries, o->admins,
         o->members, members_text(o), o->members > 0 && o->static_members ? " (one static)" : "",
-        o->transactors, o->txn_rivals ? " with rivals" : "", o->txn_replayer ? " and a replayer" : "",
-        o->txn_v1, o->topics_by_admin ? ", topics with settings" : "",
+        o->group_replayer ? " and a replayer" : "", o->transactors, o->txn_rivals ? " with rivals" : "",
+        o->txn_replayer ? " and a replayer" : "", o->txn_v1,
+        o->topics_by_admin ? ", topics with settings" : "",
         o->compact_topic < 0 ? ""
         : o->compact_delete  ? ", t0 compacted and retained"
                              : ", t0 compacted",

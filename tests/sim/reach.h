@@ -35,6 +35,18 @@
     X(REPLAY_REFUSED, "txn-replay-refused", NULL)                                                            \
     X(MARKER_REPLAYED, "txn-marker-replayed", NULL)                                                          \
     X(MARKER_REPLAY_REFUSED, "txn-marker-replay-refused", NULL)                                              \
+    X(COMMIT_REPLAYED, "group-commit-replayed", NULL)                                                        \
+    X(COMMIT_REPLAY_REFUSED, "group-commit-replay-refused", NULL)                                            \
+    X(HEARTBEAT_REPLAYED, "group-heartbeat-replayed", NULL)                                                  \
+    X(HEARTBEAT_REPLAY_REFUSED, "group-heartbeat-replay-refused", NULL)                                      \
+    X(MEMBER_HEARTBEAT_REPLAYED, "group-consumer-heartbeat-replayed", NULL)                                  \
+    X(MEMBER_HEARTBEAT_REPLAY_REFUSED, "group-consumer-heartbeat-replay-refused", NULL)                      \
+    X(SYNC_REPLAYED, "group-sync-replayed", NULL)                                                            \
+    X(SYNC_REPLAY_REFUSED, "group-sync-replay-refused", NULL)                                                \
+    X(JOIN_REPLAYED, "group-join-replayed", NULL)                                                            \
+    X(JOIN_REPLAY_REFUSED, "group-join-replay-refused", NULL)                                                \
+    X(LEAVE_REPLAYED, "group-leave-replayed", NULL)                                                          \
+    X(LEAVE_REPLAY_REFUSED, "group-leave-replay-refused", NULL)                                              \
     X(ELECTION, "controller-changed", NULL)
 
 enum reach {

@@ -143,16 +143,22 @@ static void phase_read(struct run *run)
         replicas_dump(cluster, CLUSTER_TXN_TOPIC, p, cluster_replicas(cluster, CLUSTER_TXN_TOPIC, p));
 }
 
+static void stop_all(struct run *run, enum role role)
+{
+    struct node *node;
+    for (int i = 0; (node = cluster_node(run->cluster, role, i)) != NULL; i++)
+        node_stop(node, UINT64_MAX);
+}
+
 static void phase_end(struct run *run)
 {
     observer_end(&run->observer);
     static const enum role order[] = {ROLE_REPLAYER, ROLE_TXN,       ROLE_TXN_READER, ROLE_READER,
                                       ROLE_MEMBER,   ROLE_ADMIN,     ROLE_CONSUMER,   ROLE_PRODUCER,
                                       ROLE_BROKER,   ROLE_CONTROLLER};
+    stop_all(run, ROLE_GROUP_REPLAYER);
     for (size_t r = 0; r < ARRAY_LEN(order); r++) {
-        struct node *node;
-        for (int i = 0; (node = cluster_node(run->cluster, order[r], i)) != NULL; i++)
-            node_stop(node, UINT64_MAX);
+        stop_all(run, order[r]);
         world_run(run->world, world_now_us(run->world) + 500000);
     }
     if (!wait_for(run, STOP_US, has_ended))

@@ -174,7 +174,7 @@ static inline struct ask *describe_group(struct world *w)
     return ask;
 }
 
-static struct ask *delete_group(struct world *w)
+static inline struct ask *delete_group(struct world *w)
 {
     return ask_send(w, ask_new(w, GROUP_CALL_DELETE, 2));
 }

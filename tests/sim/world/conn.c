@@ -370,6 +370,8 @@ static void conn_write(struct env_conn *base, struct iobuf *owner, const void *p
     struct conn *conn = conn_of(base);
     if (conn->state == CONN_DYING)
         return;
+    if (conn->process->tap != NULL)
+        conn->process->tap(conn->process->tap_ctx, p, len);
     struct out piece = {.owner = iobuf_ref(owner), .p = p, .len = len};
     out_push(conn, &piece);
     conn_queue_grew(conn);

@@ -324,3 +324,9 @@ void process_on_death(struct process *process,
     process->on_death = fn;
     process->on_death_ctx = ctx;
 }
+
+void process_tap(struct process *process, void (*fn)(void *ctx, const uint8_t *p, size_t len), void *ctx)
+{
+    process->tap = fn;
+    process->tap_ctx = ctx;
+}

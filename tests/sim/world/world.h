@@ -129,6 +129,10 @@ uint64_t process_wall_looks(const struct process *process);
 void process_on_death(struct process *process,
                       void (*fn)(void *ctx, struct process *process, const char *why), void *ctx);
 
+/* fn is called with all that the process writes to connections from now on, as it writes it, in the process's
+ * context: what it keeps must not be allocated there. */
+void process_tap(struct process *process, void (*fn)(void *ctx, const uint8_t *p, size_t len), void *ctx);
+
 /* The memory of the process, for looking at its objects from outside. Never keep what is found. */
 int process_heap_slot(const struct process *process);
 

@@ -102,6 +102,8 @@ struct process {
     struct disk *disk;
     void (*on_death)(void *ctx, struct process *process, const char *why);
     void *on_death_ctx;
+    void (*tap)(void *ctx, const uint8_t *p, size_t len); /* NULL: none */
+    void *tap_ctx;
 };
 
 /* -- memory: the simulator's own while inside the seam -- */
