@@ -203,6 +203,7 @@ static void on_join(struct client_group *g, const void *message)
         client_group_enter(g, GROUP_JOIN, g->now_us);
     } else if (!setback(g, response->error_code)) {
         g->generation = response->generation_id;
+        client_group_forget_positions(g, 0, g->mine_count); /* of the one before: not under this one */
         sync(g, response);
     }
 }

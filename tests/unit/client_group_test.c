@@ -509,6 +509,24 @@ START_TEST(a_heartbeat_that_got_lost_before_a_generation_does_not_disturb_it)
 }
 END_TEST
 
+/* It would count: the new generation is ours, the partition perhaps another one's. */
+START_TEST(what_could_not_be_committed_in_its_generation_is_not_in_the_next)
+{
+    classic_with(0x3);
+    client_group_position(group, topic, 1, 15);
+    pass(3 * SECOND);
+    answer_classic_beat(KAFKA_REBALANCE_IN_PROGRESS);
+    lost(CALL_COMMIT);
+    pass(SECOND);
+    answer_find(KAFKA_NONE);
+    answer_join(KAFKA_NONE, "m", 2);
+    client_group_leave(group, now_us);
+    answer_sync(KAFKA_NONE, 0x1);
+    ck_assert(!group->busy[CALL_COMMIT] && group->busy[CALL_LEAVE]);
+    end();
+}
+END_TEST
+
 /* -- every answer in every state -- */
 
 static const int16_t errors[] = {KAFKA_NONE,
@@ -686,6 +704,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, everything_is_given_back_before_the_next_generation);
     tcase_add_test(tcase, a_commit_of_an_old_generation_is_not_taken_for_one_of_the_new);
     tcase_add_test(tcase, a_heartbeat_that_got_lost_before_a_generation_does_not_disturb_it);
+    tcase_add_test(tcase, what_could_not_be_committed_in_its_generation_is_not_in_the_next);
     tcase_add_loop_test(tcase, whatever_is_answered_it_goes_on_and_can_leave, 0, 2);
 }
 
