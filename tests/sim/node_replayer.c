@@ -20,23 +20,9 @@ struct replayer {
     char id[TXN_ID_MAX];
     int32_t partition;
     struct iobuf *batch;
-    union {
-        struct kafka_produce_request produce;
-        struct kafka_add_partitions_to_txn_request add;
-        struct kafka_txn_offset_commit_request offsets;
-        struct kafka_end_txn_request end;
-        struct kafka_write_txn_markers_request markers;
-    } write;
-    union {
-        struct kafka_produce_request_topic produce;
-        struct kafka_add_partitions_to_txn_request_topic add;
-        struct kafka_txn_offset_commit_request_topic offsets;
-        struct kafka_write_txn_markers_request_topic markers;
-    } topic;
-    union {
-        struct kafka_produce_request_partition produce;
-        struct kafka_txn_offset_commit_request_partition offsets;
-    } part;
+    struct txn_request request;
+    struct kafka_write_txn_markers_request markers;
+    struct kafka_write_txn_markers_request_topic topic;
     struct kafka_write_txn_markers_request_marker marker;
 };
 
@@ -45,120 +31,94 @@ static struct cluster *cluster_of(const struct replayer *r)
     return r->c.client.node->cluster;
 }
 
-static void send(struct replayer *r, int16_t api, int16_t version, int32_t node)
+static struct txn_who who(const struct replayer *r)
 {
-    r->busy = node >= 0;
-    if (r->busy)
-        txn_client_call(&r->c, api, version, &r->write, node, false);
+    return (struct txn_who){
+        .id = r->id, .producer_id = r->what.producer_id, .epoch = r->what.epoch, .v1 = r->what.v1};
 }
 
-static void send_produce(struct replayer *r)
+static void send_produce(struct replayer *r, int32_t node)
 {
-    kafka_produce_request_init(&r->write.produce);
-    memset(&r->topic.produce, 0, sizeof(r->topic.produce));
-    memset(&r->part.produce, 0, sizeof(r->part.produce));
-    r->part.produce.index = r->what.partition;
+    struct txn_who sender = who(r);
     iobuf_unref(r->batch);
     r->batch = iobuf_get(r->c.client.env->pool, r->what.len);
     ASSERT(r->batch != NULL);
+    r->batch->len = r->what.len;
     memcpy(r->batch->data, r->what.batch, r->what.len);
-    r->part.produce.records =
-        (struct kafka_records){.p = r->batch->data, .owner = r->batch, .len = (int32_t)r->what.len};
-    r->topic.produce.name = STR_LIT(TXN_TOPIC);
-    r->topic.produce.partitions = &r->part.produce;
-    r->topic.produce.partitions_count = 1;
-    r->write.produce.transactional_id = str_from(r->id);
-    r->write.produce.acks = -1;
-    r->write.produce.timeout_ms = 3000;
-    r->write.produce.topics = &r->topic.produce;
-    r->write.produce.topics_count = 1;
-    send(r, KAFKA_API_PRODUCE, r->what.v1 ? 11 : 12, r->c.leaders[r->what.partition]);
+    txn_request_produce(&r->c, &r->request, &sender, r->what.partition, r->batch, node);
 }
 
-static void send_add(struct replayer *r)
+static void send_add(struct replayer *r, int32_t node)
 {
-    kafka_add_partitions_to_txn_request_init(&r->write.add);
-    memset(&r->topic.add, 0, sizeof(r->topic.add));
+    struct txn_who sender = who(r);
     r->partition = r->what.partition;
-    r->topic.add.name = STR_LIT(TXN_TOPIC);
-    r->topic.add.partitions = &r->partition;
-    r->topic.add.partitions_count = 1;
-    r->write.add.v3_and_below_transactional_id = str_from(r->id);
-    r->write.add.v3_and_below_producer_id = r->what.producer_id;
-    r->write.add.v3_and_below_producer_epoch = r->what.epoch;
-    r->write.add.v3_and_below_topics = &r->topic.add;
-    r->write.add.v3_and_below_topics_count = 1;
-    send(r, KAFKA_API_ADD_PARTITIONS_TO_TXN, 3, cluster_of(r)->replays.coordinator[r->what.identity]);
+    txn_request_add(&r->c, &r->request, &sender, &r->partition, 1, node);
 }
 
-static void send_offsets(struct replayer *r)
+static void send_offsets(struct replayer *r, int32_t node)
 {
-    kafka_txn_offset_commit_request_init(&r->write.offsets);
-    memset(&r->topic.offsets, 0, sizeof(r->topic.offsets));
-    memset(&r->part.offsets, 0, sizeof(r->part.offsets));
-    r->part.offsets.partition_index = r->what.identity;
-    r->part.offsets.committed_offset = r->what.offset;
-    r->part.offsets.committed_leader_epoch = -1;
-    r->part.offsets.committed_metadata = STR_LIT("");
-    r->topic.offsets.name = STR_LIT(TXN_TOPIC);
-    r->topic.offsets.partitions = &r->part.offsets;
-    r->topic.offsets.partitions_count = 1;
-    r->write.offsets.transactional_id = str_from(r->id);
-    r->write.offsets.group_id = txn_client_group_name(r->what.identity);
-    r->write.offsets.producer_id = r->what.producer_id;
-    r->write.offsets.producer_epoch = r->what.epoch;
-    r->write.offsets.member_id = STR_LIT("");
-    r->write.offsets.topics = &r->topic.offsets;
-    r->write.offsets.topics_count = 1;
-    send(r, KAFKA_API_TXN_OFFSET_COMMIT, 5, cluster_of(r)->replays.group_coordinator[r->what.identity]);
+    struct txn_who sender = who(r);
+    txn_request_offsets(&r->c, &r->request, &sender, r->what.identity, r->what.offset, node);
 }
 
-static void send_end(struct replayer *r)
+static void send_end(struct replayer *r, int32_t node)
 {
-    kafka_end_txn_request_init(&r->write.end);
-    r->write.end.transactional_id = str_from(r->id);
-    r->write.end.producer_id = r->what.producer_id;
-    r->write.end.producer_epoch = r->what.epoch;
-    r->write.end.committed = r->what.commit;
-    send(r, KAFKA_API_END_TXN, 5, cluster_of(r)->replays.coordinator[r->what.identity]);
+    struct txn_who sender = who(r);
+    txn_request_end(&r->c, &r->request, &sender, r->what.commit, node);
 }
 
-static void send_marker(struct replayer *r)
+static void send_marker(struct replayer *r, int32_t node)
 {
-    kafka_write_txn_markers_request_init(&r->write.markers);
-    memset(&r->topic.markers, 0, sizeof(r->topic.markers));
+    kafka_write_txn_markers_request_init(&r->markers);
+    memset(&r->topic, 0, sizeof(r->topic));
     kafka_write_txn_markers_request_marker_init(&r->marker);
     r->partition = r->what.partition;
-    r->topic.markers.name = STR_LIT(TXN_TOPIC);
-    r->topic.markers.partition_indexes = &r->partition;
-    r->topic.markers.partition_indexes_count = 1;
+    r->topic.name = STR_LIT(TXN_TOPIC);
+    r->topic.partition_indexes = &r->partition;
+    r->topic.partition_indexes_count = 1;
     r->marker.producer_id = r->what.producer_id;
     r->marker.producer_epoch = r->what.epoch;
     r->marker.transaction_result = r->what.commit;
     r->marker.coordinator_epoch = r->what.coordinator_epoch;
     r->marker.transaction_version = MARKER_VERSION;
-    r->marker.topics = &r->topic.markers;
+    r->marker.topics = &r->topic;
     r->marker.topics_count = 1;
-    r->write.markers.markers = &r->marker;
-    r->write.markers.markers_count = 1;
-    send(r, KAFKA_API_WRITE_TXN_MARKERS, MARKER_VERSION, r->c.leaders[r->what.partition]);
+    r->markers.markers = &r->marker;
+    r->markers.markers_count = 1;
+    txn_client_call(&r->c, KAFKA_API_WRITE_TXN_MARKERS, MARKER_VERSION, &r->markers, node, false);
+}
+
+/* To whom it goes now; -1: to nobody that is known. */
+static int32_t receiver(const struct replayer *r)
+{
+    const struct txn_replays *replays = &cluster_of(r)->replays;
+    switch (r->what.kind) {
+    case TXN_REPLAY_PRODUCE:
+    case TXN_REPLAY_MARKER: return r->c.leaders[r->what.partition];
+    case TXN_REPLAY_ADD:
+    case TXN_REPLAY_END: return replays->coordinator[r->what.identity];
+    case TXN_REPLAY_OFFSETS: return replays->group_coordinator[r->what.identity];
+    }
+    return -1;
 }
 
 static void replay(struct replayer *r)
 {
+    static void (*const sends[])(struct replayer * r, int32_t node) = {[TXN_REPLAY_PRODUCE] = send_produce,
+                                                                       [TXN_REPLAY_ADD] = send_add,
+                                                                       [TXN_REPLAY_OFFSETS] = send_offsets,
+                                                                       [TXN_REPLAY_END] = send_end,
+                                                                       [TXN_REPLAY_MARKER] = send_marker};
     const struct txn_replays *replays = &cluster_of(r)->replays;
     uint64_t kept = MIN(replays->count, TXN_REPLAYS_MAX);
     if (kept == 0)
         return;
     r->what = replays->list[prng_below(&r->c.client.env->prng, kept)];
     txn_client_id(r->what.identity, r->id);
-    switch (r->what.kind) {
-    case TXN_REPLAY_PRODUCE: send_produce(r); return;
-    case TXN_REPLAY_ADD: send_add(r); return;
-    case TXN_REPLAY_OFFSETS: send_offsets(r); return;
-    case TXN_REPLAY_END: send_end(r); return;
-    case TXN_REPLAY_MARKER: send_marker(r); return;
-    }
+    int32_t node = receiver(r);
+    r->busy = node >= 0;
+    if (r->busy)
+        sends[r->what.kind](r, node);
 }
 
 /* -- answers -- */

@@ -3,7 +3,7 @@
 #ifndef SLUICE_SIM_NODE_TXN_H
 #define SLUICE_SIM_NODE_TXN_H
 
-#include "tests/sim/txn_client.h"
+#include "tests/sim/txn_requests.h"
 
 #define TXN_SENDS_MAX  6
 #define TXN_TIMEOUT_MS 8000
@@ -61,23 +61,10 @@ struct transactor {
     union {
         struct kafka_create_topics_request create;
         struct kafka_init_producer_id_request init;
-        struct kafka_add_partitions_to_txn_request add;
-        struct kafka_produce_request produce;
-        struct kafka_add_offsets_to_txn_request add_offsets;
-        struct kafka_txn_offset_commit_request offsets;
-        struct kafka_end_txn_request end;
     } write;
-    union {
-        struct kafka_create_topics_request_topic create;
-        struct kafka_add_partitions_to_txn_request_topic add;
-        struct kafka_produce_request_topic produce;
-        struct kafka_txn_offset_commit_request_topic offsets;
-    } write_topic;
-    union {
-        struct kafka_produce_request_partition produce;
-        struct kafka_txn_offset_commit_request_partition offsets;
-        int32_t add[TXN_PARTITIONS];
-    } write_part;
+    struct kafka_create_topics_request_topic write_topic;
+    int32_t write_parts[TXN_PARTITIONS];
+    struct txn_request request; /* of a transaction */
 };
 
 /* The request of a step. The coordinators and leaders that they go to are known. */

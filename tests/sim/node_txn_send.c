@@ -1,25 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The requests of a transactor, version 1 and version 2 of the protocol (KIP-890), and the errors in their
- * answers. */
+/* The requests of a transactor, and the errors in their answers. */
 #include <string.h>
 
 #include "common/base/assert.h"
 #include "tests/sim/node_txn.h"
 
-/* The newest versions without implicit additions, and those with. */
-static int16_t version(const struct transactor *x, int16_t v1, int16_t v2)
-{
-    return x->v1 ? v1 : v2;
-}
-
 void txn_send_create(struct transactor *x)
 {
     kafka_create_topics_request_init(&x->write.create);
-    kafka_create_topics_request_topic_init(&x->write_topic.create);
-    x->write_topic.create.name = STR_LIT(TXN_TOPIC);
-    x->write_topic.create.num_partitions = TXN_PARTITIONS;
-    x->write_topic.create.replication_factor = (int16_t)x->c.client.node->cluster->options.replicas;
-    x->write.create.topics = &x->write_topic.create;
+    kafka_create_topics_request_topic_init(&x->write_topic);
+    x->write_topic.name = STR_LIT(TXN_TOPIC);
+    x->write_topic.num_partitions = TXN_PARTITIONS;
+    x->write_topic.replication_factor = (int16_t)x->c.client.node->cluster->options.replicas;
+    x->write.create.topics = &x->write_topic;
     x->write.create.topics_count = 1;
     x->write.create.timeout_ms = 3000;
     txn_client_call(&x->c, KAFKA_API_CREATE_TOPICS, 5, &x->write.create, CLIENT_ANY_NODE, true);
@@ -37,26 +30,22 @@ void txn_send_init(struct transactor *x)
     txn_client_call(&x->c, KAFKA_API_INIT_PRODUCER_ID, 5, &x->write.init, x->coordinator, true);
 }
 
+static struct txn_who who(const struct transactor *x)
+{
+    return (struct txn_who){.id = x->id, .producer_id = x->producer_id, .epoch = x->epoch, .v1 = x->v1};
+}
+
 void txn_send_add(struct transactor *x)
 {
     uint32_t seen = 0;
     int32_t count = 0;
     for (int i = 0; i < x->send_count; i++) {
         if (!(seen & 1u << x->sends[i].partition))
-            x->write_part.add[count++] = x->sends[i].partition;
+            x->write_parts[count++] = x->sends[i].partition;
         seen |= 1u << x->sends[i].partition;
     }
-    kafka_add_partitions_to_txn_request_init(&x->write.add);
-    memset(&x->write_topic.add, 0, sizeof(x->write_topic.add));
-    x->write_topic.add.name = STR_LIT(TXN_TOPIC);
-    x->write_topic.add.partitions = x->write_part.add;
-    x->write_topic.add.partitions_count = count;
-    x->write.add.v3_and_below_transactional_id = str_from(x->id);
-    x->write.add.v3_and_below_producer_id = x->producer_id;
-    x->write.add.v3_and_below_producer_epoch = x->epoch;
-    x->write.add.v3_and_below_topics = &x->write_topic.add;
-    x->write.add.v3_and_below_topics_count = 1;
-    txn_client_call(&x->c, KAFKA_API_ADD_PARTITIONS_TO_TXN, 3, &x->write.add, x->coordinator, false);
+    struct txn_who self = who(x);
+    txn_request_add(&x->c, &x->request, &self, x->write_parts, count, x->coordinator);
 }
 
 static struct iobuf *make_batch(const struct transactor *x, const struct txn_send *send)
@@ -84,65 +73,26 @@ void txn_send_produce(struct transactor *x)
     struct txn_send *send = &x->sends[x->sent];
     if (x->batch == NULL) /* the same once more, otherwise */
         x->batch = make_batch(x, send);
-    kafka_produce_request_init(&x->write.produce);
-    memset(&x->write_topic.produce, 0, sizeof(x->write_topic.produce));
-    memset(&x->write_part.produce, 0, sizeof(x->write_part.produce));
-    x->write_part.produce.index = send->partition;
-    x->write_part.produce.records =
-        (struct kafka_records){.p = x->batch->data, .owner = x->batch, .len = (int32_t)x->batch->len};
-    x->write_topic.produce.name = STR_LIT(TXN_TOPIC);
-    x->write_topic.produce.partitions = &x->write_part.produce;
-    x->write_topic.produce.partitions_count = 1;
-    x->write.produce.transactional_id = str_from(x->id);
-    x->write.produce.acks = -1;
-    x->write.produce.timeout_ms = 3000;
-    x->write.produce.topics = &x->write_topic.produce;
-    x->write.produce.topics_count = 1;
-    txn_client_call(&x->c, KAFKA_API_PRODUCE, version(x, 11, 12), &x->write.produce,
-                    x->c.leaders[send->partition], false);
+    struct txn_who self = who(x);
+    txn_request_produce(&x->c, &x->request, &self, send->partition, x->batch, x->c.leaders[send->partition]);
 }
 
 void txn_send_add_offsets(struct transactor *x)
 {
-    kafka_add_offsets_to_txn_request_init(&x->write.add_offsets);
-    x->write.add_offsets.transactional_id = str_from(x->id);
-    x->write.add_offsets.producer_id = x->producer_id;
-    x->write.add_offsets.producer_epoch = x->epoch;
-    x->write.add_offsets.group_id = str_from(x->c.group);
-    txn_client_call(&x->c, KAFKA_API_ADD_OFFSETS_TO_TXN, 3, &x->write.add_offsets, x->coordinator, false);
+    struct txn_who self = who(x);
+    txn_request_add_offsets(&x->c, &x->request, &self, x->identity, x->coordinator);
 }
 
 void txn_send_offsets(struct transactor *x)
 {
-    kafka_txn_offset_commit_request_init(&x->write.offsets);
-    memset(&x->write_topic.offsets, 0, sizeof(x->write_topic.offsets));
-    memset(&x->write_part.offsets, 0, sizeof(x->write_part.offsets));
-    x->write_part.offsets.partition_index = x->identity;
-    x->write_part.offsets.committed_offset = x->next_position;
-    x->write_part.offsets.committed_leader_epoch = -1;
-    x->write_part.offsets.committed_metadata = STR_LIT("");
-    x->write_topic.offsets.name = STR_LIT(TXN_TOPIC);
-    x->write_topic.offsets.partitions = &x->write_part.offsets;
-    x->write_topic.offsets.partitions_count = 1;
-    x->write.offsets.transactional_id = str_from(x->id);
-    x->write.offsets.group_id = str_from(x->c.group);
-    x->write.offsets.producer_id = x->producer_id;
-    x->write.offsets.producer_epoch = x->epoch;
-    x->write.offsets.member_id = STR_LIT("");
-    x->write.offsets.topics = &x->write_topic.offsets;
-    x->write.offsets.topics_count = 1;
-    txn_client_call(&x->c, KAFKA_API_TXN_OFFSET_COMMIT, version(x, 4, 5), &x->write.offsets,
-                    x->group_coordinator, false);
+    struct txn_who self = who(x);
+    txn_request_offsets(&x->c, &x->request, &self, x->identity, x->next_position, x->group_coordinator);
 }
 
 void txn_send_end(struct transactor *x)
 {
-    kafka_end_txn_request_init(&x->write.end);
-    x->write.end.transactional_id = str_from(x->id);
-    x->write.end.producer_id = x->producer_id;
-    x->write.end.producer_epoch = x->epoch;
-    x->write.end.committed = x->commit;
-    txn_client_call(&x->c, KAFKA_API_END_TXN, version(x, 4, 5), &x->write.end, x->coordinator, false);
+    struct txn_who self = who(x);
+    txn_request_end(&x->c, &x->request, &self, x->commit, x->coordinator);
 }
 
 /* -- answers -- */
