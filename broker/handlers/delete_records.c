@@ -2,6 +2,7 @@
 /* DeleteRecords: moves the log start of partitions forward. */
 #include "broker/handlers/handler.h"
 #include "broker/handlers/partwise.h"
+#include "broker/handlers/topic_lookup.h"
 #include "common/base/assert.h"
 #include "proto/kafka/error.h"
 #include "proto/kafka/messages.h"
@@ -27,7 +28,9 @@ static void trim_run(const void *request, const void *in, void *out, struct part
     const struct kafka_delete_records_request_partition *asked = in;
     struct kafka_delete_records_response_partition *answer = out;
 
-    answer->error_code = partition_delete_records(p, asked->offset, &answer->low_watermark);
+    answer->error_code = topic_is_internal(partition_topic(p))
+                             ? KAFKA_INVALID_TOPIC_EXCEPTION
+                             : partition_delete_records(p, asked->offset, &answer->low_watermark);
 }
 
 /* Like Kafka: the answer waits until no in-sync replica has the deleted records any more. */

@@ -90,10 +90,12 @@ static enum err take_meta(struct data_dir *dir, const char *text, struct uuid cl
     return err;
 }
 
-static enum err open_meta(struct data_dir *dir, struct uuid cluster_id, char *message)
+/* *ret_was_there: the directory has been in use. */
+static enum err open_meta(struct data_dir *dir, struct uuid cluster_id, bool *ret_was_there, char *message)
 {
     struct iobuf *buf;
     enum err err = atomic_file_read(dir->env, dir->path, META_NAME, &buf);
+    *ret_was_there = err == OK;
     if (err == OK) {
         err = take_meta(dir, (const char *)buf->data, cluster_id, message);
         iobuf_unref(buf);
@@ -188,12 +190,13 @@ static void free_dir(struct data_dir *dir)
 
 static enum err open_all(struct data_dir *dir, struct uuid cluster_id, char *message)
 {
+    bool was_there;
     enum err err = lock(dir, message);
     if (err == OK)
-        err = open_meta(dir, cluster_id, message);
+        err = open_meta(dir, cluster_id, &was_there, message);
     if (err)
         return err;
-    err = manifest_open(dir->env, dir->path, &dir->manifest, &dir->report);
+    err = manifest_open_again(dir->env, dir->path, was_there, &dir->manifest, &dir->report);
     if (err)
         say(message, "%s/%s: %s", dir->path, MANIFEST_NAME, err_text(err));
     return err ? err : env_dir_list(dir->env, dir->path, remove_deleted, dir);

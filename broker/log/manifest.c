@@ -8,6 +8,7 @@
 #include <string.h>
 #include <uthash.h>
 
+#include "broker/log/disk_guard.h"
 #include "common/base/assert.h"
 #include "common/base/wire.h"
 #include "common/log/log_path.h"
@@ -161,10 +162,13 @@ static void tell(struct manifest *m, enum err err)
 }
 
 /* Only the owner writes `failed`, so that it may read it without the lock. The failed file is neither written
- * nor believed again: what is in memory goes into a new one, and so on until one is durable. */
+ * nor believed again: what is in memory goes into a new one, and so on until one is durable. On a full disk
+ * that one gets the reserve's room: what retention gives up goes only once the manifest says so. */
 static void fail(struct manifest *m, enum err err)
 {
     bool first = m->failed == OK;
+    if (err == ERR_NO_SPACE)
+        disk_reserve_drop(m->env, m->dir);
     pthread_mutex_lock(&m->lock);
     if (first)
         m->failed = err;
@@ -613,14 +617,16 @@ static void finish_load(struct manifest *m, const struct load *load, struct mani
     m->doubted = report->points_lost || !(report->clean_stop || report->same_boot);
 }
 
-static enum err load_file(struct manifest *m, struct manifest_report *report)
+static enum err load_file(struct manifest *m, bool was_there, struct manifest_report *report)
 {
     struct load load = {.m = m};
     struct segfile_tail tail;
     enum err err = segfile_open(m->env, m->path, true, SEGFILE_MANIFEST, &limits, &m->file);
     report->created = err == ERR_NOT_FOUND;
-    if (err == ERR_NOT_FOUND)
+    if (err == ERR_NOT_FOUND) {
+        m->doubted = m->points_lost = report->points_lost = was_there;
         return start_file(m);
+    }
     report->damaged = err == ERR_TRUNCATED || err == ERR_CORRUPT;
     if (err && !report->damaged)
         return err;
@@ -637,8 +643,8 @@ static enum err load_file(struct manifest *m, struct manifest_report *report)
     return err ? err : start_file(m);
 }
 
-enum err manifest_open(struct env *owner, const char *data_dir, struct manifest **ret_manifest,
-                       struct manifest_report *ret_report)
+enum err manifest_open_again(struct env *owner, const char *data_dir, bool was_there,
+                             struct manifest **ret_manifest, struct manifest_report *ret_report)
 {
     struct manifest_report report = {0};
     struct manifest *m = calloc(1, sizeof(*m));
@@ -655,7 +661,7 @@ enum err manifest_open(struct env *owner, const char *data_dir, struct manifest 
         err = log_path(m->temp, data_dir, TEMP_NAME);
     snprintf(m->dir, sizeof(m->dir), "%s", data_dir);
     if (err == OK)
-        err = load_file(m, &report);
+        err = load_file(m, was_there, &report);
     if (err) {
         free_manifest(m);
         return err;
@@ -663,6 +669,12 @@ enum err manifest_open(struct env *owner, const char *data_dir, struct manifest 
     *ret_manifest = m;
     *ret_report = report;
     return OK;
+}
+
+enum err manifest_open(struct env *owner, const char *data_dir, struct manifest **ret_manifest,
+                       struct manifest_report *ret_report)
+{
+    return manifest_open_again(owner, data_dir, false, ret_manifest, ret_report);
 }
 
 /* From now on a killed process is followed by one under the same boot: of logs that have not been opened yet

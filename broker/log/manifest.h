@@ -40,8 +40,8 @@ struct manifest_report {
     bool damaged;     /* bad bytes: set aside as manifest.damaged-..., what could be read is used */
     bool clean_stop;  /* the last run ended with manifest_close(clean) */
     bool same_boot;   /* the last run was under this boot of the machine: its page cache survived */
-    bool points_lost; /* recovery points are missing since a damage that the controllers were not told of yet:
-                         what was synced once is not known */
+    bool points_lost; /* recovery points are missing since a damage or loss that the controllers were not told
+                         of yet: what was synced once is not known */
     uint32_t partitions;
 };
 
@@ -49,6 +49,11 @@ struct manifest_report {
  * Errors of the disk, ERR_NOMEM, ERR_VERSION. */
 enum err manifest_open(struct env *owner, const char *data_dir, struct manifest **ret_manifest,
                        struct manifest_report *ret_report);
+
+/* The same; was_there: the directory has been in use. Where there is no manifest all the same it was lost,
+ * and with it the recovery points: that is told (created and points_lost) until manifest_trust(). */
+enum err manifest_open_again(struct env *owner, const char *data_dir, bool was_there,
+                             struct manifest **ret_manifest, struct manifest_report *ret_report);
 
 /* The controllers have registered this run as what it is, unclean perhaps: from now on the directory counts
  * as running under this boot. Until then a run whose predecessor ended in doubt (neither a clean stop nor the

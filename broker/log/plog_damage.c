@@ -258,6 +258,9 @@ static enum err search_from(struct plog *log, int32_t place, uint32_t position,
     enum err err = plog_walk_begin(&walk, log, seg, position, true);
     if (err == OK)
         err = walk_to_bad(log, &walk, &expected, seg_end);
+    if (err == ERR_NOT_FOUND && expected < seg_end && !log->config.may_have_gaps &&
+        !plog_damage_at(log, expected, false))
+        err = ERR_TRUNCATED; /* all there is is good, but the segment has lost its end */
     if (err == ERR_CORRUPT || err == ERR_TRUNCATED)
         err = expected < 0 || expected >= seg_end
                   ? ERR_OUT_OF_RANGE

@@ -302,6 +302,17 @@ static bool jumps(int64_t expected, int64_t base_offset, int64_t next_offset, in
     return expected >= 0 && base_offset > expected && next_base > expected && next_base < next_offset;
 }
 
+/* Where the offsets behind a segment's last byte begin: in the next one, or in what is known to be lost. */
+static int64_t behind_segment(const struct fetch *f)
+{
+    const struct plog_damage *list;
+    int32_t count = plog_damages(f->log, &list);
+    for (int32_t i = 0; i < count; i++)
+        if (list[i].segment == f->seg->base_offset && list[i].position == f->seg->size)
+            return list[i].offset;
+    return plog_segment_end(f->log, f->place);
+}
+
 /* Without a batch before it, the first batch's offsets are held against what follows; with gaps, too, when it
  * does not begin where that one ended. */
 static enum err know_expected(struct fetch *f)
@@ -310,7 +321,7 @@ static enum err know_expected(struct fetch *f)
     const uint8_t *p;
     const struct target *first = &f->first;
     uint32_t end = first->position + first->size;
-    int64_t next = plog_segment_end(f->log, f->place);
+    int64_t next = behind_segment(f);
     bool gaps = f->log->config.may_have_gaps;
     bool known = gaps ? f->expected < 0 || first->base_offset <= f->expected : f->expected >= 0;
     if (known || good_until(f->seg, first->position) >= end)
@@ -394,7 +405,7 @@ static enum err give_memory(struct fetch *f)
         iobuf_unref(buf);
         return err;
     }
-    plog_verified(f->seg, f->first.position, f->first.position + len);
+    plog_verified(f->log, f->seg, f->first.position, f->first.position + len, f->ret->next_offset);
     note_hint(f, f->ret->next_offset, f->first.position + len);
     f->ret->p = buf->data;
     f->ret->owner = buf;
@@ -404,8 +415,15 @@ static enum err give_memory(struct fetch *f)
 
 /* -- all of it -- */
 
-void plog_verified(struct plog_segment *seg, uint32_t from, uint32_t to)
+/* Whoever is given a segment to its end goes on in the next one: a last batch that does not reach that (the
+ * segment has lost its end) is looked at each time. */
+void plog_verified(struct plog *log, struct plog_segment *seg, uint32_t from, uint32_t to,
+                   int64_t next_offset)
 {
+    int32_t place = (int32_t)(seg - log->segments);
+    if (to == seg->size && to > from && !log->config.may_have_gaps &&
+        next_offset != plog_segment_end(log, place))
+        to--;
     plog_ranges_add(&seg->verified, from, MIN(to, seg->verified_from));
 }
 
@@ -484,7 +502,7 @@ static enum err fetch(struct plog *log, const struct plog_fetch *request, struct
         if (err != ERR_NOT_FOUND)
             return found_damaged(log, &ask, ret_piece) || err == ERR_TRUNCATED ? ERR_CORRUPT : err;
         if (!log->config.may_have_gaps)
-            return OK;
+            return ERR_CORRUPT; /* it ends before the next one begins */
     }
     return OK;
 }

@@ -199,8 +199,9 @@ bool plog_recent_position(const struct plog *log, int64_t offset, uint32_t *ret_
 void plog_forget_places(struct plog *log);
 /* Checksum, leader epoch, and offset (expected; -1: any; above it where there may be gaps) are right. */
 bool plog_batch_good(struct plog *log, const uint8_t *p, size_t size, int64_t expected);
-/* [from, to) was read and found good: it may leave unread from now on. */
-void plog_verified(struct plog_segment *seg, uint32_t from, uint32_t to);
+/* [from, to) was read and found good, next_offset follows: it may leave unread from now on. */
+void plog_verified(struct plog *log, struct plog_segment *seg, uint32_t from, uint32_t to,
+                   int64_t next_offset);
 
 /* -- plog_walk.c -- */
 /* plog_walk_start() on a segment of the log. */

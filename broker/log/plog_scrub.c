@@ -41,6 +41,15 @@ static void pass_damage(const struct plog *log, struct plog_scrub *scrub)
     }
 }
 
+/* The pass stands behind the last byte of a segment that ends before the next one begins, and nobody knows.
+ */
+static bool lacks_end(const struct plog *log, const struct plog_scrub *scrub, const struct plog_segment *seg)
+{
+    int32_t place = (int32_t)(seg - log->segments);
+    return scrub->position >= seg->size && !log->config.may_have_gaps &&
+           scrub->expected < plog_segment_end(log, place) && !plog_damage_at(log, scrub->expected, false);
+}
+
 enum err plog_scrub_next(struct plog *log, struct plog_scrub *scrub, uint64_t *ret_offset, uint32_t *ret_len)
 {
     struct env_file *file;
@@ -52,7 +61,7 @@ enum err plog_scrub_next(struct plog *log, struct plog_scrub *scrub, uint64_t *r
         if (!scrub->begun || seg->base_offset != scrub->segment)
             enter(scrub, seg);
         pass_damage(log, scrub);
-        if (scrub->position < seg->size)
+        if (scrub->position < seg->size || lacks_end(log, scrub, seg))
             break;
         scrub->segment = seg->base_offset + 1; /* the next one */
     }
@@ -63,7 +72,9 @@ enum err plog_scrub_next(struct plog *log, struct plog_scrub *scrub, uint64_t *r
         return err;
     scrub->file = env_file_ref(file);
     *ret_offset = scrub->position;
-    *ret_len = MIN(seg->size - scrub->position, MAX(scrub->need, PLOG_SCRUB_BYTES));
+    *ret_len = scrub->position < seg->size
+                   ? MIN(seg->size - scrub->position, MAX(scrub->need, PLOG_SCRUB_BYTES))
+                   : 0;
     return OK;
 }
 
@@ -97,7 +108,8 @@ enum err plog_scrub_take(struct plog *log, struct plog_scrub *scrub, const uint8
 {
     struct plog_segment *seg = segment_of(log, scrub);
     bool same = seg && seg->base_offset == scrub->segment && seg->file == scrub->file &&
-                scrub->position < seg->size && len <= seg->size - scrub->position;
+                (scrub->position < seg->size ? len <= seg->size - scrub->position
+                                             : len == 0 && lacks_end(log, scrub, seg));
     uint32_t used;
     plog_scrub_end(scrub);
     if (!same) { /* cut or replaced meanwhile */
@@ -106,7 +118,7 @@ enum err plog_scrub_take(struct plog *log, struct plog_scrub *scrub, const uint8
     }
     bool good = len > 0 && check(log, scrub, seg, bytes, len, &used);
     if (len > 0) {
-        plog_verified(seg, scrub->position, scrub->position + used);
+        plog_verified(log, seg, scrub->position, scrub->position + used, scrub->expected);
         scrub->position += used;
     }
     *ret_offset = scrub->expected;

@@ -379,6 +379,15 @@ void partition_start_log(struct partition *p, const struct manifest_entry *known
         partition_settle_soon(p);
 }
 
+/* The manifest knows the log, and its directory is gone, although the page cache was kept since: not every
+ * sync is in the manifest at once, so that its recovery point says nothing. */
+static void note_vanished(const struct partition *p, const struct manifest_entry *known,
+                          struct plog_report *report)
+{
+    if (report->created && !p->host->power_lost && !known->power_lost && report->missing_from < 0)
+        report->missing_from = plog_end(p->log);
+}
+
 /* A log that cannot be opened is no reason to refuse the partition: it is offline, tried again later, and the
  * broker runs and says so. */
 enum err partition_open(const struct partition_host *host, const struct image_topic *topic, int32_t index,
@@ -390,8 +399,7 @@ enum err partition_open(const struct partition_host *host, const struct image_to
     struct partition *p = new_partition(host, topic, index, config);
     if (p == NULL)
         return ERR_NOMEM;
-    if (host->manifest)
-        manifest_get(host->manifest, topic->id, index, &known);
+    bool is_known = host->manifest && manifest_get(host->manifest, topic->id, index, &known);
     p->gaps = config->compacted || known.gaps || known.cleaned_to > 0;
     enum err err = partition_open_log(p, &known, &report);
     if (err == ERR_NOMEM) {
@@ -404,6 +412,8 @@ enum err partition_open(const struct partition_host *host, const struct image_to
         PARTITION_LOG(p, ERROR, "partition.open_failed", F_ERR("error", err), F_STR("where", report.damage));
         partition_fail(p, err);
     } else {
+        if (is_known)
+            note_vanished(p, &known, &report);
         partition_start_log(p, &known, &report);
         if (p->missing_synced && !MUTANT(LOSS_IGNORED))
             partition_back_doubt(p);

@@ -302,6 +302,30 @@ START_TEST(nothing_uncommitted_is_compacted)
 }
 END_TEST
 
+/* cleanup.policy=compact,delete: both; compact alone: nothing goes for its age. _i: the former. */
+START_TEST(a_compacted_partition_is_also_retained_where_the_policy_says_so)
+{
+    struct fixture f;
+    int64_t low = -1;
+    setup(&f);
+    f.config.deletes = _i;
+    f.config.retention_ms = 3600000;
+    broker_apply(&f.leader.b, 1, 0, 1, 1, 1, &f.config);
+    put(&f, 60);
+    pass(&f, 5000);
+    ck_assert_int_ge(f.leader.runs, 1);
+    ck_assert_int_eq(view_of(&f.leader.b).log_start, 0);
+    pass(&f, 2 * 3600000);
+    ck_assert_int_eq(view_of(&f.leader.b).log_start, _i ? f.put : 0);
+    ck_assert_int_eq(partition_delete_records(f.leader.b.p, -1, &low),
+                     _i ? KAFKA_NONE : KAFKA_POLICY_VIOLATION);
+    put(&f, 60); /* and it goes on */
+    pass(&f, 5000);
+    ck_assert_int_ge(f.leader.runs, 2);
+    teardown(&f);
+}
+END_TEST
+
 START_TEST(a_partition_may_go_while_it_is_compacted)
 {
     struct fixture f;
@@ -330,6 +354,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, records_need_keys);
     tcase_add_loop_test(tcase, a_follower_takes_the_gaps_and_compacts_for_itself, 0, 2);
     tcase_add_test(tcase, nothing_uncommitted_is_compacted);
+    tcase_add_loop_test(tcase, a_compacted_partition_is_also_retained_where_the_policy_says_so, 0, 2);
     tcase_add_loop_test(tcase, a_partition_may_go_while_it_is_compacted, 0, 12);
 }
 

@@ -253,6 +253,41 @@ START_TEST(a_guard_refuses_below_its_limit_and_lets_in_again_by_itself)
 }
 END_TEST
 
+/* Fault catalogue D15. A start says in one line what it could not do with which path, and changes nothing. */
+START_TEST(a_directory_that_cannot_be_used_is_named)
+{
+    struct fixture f;
+    struct env_file *file;
+    memset(&f, 0, sizeof(f));
+    f.world = mem_world_new(3);
+    struct mem_env *mem = mem_env_new(f.world);
+    f.env = mem_env_env(mem);
+    if (_i == 0) { /* something else is there */
+        ck_assert_int_eq(env_file_open(f.env, PATH, ENV_OPEN_WRITE | ENV_OPEN_CREATE, &file), OK);
+        env_file_close(file);
+    } else {
+        ck_assert_int_eq(open_as(&f, 4, cluster), OK);
+        data_dir_close(f.dir, true);
+        f.dir = NULL;
+    }
+    if (_i == 1) /* nothing can be written any more */
+        mem_env_fail_write_after(mem, 1);
+    if (_i == 2) /* nor read */
+        mem_env_fail_reads(mem, true);
+    ck_assert_int_ne(open_as(&f, 4, cluster), OK);
+    ck_assert_ptr_null(f.dir);
+    ck_assert_ptr_nonnull(strstr(f.message, PATH));
+    ck_assert_ptr_null(strchr(f.message, '\n'));
+    if (_i > 0) { /* mounted as it should be */
+        mem_env_repair(mem);
+        mem_env_fail_reads(mem, false);
+        ck_assert_int_eq(open_as(&f, 4, cluster), OK);
+        ck_assert(data_dir_clean_start(f.dir));
+    }
+    stop(&f);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, a_full_disk_gives_up_its_reserve_so_that_the_broker_starts);
@@ -261,6 +296,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_foreign_directory_is_refused_in_one_line_that_names_file_and_fix);
     tcase_add_test(tcase, two_processes_cannot_share_a_directory);
     tcase_add_test(tcase, damaged_identity_is_refused);
+    tcase_add_loop_test(tcase, a_directory_that_cannot_be_used_is_named, 0, 3);
     tcase_add_test(tcase, unknown_partition_directories_are_set_aside_never_deleted);
     tcase_add_test(tcase, what_a_crash_left_of_a_deleted_topic_goes_at_the_next_start);
     tcase_add_test(tcase, only_names_of_partitions_are_taken_for_them);

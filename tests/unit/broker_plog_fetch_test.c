@@ -216,6 +216,46 @@ START_TEST(a_batch_that_jumps_over_others_never_leaves_a_log_with_gaps)
 }
 END_TEST
 
+/* A closed segment that has lost its last batch: nobody is led over it, however often the rest was served. */
+START_TEST(a_reader_is_not_led_over_a_lost_end)
+{
+    char path[128];
+    uint64_t size, at = 0, last = 0;
+    start();
+    fill(BATCHES);
+    int64_t next = f.log->segments[1].base_offset, lost = 0;
+    const uint8_t *bytes = mem_env_bytes(f.mem, fixture_path(0, ".log", path), &size);
+    for (; at < size; at += batch_size(bytes + at)) {
+        last = at;
+        lost = batch_base_offset(bytes + at);
+    }
+    fixture_close(&f, true);
+    mem_env_resize(f.mem, path, last);
+    ck_assert_int_eq(fixture_open(&f, true, 0, 0), OK);
+    for (int round = 0; round < 3; round++) { /* read, then as ranges of the file */
+        enum err err = OK;
+        int64_t offset = 0;
+        while (err == OK) {
+            struct plog_fetch ask = ask_at(offset, 200000);
+            struct plog_piece piece;
+            err = plog_fetch(f.log, &ask, &piece);
+            if (err == OK) {
+                ck_assert_int_gt(piece.len, 0);
+                offset = piece.next_offset;
+                ck_assert_int_le(offset, lost);
+                release(&piece);
+            }
+        }
+        ck_assert_int_eq(err, ERR_CORRUPT);
+        ck_assert_int_eq(offset, lost);
+    }
+    struct plog_damage found;
+    ck_assert_int_eq(plog_damage_search(f.log, lost, &found), OK);
+    ck_assert_int_eq(found.end, next);
+    fixture_stop(&f);
+}
+END_TEST
+
 START_TEST(cold_ranges_are_named_and_not_waited_for)
 {
     struct plog_piece piece;
@@ -464,6 +504,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, bounds_hold_for_every_offset_and_size);
     tcase_add_test(tcase, a_former_lifes_bytes_are_checked_before_they_leave_unread);
     tcase_add_loop_test(tcase, damage_never_leaves, 0, 4);
+    tcase_add_test(tcase, a_reader_is_not_led_over_a_lost_end);
     tcase_add_test(tcase, cold_ranges_are_named_and_not_waited_for);
     tcase_add_test(tcase, what_left_the_page_cache_is_checked_again);
     tcase_add_test(tcase, what_left_the_page_cache_is_checked_again_for_a_reader_that_may_wait);

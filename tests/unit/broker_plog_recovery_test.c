@@ -311,6 +311,44 @@ START_TEST(a_missing_segment_is_damage)
 }
 END_TEST
 
+/* A closed segment that has lost its end, or all it had: found when it is read at the latest, also when
+ * nothing needs a scan, and never closed over. */
+START_TEST(a_closed_segment_that_was_cut_short_is_damage)
+{
+    struct sample s, peer;
+    struct plog_piece piece;
+    struct plog_damage found;
+    char path[128];
+    uint64_t size;
+    int64_t end;
+    sample_start(&s, 1200);
+    sample_start(&peer, 1 << 20);
+    ck_assert_int_eq(fixture_open(&s.f, true, s.end[BATCHES], 0), OK);
+    uint64_t crc = fixture_read_all(&s.f, 0, 500, &end);
+    fixture_close(&s.f, true);
+    int next = 1;
+    while (mem_env_bytes(s.f.mem, fixture_path(s.end[next], ".log", path), &size) == NULL)
+        next++;
+    ck_assert_int_gt(next, 2);
+    for (int left = 0; left < next; left++)
+        for (int how = 0; how < 3; how++) { /* a clean stop, a kill, a scan of everything */
+            back(&s);
+            mem_env_resize(s.f.mem, fixture_path(0, ".log", path), s.position[left]);
+            ck_assert_int_eq(fixture_open(&s.f, how == 0, how == 2 ? 0 : s.end[BATCHES], 0), OK);
+            ck_assert_int_eq(plog_end(s.f.log), s.end[BATCHES]);
+            ck_assert_int_eq(plog_read(s.f.log, s.end[left], s.end[BATCHES], 1, true, &piece), ERR_CORRUPT);
+            if (!plog_damage_at(s.f.log, s.end[left], false)) /* wherever in it the reader is */
+                ck_assert_int_eq(plog_damage_search(s.f.log, s.end[next] - 1, &found), OK);
+            ck_assert_int_eq(plog_damage_at(s.f.log, s.end[left], false)->end, s.end[next]);
+            all_but_the_damage_is_readable(&s);
+            mend(&s, &peer, left, next, OK);
+            ck_assert_uint_eq(fixture_read_all(&s.f, 0, 500, &end), crc);
+        }
+    sample_stop(&peer);
+    sample_stop(&s);
+}
+END_TEST
+
 /* -- mending -- */
 
 START_TEST(good_bytes_of_a_peer_take_the_place_of_bad_ones)
@@ -603,6 +641,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_flipped_bit_anywhere_is_found_and_never_cut_away);
     tcase_add_test(tcase, a_bad_last_batch_below_the_recovery_point_or_of_a_clean_log_is_damage);
     tcase_add_test(tcase, a_missing_segment_is_damage);
+    tcase_add_test(tcase, a_closed_segment_that_was_cut_short_is_damage);
     tcase_add_test(tcase, past_the_last_sync_a_power_cut_may_keep_a_later_batch_and_drop_an_earlier_one);
     tcase_add_test(tcase, past_the_last_sync_a_batch_that_is_all_there_but_bad_was_perhaps_promised);
     tcase_add_test(tcase, after_a_failed_sync_what_lies_past_the_recovery_point_is_written_again);

@@ -94,6 +94,34 @@ START_TEST(every_flipped_bit_is_met)
 }
 END_TEST
 
+/* All that is there is good: a closed segment has lost its last batches (_i: all of them). */
+START_TEST(a_segment_without_its_end_is_met)
+{
+    int64_t bytes, at, next;
+    start(300, 300);
+    struct plog_segment *seg = &f.log->segments[_i];
+    at = seg->base_offset;
+    next = seg[1].base_offset;
+    char path[128];
+    uint64_t size, keep = 0;
+    const uint8_t *file = mem_env_bytes(f.mem, fixture_path(at, ".log", path), &size);
+    for (int i = 0; i < 10 * _i; i++) {
+        at = batch_next_offset(file + keep);
+        keep += batch_size(file + keep);
+    }
+    fixture_close(&f, true);
+    mem_env_resize(f.mem, path, keep);
+    ck_assert_int_eq(fixture_open(&f, true, 0, 0), OK);
+    ck_assert_int_eq(pass(&bytes), 1);
+    const struct plog_damage *damage = plog_damage_at(f.log, at, false);
+    ck_assert_int_eq(damage->offset, at);
+    ck_assert_int_eq(damage->end, next);
+    ck_assert_int_eq(pass(&bytes), 0); /* it is known */
+    ck_assert_int_eq(bytes, (int64_t)plog_size_bytes(f.log));
+    fixture_stop(&f);
+}
+END_TEST
+
 START_TEST(a_log_that_changes_meanwhile_is_not_misjudged)
 {
     struct plog_scrub scrub = {0};
@@ -125,6 +153,7 @@ static void add(TCase *tcase)
 {
     tcase_add_test(tcase, a_good_log_is_read_once_and_marked);
     tcase_add_loop_test(tcase, every_flipped_bit_is_met, 0, 6);
+    tcase_add_loop_test(tcase, a_segment_without_its_end_is_met, 0, 2);
     tcase_add_test(tcase, a_log_that_changes_meanwhile_is_not_misjudged);
 }
 

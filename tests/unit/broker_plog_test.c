@@ -392,9 +392,38 @@ START_TEST(a_large_batch_is_read_whole)
 }
 END_TEST
 
+/* A sync of a file that grew also writes its new size: room is made in large steps, and given back at the end
+ * of the segment. */
+START_TEST(room_is_made_ahead_and_given_back)
+{
+    struct plog_fixture f;
+    char path[128];
+    uint64_t size, before = 0;
+    int steps = 0, appends = 0;
+    fixture_start(&f, 300000, 9);
+    ck_assert_int_eq(fixture_open(&f, false, 0, 0), OK);
+    uint64_t in_first = 0;
+    while (plog_active_base(f.log) == 0) {
+        in_first = plog_size_bytes(f.log);
+        ck_assert_int_eq(fixture_append(&f, 1, 400), OK);
+        appends++;
+        mem_env_bytes(f.mem, fixture_path(0, ".log", path), &size);
+        steps += plog_active_base(f.log) == 0 && size != before;
+        before = size;
+    }
+    ck_assert_int_gt(appends, 500);
+    ck_assert_int_le(steps, 6);
+    ck_assert_uint_eq(size, in_first); /* it has ended: what was not needed is given back */
+    mem_env_bytes(f.mem, fixture_path(plog_active_base(f.log), ".log", path), &size);
+    ck_assert_uint_gt(size, 10000);
+    fixture_stop(&f);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, it_has_kafkas_files);
+    tcase_add_test(tcase, room_is_made_ahead_and_given_back);
     tcase_add_test(tcase, every_offset_is_found_with_every_read_size);
     tcase_add_test(tcase, a_read_ends_at_the_bound_and_may_be_empty);
     tcase_add_test(tcase, the_estimate_is_exact_at_the_tail);

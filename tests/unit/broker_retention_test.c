@@ -2,6 +2,7 @@
 /* Rolling by time and index size, and retention by time, size and count, in virtual time. */
 #include <stdio.h>
 
+#include "broker/log/disk_guard.h"
 #include "tests/unit/broker_fixture.h"
 
 #define HOUR_MS 3600000
@@ -281,6 +282,38 @@ START_TEST(a_torn_time_index_costs_no_records)
 }
 END_TEST
 
+/* Fault catalogue D1: what would free the disk must not wait for room, not even where not one byte is left:
+ * the manifest gets the reserve. */
+START_TEST(a_full_disk_is_freed_by_retention_and_deletion)
+{
+    struct fixture f;
+    int64_t low;
+    setup(&f);
+    f.config.segment_bytes = 3000;
+    f.config.retention_ms = _i == 0 ? HOUR_MS : -1;
+    start(&f);
+    for (int i = 0; i < 12; i++)
+        put(&f, 1, 900);
+    pass(&f, 2000);
+    uint32_t files = log_files(&f);
+    ck_assert_uint_ge(files, 4);
+    disk_reserve_make(f.b.env, DATA_DIR);
+    mem_env_set_free(f.b.mem, 0);
+    if (_i == 0)
+        pass(&f, 2 * HOUR_MS);
+    else
+        ck_assert_int_eq(partition_delete_records(f.b.p, 9, &low), KAFKA_NONE);
+    pass(&f, 600000);
+    ck_assert_int_ge(view_of(&f.b).log_start, 9);
+    ck_assert_uint_lt(log_files(&f), files);
+    mem_env_set_free(f.b.mem, 1ull << 40);
+    pass(&f, 60000);
+    ck_assert(!view_of(&f.b).offline);
+    put(&f, 1, 900); /* by itself */
+    teardown(&f);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, a_quiet_topic_loses_what_is_too_old);
@@ -293,6 +326,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_follower_leaves_it_to_the_leader);
     tcase_add_test(tcase, a_segment_ends_with_its_time);
     tcase_add_test(tcase, a_segment_ends_with_its_index);
+    tcase_add_loop_test(tcase, a_full_disk_is_freed_by_retention_and_deletion, 0, 2);
 }
 
 SLUICE_TEST_MAIN("broker_retention", add)
