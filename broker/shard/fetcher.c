@@ -101,8 +101,6 @@ static void on_read(void *ctx, size_t len)
         return;
     if (frame_in_landed(&link->in, len, on_frame, link) != OK)
         env_conn_close(link->conn);
-    else
-        link_send_soon(link);
     account(link);
 }
 
@@ -119,7 +117,7 @@ static void forget_wire(struct leader_link *link)
 {
     link->connected = false;
     link->reading = false;
-    link->hurried = false;
+    link->left_out = link->hurried = false;
     link->inflight_count = 0;
     link_await_answer(link);
     frame_in_reset(&link->in);
@@ -261,6 +259,7 @@ static struct leader_link *link_new(struct replica_fetchers *fetchers, int32_t b
     link->fetchers = fetchers;
     link->broker_id = broker_id;
     list_init(&link->follows);
+    list_init(&link->moved);
     frame_in_init(&link->in, fetchers->shard->env->pool,
                   (uint32_t)config->replica_fetch_response_max_bytes + REPLY_SLACK_BYTES);
     arena_init(&link->arena, link->scratch, sizeof(link->scratch), LINK_ARENA_BYTES);
@@ -291,6 +290,7 @@ static void follow_detach(struct follow *follow)
     if (!link)
         return;
     list_remove(&follow->link);
+    list_remove(&follow->moved);
     follow->to = NULL;
     follow->reading = false;
     link_release(link);
@@ -308,6 +308,7 @@ static void follow_attach(struct replica_fetchers *fetchers, struct follow *foll
     follow->told_durable = -1;
     follow->retry_at_us = 0;
     list_push_back(&link->follows, &follow->link);
+    follow_touch(follow);
     if (link->connected)
         link_send_soon(link);
     else if (!link->conn && !env_timer_armed(&link->reconnect))
@@ -326,6 +327,7 @@ static void follow_update(struct replica_fetchers *fetchers, struct follow *foll
             follow->told_durable = -1;
             follow->retry_at_us = 0;
         }
+        follow_touch(follow);
         link_send_soon(follow->to);
         return;
     }
@@ -339,8 +341,10 @@ static void on_partition_moved(void *ctx, struct partition *p)
 {
     struct follow *follow = ctx;
 
-    if (follow->to)
-        link_send_soon(follow->to);
+    if (!follow->to)
+        return;
+    follow_touch(follow);
+    link_send_soon(follow->to);
 }
 
 struct follow *fetchers_follow(struct replica_fetchers *fetchers, const struct partition *p)
@@ -348,11 +352,18 @@ struct follow *fetchers_follow(struct replica_fetchers *fetchers, const struct p
     return map_get(&fetchers->follows, (uint64_t)(uintptr_t)p);
 }
 
+void follow_touch(struct follow *follow)
+{
+    if (list_empty(&follow->moved))
+        list_push_back(&follow->to->moved, &follow->moved);
+}
+
 void follow_back_off(struct follow *follow, uint64_t delay_us)
 {
     struct env *env = follow->to->fetchers->shard->env;
 
     follow->retry_at_us = env_now_us(env) + delay_us;
+    follow_touch(follow);
 }
 
 struct replica_fetchers *fetchers_new(struct shard *shard)
@@ -388,6 +399,7 @@ void fetchers_add(struct replica_fetchers *fetchers, struct partition *p)
         return; /* out of memory: this replica does not catch up, and the leader's ISR shows it */
     }
     list_init(&follow->link);
+    list_init(&follow->moved);
     follow->partition = p;
     partition_set_fetch_hook(p, on_partition_moved, follow);
     follow_update(fetchers, follow);

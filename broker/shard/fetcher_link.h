@@ -18,7 +18,8 @@ STATIC_ASSERT((LINK_INFLIGHT_MAX & (LINK_INFLIGHT_MAX - 1)) == 0, "a ring of slo
 
 /* A partition of this shard, as far as fetching goes. */
 struct follow {
-    struct list link; /* leader_link->follows, while it follows somebody */
+    struct list link;  /* leader_link->follows, while it follows somebody */
+    struct list moved; /* leader_link->moved: something is to be told or read */
     struct partition *partition;
     struct leader_link *to;
     int32_t leader_epoch;
@@ -39,6 +40,8 @@ struct leader_link {
     struct list link; /* fetchers->links */
     int32_t broker_id;
     struct list follows;
+    struct list moved;     /* of struct follow: those that a look beside the fetch that reads has to see, also
+                              all that wait for their retry_at_us. There may be tens of thousands of others. */
     struct env_conn *conn; /* NULL: none */
     bool connected;
     bool closing;
@@ -51,8 +54,9 @@ struct leader_link {
     uint8_t scratch[8192] __attribute__((aligned(16)));
     struct inflight inflight[LINK_INFLIGHT_MAX];
     uint32_t inflight_first, inflight_count;
-    bool reading; /* a fetch that reads is on the wire */
-    bool hurried; /* and the leader was asked to answer it at once, because more partitions are to be read */
+    bool reading;  /* a fetch that reads is on the wire */
+    bool left_out; /* and does not have a partition that could be read */
+    bool hurried;  /* and the leader was asked to answer it at once because of that */
     int32_t next_correlation;
     uint32_t failures; /* in a row, for the back-off */
     struct env_timer reconnect;
@@ -89,6 +93,9 @@ bool follow_is_throttled(const struct shard *shard, const struct follow *follow)
 
 /* The follow of a partition, or NULL. */
 struct follow *fetchers_follow(struct replica_fetchers *fetchers, const struct partition *p);
+
+/* The next look at what is to be sent has to see this one, which follows over link. */
+void follow_touch(struct follow *follow);
 
 /* Leaves the partition out of fetches for delay_us. */
 void follow_back_off(struct follow *follow, uint64_t delay_us);

@@ -92,7 +92,7 @@ static void take_reply(struct leader_link *link, const struct kafka_fetch_respon
 static void end_reading(struct leader_link *link)
 {
     link->reading = false;
-    link->hurried = false;
+    link->left_out = link->hurried = false;
     list_for_each (it, &link->follows)
         CONTAINER_OF(it, struct follow, link)->reading = false;
 }
@@ -127,5 +127,6 @@ bool link_reply(struct leader_link *link, const uint8_t *p, uint32_t len, struct
         back_off_all(link);
     if (!sent.report)
         end_reading(link);
+    link_send_soon(link);
     return true;
 }

@@ -19,7 +19,6 @@ struct draft {
     struct kafka_fetch_request_topic *topics; /* room for one per partition */
     struct kafka_fetch_request_partition *partitions;
     int32_t partitions_count;
-    bool left_out; /* a partition could be read, but the fetch on the wire does not have it */
 };
 
 static int64_t broker_epoch(const struct shard *shard)
@@ -62,19 +61,17 @@ static void draft_add(struct draft *draft, struct follow *follow, const struct p
 /* Whether this partition goes into the draft. A read takes all that may be read; a report those whose durable
  * offset the leader does not know yet. */
 static bool wanted(const struct draft *draft, const struct follow *follow,
-                   const struct partition_fetch_state *state, uint64_t now)
+                   const struct partition_fetch_state *state)
 {
-    if (follow->retry_at_us > now)
-        return false;
     return !draft->report || (follow->reading && state->leader_epoch == follow->reading_epoch &&
                               state->durable_offset > follow->told_durable);
 }
 
-static uint32_t count_follows(const struct leader_link *link)
+static uint32_t count_of(const struct list *list)
 {
     uint32_t count = 0;
 
-    list_for_each (it, &link->follows)
+    list_for_each (it, list)
         count++;
     return count;
 }
@@ -89,13 +86,34 @@ static uint64_t held_until(const struct draft *draft, const struct follow *follo
     return 0;
 }
 
+/* Puts the partition into the draft if it belongs there. What has to wait is looked at again when its time
+ * has come; what the fetch on the wire lacks goes into the next one that reads. */
+static void consider(struct draft *draft, struct follow *follow, uint64_t now, uint64_t *retry_at)
+{
+    struct partition_fetch_state state;
+
+    list_remove(&follow->moved);
+    if (!partition_fetch_state(follow->partition, &state))
+        return; /* fetchers_changed() comes when it follows again */
+    follow->retry_at_us = MAX(follow->retry_at_us, held_until(draft, follow, now));
+    if (follow->retry_at_us > now) {
+        *retry_at = MIN(*retry_at, follow->retry_at_us);
+        follow_touch(follow);
+        return;
+    }
+    if (wanted(draft, follow, &state))
+        draft_add(draft, follow, &state);
+    draft->link->left_out |= draft->report && !follow->reading;
+}
+
 /* False: memory is out. */
 static bool draft_fill(struct draft *draft)
 {
     struct leader_link *link = draft->link;
     struct env *env = link->fetchers->shard->env;
     uint64_t now = env_now_us(env), retry_at = UINT64_MAX;
-    uint32_t count = count_follows(link);
+    uint32_t count = count_of(draft->report ? &link->moved : &link->follows);
+    struct list moved;
 
     arena_reset(&link->arena);
     kafka_fetch_request_init(&draft->request);
@@ -104,20 +122,13 @@ static bool draft_fill(struct draft *draft)
     if (!draft->topics || !draft->partitions)
         return false;
     draft->request.topics = draft->topics;
-    list_for_each (it, &link->follows) {
-        struct follow *follow = CONTAINER_OF(it, struct follow, link);
-        struct partition_fetch_state state;
-        if (follow->retry_at_us > now)
-            retry_at = MIN(retry_at, follow->retry_at_us);
-        if (!partition_fetch_state(follow->partition, &state))
-            continue;
-        uint64_t held = held_until(draft, follow, now);
-        if (held != 0)
-            retry_at = MIN(retry_at, held);
-        else if (wanted(draft, follow, &state, now))
-            draft_add(draft, follow, &state);
-        draft->left_out |= draft->report && !follow->reading && follow->retry_at_us <= now;
-    }
+    list_init(&moved);
+    list_splice_back(&moved, &link->moved); /* those that wait go back */
+    if (!draft->report)
+        list_for_each (it, &link->follows)
+            consider(draft, CONTAINER_OF(it, struct follow, link), now, &retry_at);
+    while (!list_empty(&moved)) /* a report looks at nothing else */
+        consider(draft, CONTAINER_OF(moved.next, struct follow, moved), now, &retry_at);
     if (retry_at != UINT64_MAX)
         env_timer_set(env, &link->retry, retry_at);
     return true;
@@ -172,7 +183,7 @@ void link_send(struct leader_link *link)
     }
     if (draft.partitions_count > 0)
         draft_send(&draft);
-    if (draft.left_out && !link->hurried && link->inflight_count < LINK_INFLIGHT_MAX) {
+    if (link->left_out && !link->hurried && link->inflight_count < LINK_INFLIGHT_MAX) {
         struct draft hurry = {.link = link, .report = true};
         kafka_fetch_request_init(&hurry.request);
         link->hurried = true;
