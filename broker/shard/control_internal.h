@@ -17,6 +17,7 @@
 #define CONTROL_CALL_US                                                                                      \
     1000000 /* an active controller that does not answer for this long is not waited for */
 #define CONTROL_ARENA_BYTES (64u * 1024 * 1024)
+#define CONFIG_TOPICS_MAX   1024
 
 /* A connection to one controller. */
 struct control_link {
@@ -86,7 +87,10 @@ struct control {
 
     struct image *image;     /* the newest */
     struct image *published; /* what the shards were mailed last */
-    bool configs_changed;    /* between the two */
+    /* Between the two: topics whose settings changed, and whether others did, or those of more topics. */
+    struct uuid config_topics[CONFIG_TOPICS_MAX];
+    uint32_t config_topics_count;
+    bool defaults_changed;
     struct snapshot_read snapshot;
     struct route_table placement;
     uint32_t partitions_of[BROKER_SHARDS_MAX];

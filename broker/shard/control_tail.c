@@ -7,6 +7,7 @@
 #include "common/base/assert.h"
 #include "common/base/mutant.h"
 #include "common/obs/log.h"
+#include "proto/cluster/topic_config.h"
 #include "proto/kafka/error.h"
 
 #define TAIL_BYTES_MAX   (4u * 1024 * 1024)
@@ -81,6 +82,22 @@ static bool add_change(void *ctx, const struct image_topic *topic, const struct 
     return true;
 }
 
+/* Calls each for the partitions of topics whose settings changed; those of new topics are new themselves. */
+static void config_topics(struct placing *placing, bool (*each)(void *ctx, const struct image_topic *topic,
+                                                                const struct image_partition *before,
+                                                                const struct image_partition *after))
+{
+    const struct control *control = placing->control;
+
+    for (uint32_t i = 0; !control->defaults_changed && i < control->config_topics_count; i++) {
+        const struct image_topic *topic = image_topic_by_id(control->image, control->config_topics[i]);
+        if (!topic || !image_topic_by_id(control->published, topic->id))
+            continue;
+        for (int32_t p = 0; p < topic->partitions_count; p++)
+            each(placing, topic, NULL, image_partition(control->image, topic, p));
+    }
+}
+
 /* Shards never see metadata older than this broker's registration: it may call them leaders of an epoch that
  * their logs served in a former life, and after a power cut the same offsets of the same epoch would be
  * written twice. */
@@ -100,32 +117,58 @@ void control_publish(struct control *control)
     if (control->image == control->published || !holds_registration(control))
         return;
     image_diff_partitions(control->published, control->image, count_change, &placing);
+    config_topics(&placing, count_change);
     placing.step = image_step_new(control->image, placing.count);
     ASSERT(placing.step);
     image_diff_partitions(control->published, control->image, add_change, &placing);
-    placing.step->configs_changed = control->configs_changed;
+    config_topics(&placing, add_change);
+    placing.step->defaults_changed = control->defaults_changed;
     for (unsigned i = 0; i < control->broker->shard_count; i++)
         ASSERT(shard_post_image(control->broker->shards[i], placing.step));
     image_step_unref(placing.step);
     image_unref(control->published);
     control->published = image_ref(control->image);
-    control->configs_changed = false;
+    control->defaults_changed = false;
+    control->config_topics_count = 0;
 }
 
 /* Makes the new image the present one, and mails it to the shards as soon as it may be. */
-static void take_image(struct control *control, struct image *image, bool configs_changed)
+static void take_image(struct control *control, struct image *image)
 {
     image_unref(control->image);
     control->image = image;
-    control->configs_changed |= configs_changed;
     control_publish(control);
+}
+
+/* -- settings -- */
+
+/* The topic's settings changed, if it is there. Settings of more topics than one remembers are taken for
+ * settings of all. */
+static void note_topic(struct control *control, const struct image *image, struct str name)
+{
+    const struct image_topic *topic = image_topic_by_name(image, name);
+    uint32_t count = control->config_topics_count;
+
+    if (!topic || (count > 0 && uuid_eq(control->config_topics[count - 1], topic->id)))
+        return;
+    if (count == CONFIG_TOPICS_MAX)
+        control->defaults_changed = true;
+    else
+        control->config_topics[control->config_topics_count++] = topic->id;
+}
+
+static void note_config(struct control *control, const struct image *image, const struct meta_config *config)
+{
+    if (config->resource_type == CONFIG_RESOURCE_TOPIC)
+        note_topic(control, image, config->resource_name);
+    else
+        control->defaults_changed = true;
 }
 
 /* -- entries -- */
 
-/* Applies all records of a run of bytes; whole records only. *ret_configs is set when one is a setting. */
-static enum err apply_records(struct control *control, struct image_edit *edit, struct reader *r,
-                              bool *ret_configs)
+/* Applies all records of a run of bytes; whole records only. */
+static enum err apply_records(struct control *control, struct image_edit *edit, struct reader *r)
 {
     while (reader_left(r) > 0) {
         struct meta_record record;
@@ -134,7 +177,8 @@ static enum err apply_records(struct control *control, struct image_edit *edit, 
             err = image_edit_apply(edit, &record);
         if (err != OK)
             return err;
-        *ret_configs |= record.type == META_CONFIG;
+        if (record.type == META_CONFIG)
+            note_config(control, image_edit_view(edit), &record.config);
     }
     return OK;
 }
@@ -143,7 +187,6 @@ static enum err apply_entries(struct control *control, const struct rpc_tail_rep
 {
     struct image_edit *edit = image_edit_begin(control->image);
     uint64_t index = image_index(control->image), term = image_term(control->image);
-    bool configs = false;
     enum err err = edit ? OK : ERR_NOMEM;
 
     for (int32_t i = 0; err == OK && i < reply->entries_count; i++) {
@@ -151,7 +194,7 @@ static enum err apply_entries(struct control *control, const struct rpc_tail_rep
         struct reader r = reader_over(entry->records.p, (size_t)MAX(entry->records.len, 0));
         if (entry->index <= index)
             continue; /* told twice */
-        err = apply_records(control, edit, &r, &configs);
+        err = apply_records(control, edit, &r);
         index = entry->index;
         term = entry->term;
     }
@@ -163,7 +206,7 @@ static enum err apply_entries(struct control *control, const struct rpc_tail_rep
     struct image *image = image_edit_commit(edit, index, term);
     if (!image)
         return ERR_NOMEM;
-    take_image(control, image, configs);
+    take_image(control, image);
     return OK;
 }
 
@@ -265,7 +308,8 @@ static void snapshot_done(struct control *control, uint64_t term)
     }
     snapshot->wanted = false;
     LOG(control->broker->log, INFO, "metadata.snapshot_loaded", F_U64("index", image_index(image)));
-    take_image(control, image, true);
+    control->defaults_changed = true;
+    take_image(control, image);
     control_tail(control);
 }
 

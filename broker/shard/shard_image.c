@@ -28,7 +28,7 @@ struct image_step *image_step_new(struct image *image, uint32_t changes_max)
         return NULL;
     atomic_init(&step->refs, 1);
     step->image = image_ref(image);
-    step->configs_changed = false;
+    step->defaults_changed = false;
     step->changes_count = 0;
     return step;
 }
@@ -200,10 +200,10 @@ void shard_apply_image(struct shard *shard, struct image_step *step)
     for (uint32_t i = 0; i < step->changes_count; i++)
         apply_change(shard, step->image, &step->changes[i]);
     image_unref(before);
-    if (step->configs_changed || !shard->serving)
+    if (step->defaults_changed || !shard->serving)
         throttles_configure(&shard->broker->replication_in, &shard->broker->replication_out, shard->image,
                             shard->broker->broker_id);
-    if (step->configs_changed)
+    if (step->defaults_changed)
         route_each(&shard->routes, refresh_config, shard);
     fetchers_image_changed(shard->fetchers);
     wake_image_waits(shard, image_index(shard->image));

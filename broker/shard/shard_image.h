@@ -7,8 +7,8 @@
 
 #include "broker/shard/shard.h"
 
-/* A partition that changed and has, or had, a replica on this broker; shard: who owns it (fixed while the
- * replica is here). */
+/* A partition that changed (itself, or its topic's settings) and has, or had, a replica on this broker;
+ * shard: who owns it (fixed while the replica is here). */
 struct route_change {
     struct uuid topic_id;
     int32_t index;
@@ -18,8 +18,8 @@ struct route_change {
 /* One step from an image to the next, the same for all shards; freed with the last reference. */
 struct image_step {
     atomic_uint refs;
-    struct image *image;  /* a reference */
-    bool configs_changed; /* some topic or broker setting changed: settings are resolved anew */
+    struct image *image;   /* a reference */
+    bool defaults_changed; /* a setting of brokers changed: those of all topics are resolved anew */
     uint32_t changes_count;
     struct route_change changes[];
 };
