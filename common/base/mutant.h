@@ -103,6 +103,8 @@
       "a restarted broker acts on metadata of its former life, older than its registration")                 \
     X(BELIEVE_OWN_SHRINK, "believe-own-shrink", MUTANT_LOSS,                                                 \
       "a leader that may be one of the past (it slept) counts on its smaller ISR unconfirmed")               \
+    X(GIVE_WAY_AT_ONCE, "give-way-at-once", MUTANT_LOSS,                                                     \
+      "a leader that is to give way does not wait until the others have its log (acks=1)")                   \
     X(DOUBLE_OWNER, "double-owner", "double-owner", "every member of a group gets its leader's assignment")  \
     X(FORGET_GENERATION, "forget-generation", "double-owner", "a new coordinator counts generations anew")   \
     X(COMMIT_BEFORE_LOG, "commit-before-log", "lost-commit",                                                 \

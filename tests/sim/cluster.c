@@ -184,8 +184,8 @@ void cluster_init(struct cluster *cluster, struct world *world, const struct clu
 {
     *cluster = (struct cluster){.world = world, .options = *options, .next_client = 1};
     chronicle_init(&cluster->chronicle, options->seed);
-    cluster->counted = counted_new(cluster);
-    ASSERT(cluster->counted != NULL);
+    cluster->counted = options->large ? NULL : counted_new(cluster);
+    ASSERT(cluster->counted != NULL || options->large);
     for (int i = 1; i <= options->controllers; i++)
         cluster_add(cluster, ROLE_CONTROLLER, i);
     for (int i = 1; i <= options->brokers; i++)

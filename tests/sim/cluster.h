@@ -78,6 +78,7 @@ struct cluster_options {
     bool compact_slowly;  /* so that what stops a compaction finds one under way */
     const char *codec;    /* compression.type of the admins' topics; NULL: as produced */
     uint32_t weak_producers;   /* bits by producer: acks=1 */
+    bool weak_stay;            /* no leader fails: what these were told of stays, too */
     uint32_t loose_producers;  /* bits by producer: acks=all, but not idempotent */
     bool scripted;             /* clients do nothing by themselves (script.h) */
     bool unclean_elections;    /* allowed by the settings of topics that the admin makes */
@@ -91,7 +92,9 @@ struct cluster_options {
     uint32_t segment_bytes;    /* of partition logs */
     uint32_t snapshot_entries; /* of the metadata log */
     bool no_power_cuts;        /* machines keep their power: what is in a page cache stays */
-    bool report_only;          /* a failed assertion is a death like others, and no violation by itself */
+    bool large; /* tens of thousands of partitions: nobody looks at what replicas hold, and settings are the
+                   product's own where they are unkind otherwise */
+    bool report_only; /* a failed assertion is a death like others, and no violation by itself */
 };
 
 struct cluster;

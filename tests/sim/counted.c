@@ -160,6 +160,8 @@ static void look_for_moves(struct counted *counted, const struct image *image)
 
 void counted_look(struct counted *counted)
 {
+    if (counted == NULL)
+        return;
     struct look look = {.counted = counted, .image = newest_image(counted)};
     memset(counted->open, 0xff, sizeof(counted->open)); /* -1 */
     for (int i = 0; i < counted->cluster->options.brokers; i++) {
@@ -262,7 +264,7 @@ static void record_held(struct counted *counted, struct node *node, int topic, i
 void counted_died(struct counted *counted, struct node *node)
 {
     int broker = node->id - BROKER_BASE;
-    if (node->role != ROLE_BROKER || node == counted->cluster->rotten)
+    if (counted == NULL || node->role != ROLE_BROKER || node == counted->cluster->rotten)
         return;
     counted_look(counted); /* the other brokers */
     for (int t = 0; t < counted->cluster->options.topics; t++)

@@ -32,7 +32,7 @@ struct counted {
 struct counted *counted_new(struct cluster *cluster);
 void counted_free(struct counted *counted); /* NULL is fine */
 
-/* Looks now: something is about to die. */
+/* Looks now: something is about to die. NULL is fine, here and in the next. */
 void counted_look(struct counted *counted);
 
 /* A node has died: a broker's logs are read and written down. */

@@ -40,6 +40,7 @@ static const struct {
     {MUTANT_SNAPSHOT_OLD_MEMBERS, SIM_SCENARIOS_DIR "/voters-of-a-snapshot.txt"},
     {MUTANT_LOOKUP_MISSES_START, SIM_SCENARIOS_DIR "/trimmed-under-a-lookup.txt"},
     {MUTANT_LOOKUP_PAST_HIGH_WATERMARK, SIM_SCENARIOS_DIR "/lookup-at-a-leader-of-the-past.txt"},
+    {MUTANT_GIVE_WAY_AT_ONCE, SIM_SCENARIOS_DIR "/leader-gives-way.txt"},
     {MUTANT_BELIEVE_OWN_SHRINK, SIM_SCENARIOS_DIR "/paused-leader-alone.txt"},
 };
 

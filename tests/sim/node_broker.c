@@ -30,6 +30,17 @@ static void on_stopped(void *ctx)
     node_stopped(ctx);
 }
 
+/* Much happens often: what is rare in production meets faults here. */
+static void apply_unkind_settings(struct node *node, struct config *settings)
+{
+    node_set(node, settings, "memory.budget.bytes", "64MiB");
+    node_set_number(node, settings, "log.cleaner.backoff.ms", 300);
+    node_set_number(node, settings, "log.retention.check.interval.ms", 300);
+    node_set(node, settings, "log.tail.cache.bytes", "32KiB"); /* much is read from files all the same */
+    node_set(node, settings, "log.scrub.period.ms", "5s");
+    node_set(node, settings, "log.open.files", "12"); /* closed and opened again all the time */
+}
+
 static void apply_settings(struct node *node, struct broker_object *object)
 {
     const struct cluster_options *options = &node->cluster->options;
@@ -59,16 +70,12 @@ static void apply_settings(struct node *node, struct broker_object *object)
     node_set(node, settings, "group.min.session.timeout.ms", "1000");
     node_set(node, settings, "group.consumer.session.timeout.ms", "3s");
     node_set(node, settings, "group.consumer.heartbeat.interval.ms", "500");
-    node_set(node, settings, "memory.budget.bytes", "64MiB");
-    node_set_number(node, settings, "log.cleaner.backoff.ms", 300);
-    node_set_number(node, settings, "log.retention.check.interval.ms", 300);
-    node_set(node, settings, "log.tail.cache.bytes", "32KiB"); /* much is read from files all the same */
-    node_set(node, settings, "log.scrub.period.ms", "5s");
+    if (!options->large)
+        apply_unkind_settings(node, settings);
     if (options->compact_slowly)
         node_set(node, settings, "log.cleaner.io.max.bytes.per.second", "64KiB");
     if (options->lag_ms > 0)
         node_set_number(node, settings, "replica.lag.time.max.ms", options->lag_ms);
-    node_set(node, settings, "log.open.files", "12"); /* closed and opened again all the time */
 }
 
 static bool broker_begin(struct node *node, struct env *env)

@@ -168,7 +168,7 @@ static bool producer_begin(struct node *node, struct env *env)
     producer->value =
         calloc(1, MAX(options->record_bytes_max, options->large_one_in ? PAYLOAD_BYTES_MAX : 0) + 16);
     if (client_node_is(node, options->weak_producers))
-        producer->flags = HISTORY_MAY_BE_LOST | HISTORY_MAY_REPEAT;
+        producer->flags = (options->weak_stay ? 0 : HISTORY_MAY_BE_LOST) | HISTORY_MAY_REPEAT;
     else if (client_node_is(node, options->loose_producers))
         producer->flags = HISTORY_MAY_REPEAT;
     client_node_open(&producer->client, node, env, &producer_handler, producer);

@@ -114,6 +114,7 @@ static void do_cluster(struct script *s)
                                           .compact_delete = has(s, "retained"),
                                           .lag_ms = (uint32_t)number_of(s, "lag-ms", 0),
                                           .scripted = true,
+                                          .weak_stay = has(s, "weak-stays"),
                                           .unclean_elections = has(s, "unclean"),
                                           .record_bytes_max = 100,
                                           .session_us = 3 * SCRIPT_SECOND_US,

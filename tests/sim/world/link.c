@@ -40,6 +40,11 @@ const struct world_link_bites *world_link_bites(const struct world *world, const
     return &world->links[from->index][to->index].bites;
 }
 
+uint64_t world_sent_bytes(const struct world *world, const struct process *from, const struct process *to)
+{
+    return world->links[from->index][to->index].sent_bytes;
+}
+
 bool world_is_cut(const struct world *world, const struct process *from, const struct process *to)
 {
     return world->links[from->index][to->index].cut;
@@ -52,6 +57,7 @@ void world_heal(struct world *world)
             struct link *link = &world->links[from][to];
             *link = (struct link){.latency_us = world->options.latency_us,
                                   .jitter_us = world->options.jitter_us,
+                                  .sent_bytes = link->sent_bytes,
                                   .bites = link->bites};
         }
     }

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "tests/sim/world/world_int.h"
 
@@ -41,6 +42,21 @@ static void on_assertion(void *ctx, const char *file, int line, const char *expr
     longjmp(world->escape, 1);
 }
 
+static uint64_t cpu_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static void note_cpu(struct process *process, struct loop *loop, uint64_t took_ns)
+{
+    process->cpu_ns += took_ns;
+    process->turn_max_ns = MAX(process->turn_max_ns, took_ns);
+    if (process->world->options.charged)
+        loop_spend(loop, took_ns / 1000);
+}
+
 bool process_run(struct process *process, struct loop *loop, void (*fn)(void *arg), void *arg)
 {
     struct world *world = process->world;
@@ -48,6 +64,7 @@ bool process_run(struct process *process, struct loop *loop, void (*fn)(void *ar
     world->inside = process;
     world->running = loop;
     assert_set_hook(on_assertion, world);
+    uint64_t began_ns = world->options.timed ? cpu_ns() : 0;
     if (setjmp(world->escape) == 0) {
         sim_heap_enter(process_heap_slot(process));
         fn(arg);
@@ -57,6 +74,8 @@ bool process_run(struct process *process, struct loop *loop, void (*fn)(void *ar
     sim_heap_enter(SIM_HEAP_HOST);
     world->inside = NULL;
     world->running = NULL;
+    if (world->options.timed)
+        note_cpu(process, loop, cpu_ns() - began_ns);
     if (!world->dying)
         return true;
     world->dying = false;

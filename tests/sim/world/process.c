@@ -146,6 +146,21 @@ uint64_t process_wall_looks(const struct process *process)
     return process->wall_looks;
 }
 
+uint64_t process_cpu_ns(const struct process *process)
+{
+    return process->cpu_ns;
+}
+
+uint64_t process_turn_max_ns(const struct process *process)
+{
+    return process->turn_max_ns;
+}
+
+void process_turns_forget(struct process *process)
+{
+    process->turn_max_ns = 0;
+}
+
 void process_wall_freeze(struct process *process, bool frozen)
 {
     if (frozen == (process->wall_frozen_ms != 0))

@@ -32,6 +32,8 @@ void sim_heap_drop(int slot);
 /* What the slot holds at present. */
 size_t sim_heap_bytes(int slot);
 size_t sim_heap_blocks(int slot);
+/* The most that it has held at once since its last drop. */
+size_t sim_heap_peak(int slot);
 
 /* Every block that the slot holds, in order of addresses (ordinary builds; with a sanitizer in no order).
  * each must not allocate. */

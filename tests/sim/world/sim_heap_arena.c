@@ -35,7 +35,7 @@ struct block {
 struct arena {
     uint8_t *base, *top, *end; /* [base, top) was handed out at some time */
     struct block *free[CLASS_COUNT];
-    size_t bytes, blocks;
+    size_t bytes, blocks, peak;
 };
 
 _Static_assert(sizeof(struct block) == GRAIN, "a header keeps the alignment");
@@ -60,6 +60,11 @@ size_t sim_heap_blocks(int slot)
     return arenas[slot].blocks;
 }
 
+size_t sim_heap_peak(int slot)
+{
+    return arenas[slot].peak;
+}
+
 void sim_heap_drop(int slot)
 {
     struct arena *arena = &arenas[slot];
@@ -68,7 +73,7 @@ void sim_heap_drop(int slot)
     if ((size_t)(arena->top - arena->base) > PURGE_BYTES)
         madvise(arena->base, (size_t)(arena->top - arena->base), MADV_DONTNEED);
     arena->top = arena->base;
-    arena->bytes = arena->blocks = 0;
+    arena->bytes = arena->blocks = arena->peak = 0;
     memset(arena->free, 0, sizeof(arena->free));
 }
 
@@ -136,6 +141,8 @@ static void *heap_alloc(size_t size)
         .mark = BLOCK_LIVE, .slot = (uint16_t)present, .class_index = class_index, .size = size};
     arena->bytes += size;
     arena->blocks++;
+    if (arena->bytes > arena->peak)
+        arena->peak = arena->bytes;
     return block + 1;
 }
 

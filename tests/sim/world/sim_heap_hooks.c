@@ -28,7 +28,7 @@ struct entry {
 static struct entry *table;
 static size_t table_used; /* entries that are not NULL */
 static int present;
-static size_t slot_bytes[SIM_HEAP_SLOTS], slot_blocks[SIM_HEAP_SLOTS];
+static size_t slot_bytes[SIM_HEAP_SLOTS], slot_blocks[SIM_HEAP_SLOTS], slot_peak[SIM_HEAP_SLOTS];
 static uint32_t slot_first[SIM_HEAP_SLOTS];
 
 static uint32_t place_of(const volatile void *p)
@@ -53,6 +53,8 @@ static void on_malloc(const volatile void *p, size_t size)
     slot_first[present] = at + 1;
     slot_bytes[present] += size;
     slot_blocks[present]++;
+    if (slot_bytes[present] > slot_peak[present])
+        slot_peak[present] = slot_bytes[present];
 }
 
 static void entry_unlink(struct entry *entry)
@@ -104,7 +106,8 @@ void sim_heap_drop(int slot)
     int before = sim_heap_enter(SIM_HEAP_HOST);
     while (slot_first[slot] != 0)
         free((void *)(uintptr_t)table[slot_first[slot] - 1].p); /* on_free() takes it off the list */
-    if (table_used > TABLE_CAP / 2) {                           /* mostly tombs of long runs */
+    slot_peak[slot] = 0;
+    if (table_used > TABLE_CAP / 2) { /* mostly tombs of long runs */
         bool empty = true;
         for (int i = 0; i < SIM_HEAP_SLOTS; i++)
             empty = empty && slot_blocks[i] == 0;
@@ -125,6 +128,11 @@ void sim_heap_each(int slot, void (*each)(void *ctx, const void *p, size_t size)
 size_t sim_heap_bytes(int slot)
 {
     return slot_bytes[slot];
+}
+
+size_t sim_heap_peak(int slot)
+{
+    return slot_peak[slot];
 }
 
 size_t sim_heap_blocks(int slot)

@@ -166,6 +166,7 @@ void wire_send(struct wire *wire, int side, struct seg *seg, uint64_t depart_us)
     seg->at_us = MAX(at_us, half->last_at_us);
     half->last_at_us = seg->at_us;
     half->used += seg->len;
+    way(wire, side)->sent_bytes += seg->len;
     bool first = half->flight.head == NULL;
     segs_push(&half->flight, seg);
     if (first)

@@ -27,6 +27,8 @@ struct world_options {
     uint32_t disk_sync_us, disk_read_us; /* typical */
     uint32_t window_bytes;               /* in flight on one connection; 0: 256 KiB */
     bool bad_luck; /* background write-back, short reads, latency spikes, late mail: legal, and unkind */
+    bool timed;    /* the processor time of every turn is measured, see process_cpu_ns() */
+    bool charged;  /* and a turn takes that long in the world, too: no run is like another then */
     FILE *trace;   /* NULL: none */
 };
 
@@ -133,6 +135,12 @@ void process_on_death(struct process *process,
  * context: what it keeps must not be allocated there. */
 void process_tap(struct process *process, void (*fn)(void *ctx, const uint8_t *p, size_t len), void *ctx);
 
+/* Of a timed world: real processor time of its code over all its lives; the longest turn since
+ * process_turns_forget(). */
+uint64_t process_cpu_ns(const struct process *process);
+uint64_t process_turn_max_ns(const struct process *process);
+void process_turns_forget(struct process *process);
+
 /* The memory of the process, for looking at its objects from outside. Never keep what is found. */
 int process_heap_slot(const struct process *process);
 
@@ -140,6 +148,7 @@ int process_heap_slot(const struct process *process);
 void world_cut(struct world *world, const struct process *from, const struct process *to,
                bool cut); /* one way */
 bool world_is_cut(const struct world *world, const struct process *from, const struct process *to);
+uint64_t world_sent_bytes(const struct world *world, const struct process *from, const struct process *to);
 void world_heal(struct world *world); /* every cut, clog and slow link */
 void world_clog(struct world *world, const struct process *from, const struct process *to, uint64_t for_us);
 /* For the life of the world. */

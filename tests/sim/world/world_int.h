@@ -23,6 +23,7 @@ struct link {
     uint64_t free_us;      /* when the limited link has sent what it has */
     uint64_t clogged_until_us;
     bool cut;
+    uint64_t sent_bytes;
     struct world_link_bites bites;
 };
 
@@ -99,6 +100,7 @@ struct process {
     int64_t wall_offset_ms;
     int64_t wall_frozen_ms; /* 0: runs */
     uint64_t wall_looks;
+    uint64_t cpu_ns, turn_max_ns;
     struct disk *disk;
     void (*on_death)(void *ctx, struct process *process, const char *why);
     void *on_death_ctx;
