@@ -117,10 +117,28 @@ bool plog_damage_in(const struct plog *log, const struct plog_segment *seg)
 
 /* -- finding -- */
 
+/* Whether the next good batch from position on begins within (expected, after): in a log in which offsets may
+ * be missing, that is how a base offset that says too much shows. */
+static enum err begins_within(const struct plog_walk *walk, uint32_t position, int64_t expected,
+                              int64_t after, bool *ret_within)
+{
+    struct plog_walk ahead;
+    struct batch_header batch;
+    uint32_t found_at;
+    enum err err = plog_walk_start(&ahead, walk->file, walk->base_offset, position, walk->limit, true);
+    if (err == OK)
+        err = plog_walk_next(&ahead, &batch, NULL);
+    *ret_within = err == OK && batch.base_offset > expected && batch.base_offset < after;
+    if (err == ERR_CORRUPT || err == ERR_TRUNCATED)
+        err = plog_walk_search(&ahead, expected, after, ret_within, &found_at);
+    plog_walk_end(&ahead);
+    return err == ERR_NOT_FOUND ? OK : err;
+}
+
 /* The walk stands on a batch with a good checksum, which does not cover its base offset and epoch: do they
  * fit what is known, and what follows? */
-static enum err fits_behind(struct plog *log, struct plog_walk *walk, int64_t seg_end, bool recovering,
-                            bool *ret_fits)
+static enum err fits_behind(struct plog *log, struct plog_walk *walk, int64_t expected, int64_t seg_end,
+                            bool recovering, bool *ret_fits)
 {
     uint8_t header[BATCH_HEADER_BYTES];
     size_t got = 0, next_size;
@@ -131,8 +149,14 @@ static enum err fits_behind(struct plog *log, struct plog_walk *walk, int64_t se
     enum err err = OK;
     /* while a log is scanned the cache does not know the epochs ahead */
     *ret_fits = epoch < 0 || epoch == batch_leader_epoch(p) || (recovering && batch_leader_epoch(p) > epoch);
-    if (!*ret_fits || log->config.may_have_gaps)
+    if (!*ret_fits)
         return OK;
+    if (log->config.may_have_gaps) {
+        bool within;
+        err = begins_within(walk, next, expected, after, &within);
+        *ret_fits = !within;
+        return err;
+    }
     if (next < walk->limit)
         err = env_file_read(walk->file, next, header, sizeof(header), &got);
     if (err)
@@ -159,7 +183,7 @@ enum err plog_damage_measure(struct plog *log, struct plog_walk *walk, int64_t e
         if (err == OK && !found)
             break;
         if (err == OK)
-            err = fits_behind(log, walk, seg_end, recovering, &fits);
+            err = fits_behind(log, walk, expected, seg_end, recovering, &fits);
     }
     if (err)
         return err;
