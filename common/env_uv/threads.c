@@ -43,6 +43,8 @@ static void pool_work(struct euv_pool *pool)
         list_remove(node);
         list_push_back(&batch, node);
     }
+    if (pool->take && pool->idle > 0 && !list_empty(&pool->queue))
+        pthread_cond_signal(&pool->cond);
     pthread_mutex_unlock(&pool->mutex);
     if (pool->run_all) {
         pool->run_all(pool, &batch);
@@ -87,11 +89,14 @@ void euv_pool_submit_all(struct euv_pool *pool, struct list *nodes)
 {
     pthread_mutex_lock(&pool->mutex);
     ASSERT(!pool->stopping);
+    bool called = false; /* a thread that may take all leaves the rest to another one, or nothing */
     while (!list_empty(nodes) && pool_grow(pool)) {
         struct list *node = nodes->next;
         list_remove(node);
         list_push_back(&pool->queue, node);
-        pthread_cond_signal(&pool->cond);
+        if (!called)
+            pthread_cond_signal(&pool->cond);
+        called = pool->take != NULL;
     }
     pthread_mutex_unlock(&pool->mutex);
     while (!list_empty(nodes)) { /* no thread can be had */
