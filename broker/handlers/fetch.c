@@ -4,7 +4,9 @@
  *
  * READING: every shard concerned reads; when all are back the reply goes out, if it holds min_bytes, an
  * error, or the time is up. WATCHING: nothing is held; the first shard that sees a change ends the watch of
- * all, and reading starts over. Sessions (KIP-227) are not kept: every answer says session 0, which a client
+ * all, and reading starts over. Where one byte is enough, another shard reads what it has seen before it says
+ * so, and looks and watches in one go (FETCH_AWAIT): mail between shards is what waiting fetches cost.
+ * Sessions (KIP-227) are not kept: every answer says session 0, which a client
  * must take for "none". */
 #include "broker/config.h"
 #include "broker/handlers/fetch_sub.h"
@@ -32,6 +34,7 @@ struct fetch_op {
     bool sending; /* inside a loop over subs: their returns are looked at when it ends */
     bool final;   /* the next reading answers in any case */
     bool follower;
+    bool report; /* a follower tells durable offsets: the reply has no partitions */
     bool repair; /* a replica that mends its log (broker/shard/repair.h) */
     int32_t replica_id;
     int32_t parts_count;
@@ -113,12 +116,10 @@ static void part_report(struct fetch_op *op, struct fetch_part *part, bool with_
         part_aborted(op, part, with_records);
 }
 
-static void fetch_answer(struct fetch_op *op)
+static int32_t report_parts(struct fetch_op *op)
 {
-    struct request *rq = op->rq;
     int32_t bytes = 0;
 
-    env_timer_cancel(rq->shard->env, &op->timer);
     for (struct fetch_sub *sub = op->subs; sub; sub = sub->next) {
         for (struct fetch_part *part = sub->parts; part; part = part->next) {
             /* Shards read on their own: together they may have read too much. What is left out comes with the
@@ -128,7 +129,18 @@ static void fetch_answer(struct fetch_op *op)
             bytes += fits ? part->result.bytes : 0;
         }
     }
-    shard_count(rq->shard, fetch_bytes, bytes);
+    return bytes;
+}
+
+static void fetch_answer(struct fetch_op *op)
+{
+    struct request *rq = op->rq;
+
+    env_timer_cancel(rq->shard->env, &op->timer);
+    if (op->report)
+        op->response.topics_count = 0;
+    else
+        shard_count(rq->shard, fetch_bytes, report_parts(op));
     kafka_fetch_response_encode(request_reply_begin(rq), rq->header.api_version, &op->response);
     request_reply_end(rq); /* fetch_release() follows when it was sent */
 }
@@ -152,12 +164,17 @@ static bool all_home(const struct fetch_op *op)
     return true;
 }
 
-static void watch_round(struct fetch_op *op)
+/* elsewhere: what the subs of other shards do; ours watches. */
+static void watch_round(struct fetch_op *op, enum fetch_task elsewhere)
 {
+    if (!env_timer_armed(&op->timer))
+        env_timer_set(op->rq->shard->env, &op->timer, op->deadline_us);
     op->phase = FETCH_WATCHING;
     op->sending = true;
-    for (struct fetch_sub *sub = op->subs; sub; sub = sub->next)
-        fetch_sub_send(sub, FETCH_WATCH);
+    for (struct fetch_sub *sub = op->subs; sub; sub = sub->next) {
+        fetch_sub_release(sub);
+        fetch_sub_send(sub, sub->owner == sub->home ? FETCH_WATCH : elsewhere);
+    }
     op->sending = false;
 }
 
@@ -174,11 +191,7 @@ static void read_done(struct fetch_op *op)
         fetch_answer(op);
         return;
     }
-    for (struct fetch_sub *sub = op->subs; sub; sub = sub->next)
-        fetch_sub_release(sub);
-    if (!env_timer_armed(&op->timer))
-        env_timer_set(op->rq->shard->env, &op->timer, op->deadline_us);
-    watch_round(op);
+    watch_round(op, FETCH_WATCH);
 }
 
 /* Ends a watch: asks every sub back; reading starts when the last one is home. */
@@ -206,12 +219,35 @@ static void sub_back(struct fetch_sub *sub)
         read_done(op);
 }
 
+/* Sends those subs to read that are of this shard, or those that are not; what is fresh was read already. */
+static void read_some(struct fetch_op *op, bool here)
+{
+    for (struct fetch_sub *sub = op->subs; sub; sub = sub->next)
+        if (!sub->fresh && (sub->owner == sub->home) == here)
+            fetch_sub_send(sub, FETCH_READ);
+}
+
+/* Whether all that is known says: wait. */
+static bool nothing_yet(const struct fetch_op *op)
+{
+    if (op->final || op->request->max_wait_ms <= 0 || op->request->min_bytes != 1 || !all_home(op))
+        return false;
+    for (const struct fetch_sub *sub = op->subs; sub; sub = sub->next)
+        if ((sub->fresh || sub->owner == sub->home) && (sub->bytes > 0 || sub->answer_now))
+            return false;
+    return true;
+}
+
 static void read_round(struct fetch_op *op)
 {
     op->phase = FETCH_READING;
     op->sending = true;
-    for (struct fetch_sub *sub = op->subs; sub; sub = sub->next)
-        fetch_sub_send(sub, FETCH_READ);
+    read_some(op, true);
+    if (nothing_yet(op)) {
+        watch_round(op, FETCH_AWAIT);
+        return;
+    }
+    read_some(op, false);
     op->sending = false;
     if (all_home(op))
         read_done(op);
@@ -250,6 +286,7 @@ static struct fetch_sub *sub_for(struct fetch_op *op, unsigned shard)
     sub->max_bytes = op->max_bytes;
     sub->at_least_one = op->max_bytes > 0;
     sub->follower = op->follower;
+    sub->report = op->report;
     sub->first_read = true;
     sub->replica_id = op->replica_id;
     sub->replica_epoch = op->replica_epoch;
@@ -357,6 +394,7 @@ static void fetch_op_init(struct fetch_op *op, struct request *rq, struct kafka_
     op->follower = op->replica_id >= 0 && rq->conn->listener->internal;
     op->repair = op->replica_id == PARTITION_READER_REPAIR && rq->conn->listener->internal;
     op->max_bytes = MIN(MAX(request->max_bytes, 0), (int32_t)config->fetch_max_bytes);
+    op->report = op->follower && op->max_bytes == 0 && wait_ms == 0;
     op->deadline_us = rq->started_us + (uint64_t)wait_ms * 1000;
     env_timer_init(&op->timer, on_deadline);
     kafka_fetch_response_init(&op->response);

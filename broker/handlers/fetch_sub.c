@@ -51,10 +51,9 @@ static void part_read(struct fetch_sub *sub, struct fetch_part *part, bool may_w
         return;
     if (sub->follower && sub->first_read && !may_wait) {
         int16_t error = part_tell_position(sub, part, p);
-        if (error != KAFKA_NONE) {
-            part->result.error = error;
+        part->result.error = error;
+        if (error != KAFKA_NONE || sub->report)
             return;
-        }
     }
     struct throttle *out = &sub->owner->broker->replication_out;
     bool slowed = sub->follower && atomic_load_explicit(&out->rate, memory_order_relaxed) > 0 && wanted > 0 &&
@@ -73,6 +72,7 @@ static void part_read(struct fetch_sub *sub, struct fetch_part *part, bool may_w
 
 static void sub_read(struct fetch_sub *sub, bool may_wait);
 static void sub_return(struct fetch_sub *sub);
+static void sub_watch_parts(struct fetch_sub *sub);
 
 /* What came is thrown away: it is in the page cache now, where the second try finds it, checked or sent from
  * there. An error shows there, too. */
@@ -122,7 +122,13 @@ static bool warm_up(struct fetch_sub *sub, const struct partition_piece *cold)
     return true;
 }
 
-/* Reads the parts from sub->at on; comes back when the last one is there. */
+static void release_parts(struct fetch_sub *sub)
+{
+    for (struct fetch_part *part = sub->parts; part; part = part->next)
+        partition_read_release(&part->result);
+}
+
+/* Reads the parts from sub->at on; comes back when the last one is there, or watches them all. */
 static void sub_read(struct fetch_sub *sub, bool may_wait)
 {
     for (; sub->at; sub->at = sub->at->next) {
@@ -145,7 +151,21 @@ static void sub_read(struct fetch_sub *sub, bool may_wait)
         sub->answer_now |= part->result.error != KAFKA_NONE || part->result.diverging_epoch >= 0;
     }
     sub->first_read = false;
+    if (sub->task == FETCH_AWAIT && sub->bytes == 0 && !sub->answer_now && !sub->called) {
+        release_parts(sub);
+        sub_watch_parts(sub);
+        return;
+    }
+    sub->fresh = sub->task == FETCH_AWAIT;
     sub_return(sub);
+}
+
+static void sub_read_all(struct fetch_sub *sub)
+{
+    sub->bytes = 0;
+    sub->answer_now = false;
+    sub->at = sub->parts;
+    sub_read(sub, false);
 }
 
 static void sub_unwatch(struct fetch_sub *sub)
@@ -180,7 +200,10 @@ static void on_wake(struct env_task *task)
     if (!sub->watching)
         return;
     sub_unwatch(sub);
-    sub_return(sub);
+    if (sub->task == FETCH_AWAIT)
+        sub_read_all(sub);
+    else
+        sub_return(sub);
 }
 
 static void on_watch(struct partition_watch *watch)
@@ -201,14 +224,10 @@ static bool sub_changed(struct fetch_sub *sub)
     return false;
 }
 
-static void sub_watch(struct fetch_sub *sub)
+static void sub_watch_parts(struct fetch_sub *sub)
 {
     sub->watching = true;
     env_task_init(&sub->wake, on_wake);
-    if (sub->owner != sub->home && sub_changed(sub)) {
-        env_defer(sub->owner->env, &sub->wake);
-        return;
-    }
     for (struct fetch_part *part = sub->parts; part; part = part->next) {
         struct partition *p = shard_partition(sub->owner, part->topic_id, part->out->partition_index);
         part->watch.fn = on_watch;
@@ -219,18 +238,26 @@ static void sub_watch(struct fetch_sub *sub)
     }
 }
 
+static void sub_watch(struct fetch_sub *sub)
+{
+    if (sub->owner == sub->home || !sub_changed(sub)) {
+        sub_watch_parts(sub);
+        return;
+    }
+    sub->watching = true;
+    env_task_init(&sub->wake, on_wake);
+    env_defer(sub->owner->env, &sub->wake);
+}
+
 static void sub_run(struct env_msg *msg)
 {
     struct fetch_sub *sub = CONTAINER_OF(msg, struct fetch_sub, msg);
 
-    if (sub->task == FETCH_WATCH) {
+    sub->called = false;
+    if (sub->task == FETCH_WATCH)
         sub_watch(sub);
-        return;
-    }
-    sub->bytes = 0;
-    sub->answer_now = false;
-    sub->at = sub->parts;
-    sub_read(sub, false);
+    else
+        sub_read_all(sub);
 }
 
 static void cancel_back(struct env_msg *msg)
@@ -245,9 +272,11 @@ static void cancel_run(struct env_msg *msg)
 {
     struct fetch_sub *sub = CONTAINER_OF(msg, struct fetch_sub, cancel);
 
-    if (sub->watching) { /* else it is on its way back already */
+    if (sub->watching) {
         sub_unwatch(sub);
         sub_return(sub);
+    } else { /* it is on its way back already, or reads and comes then */
+        sub->called = true;
     }
     msg->fn = cancel_back;
     env_post(sub->home->env, msg);
@@ -259,6 +288,7 @@ void fetch_sub_send(struct fetch_sub *sub, enum fetch_task task)
 {
     ASSERT(!sub->out && !sub->cancel_out);
     sub->out = true;
+    sub->fresh = false;
     sub->task = task;
     sub->msg.fn = sub_run;
     if (sub->owner == sub->home) {
@@ -286,7 +316,7 @@ void fetch_sub_cancel(struct fetch_sub *sub)
 void fetch_sub_release(struct fetch_sub *sub)
 {
     ASSERT(!sub->out);
-    for (struct fetch_part *part = sub->parts; part; part = part->next)
-        partition_read_release(&part->result);
+    release_parts(sub);
     sub->bytes = 0;
+    sub->fresh = false;
 }

@@ -3,8 +3,8 @@
  * watches them. Private to fetch*.c.
  *
  * A sub is held either by the fetch's home shard or by its owner shard; it changes hands by mail (by a direct
- * call when both are the same shard). The home sends it out with FETCH_READ or FETCH_WATCH and gets it back
- * exactly once. While it is out to watch, the home may send `cancel` after it, which comes back too. */
+ * call when both are the same shard). The home sends it out with a task and gets it back exactly once. While
+ * it is out to watch, the home may send `cancel` after it, which comes back too. */
 #ifndef SLUICE_BROKER_HANDLERS_FETCH_SUB_H
 #define SLUICE_BROKER_HANDLERS_FETCH_SUB_H
 
@@ -29,6 +29,8 @@ struct fetch_part {
 enum fetch_task {
     FETCH_READ,  /* read what is there */
     FETCH_WATCH, /* come back when something changed */
+    FETCH_AWAIT, /* both: come back with what was read as soon as there is anything to say; one piece of mail
+                    there and one back, where READ, WATCH and READ again take three each */
 };
 
 struct fetch_sub {
@@ -44,15 +46,18 @@ struct fetch_sub {
     int32_t max_bytes;
     bool at_least_one;
     bool follower;
+    bool report;     /* of a follower: where it is, nothing is read */
     bool first_read; /* the follower's position is told to the partition once per request */
     int32_t replica_id;
     int64_t replica_epoch;
     int32_t ranges_max; /* of each partition: pieces that may be ranges of files */
-    /* Result of READ: */
+    /* Result of READ, or of AWAIT: */
     int32_t bytes;
     bool answer_now; /* an error, a divergence: waiting would not help */
+    bool fresh;      /* AWAIT has read; the home takes it back */
     /* Owner's: */
     bool watching;
+    bool called;           /* back, by a cancel: AWAIT does not watch any more */
     struct fetch_part *at; /* READ goes on with it; its data is being read from the disk while cold is set */
     struct iobuf *cold;    /* charged to the memory budget; a READ that finds no room waits for it */
     struct env_timer room;

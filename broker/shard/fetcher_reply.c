@@ -75,7 +75,7 @@ static struct follow *follow_of(struct leader_link *link, struct uuid topic_id, 
     return follow && follow->to == link ? follow : NULL;
 }
 
-static void take_reply(struct leader_link *link, const struct kafka_fetch_response *reply, bool report,
+static void take_reply(struct leader_link *link, const struct kafka_fetch_response *reply,
                        struct iobuf *owner)
 {
     for (int32_t t = 0; t < reply->topics_count; t++) {
@@ -83,7 +83,7 @@ static void take_reply(struct leader_link *link, const struct kafka_fetch_respon
         for (int32_t i = 0; i < topic->partitions_count; i++) {
             const struct kafka_fetch_response_partition *in = &topic->partitions[i];
             struct follow *follow = follow_of(link, topic->topic_id, in->partition_index);
-            if (follow && !report && follow->reading)
+            if (follow && follow->reading)
                 take_partition(follow, in, owner);
         }
     }
@@ -121,10 +121,10 @@ bool link_reply(struct leader_link *link, const uint8_t *p, uint32_t len, struct
     link->inflight_first = (link->inflight_first + 1) % LINK_INFLIGHT_MAX;
     link->inflight_count--;
     link_await_answer(link);
-    if (reply.error_code == KAFKA_NONE)
-        take_reply(link, &reply, sent.report, owner);
-    else
+    if (reply.error_code != KAFKA_NONE)
         back_off_all(link);
+    else if (!sent.report) /* to a report nothing is said */
+        take_reply(link, &reply, owner);
     if (!sent.report)
         end_reading(link);
     link_send_soon(link);
