@@ -206,6 +206,8 @@ static enum err apply_all(struct program *program)
         {"listeners", listeners},
         {"controller.quorum.bootstrap.servers", LOOPBACK ":1"}, /* start_controller() knows */
         {"offsets.topic.replication.factor", "1"},              /* there is one broker */
+        {"transaction.state.log.replication.factor", "1"},
+        {"transaction.state.log.min.isr", "1"},
     };
     for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]) && !err; i++)
         err = set_default(settings, defaults[i][0], defaults[i][1]);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "broker/metadata/topic_settings.h"
 #include "broker/shard/partition.h"
 #include "common/base/arena.h"
 #include "common/base/assert.h"
@@ -272,12 +273,32 @@ START_TEST(a_failed_log_is_named_and_counted_and_the_others_serve)
 }
 END_TEST
 
+/* The contract by default: synced before it is acknowledged; page cache only where somebody says so, and
+ * never for the coordinators' topics. _i: flush.messages is raised. */
+START_TEST(a_topic_syncs_before_it_acknowledges_unless_told_otherwise)
+{
+    static const char *const raised[] = {"log.flush.interval.messages=1000", NULL};
+    struct partition_config config;
+
+    rig_start(&rig, 1, _i ? raised : NULL);
+    topic_settings_resolve(rig.image, &rig.config, STR_LIT("t"), &config);
+    ck_assert_int_eq(config.sync_before_ack, !_i);
+    ck_assert_int_eq(config.flush_messages, _i ? 1000 : 1);
+    topic_settings_resolve(rig.image, &rig.config, STR_LIT("__consumer_offsets"), &config);
+    ck_assert(config.sync_before_ack);
+    topic_settings_resolve(rig.image, &rig.config, STR_LIT("__transaction_state"), &config);
+    ck_assert(config.sync_before_ack);
+    rig_stop(&rig);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_set_timeout(tcase, 120); /* the disk may be busy */
     tcase_add_test(tcase, a_client_learns_where_an_epoch_ends);
     tcase_add_test(tcase, records_are_deleted_up_to_an_offset);
     tcase_add_test(tcase, nobody_deletes_records_of_a_coordinator);
+    tcase_add_loop_test(tcase, a_topic_syncs_before_it_acknowledges_unless_told_otherwise, 0, 2);
     tcase_add_test(tcase, a_failed_log_is_named_and_counted_and_the_others_serve);
 }
 

@@ -404,6 +404,27 @@ START_TEST(the_tail_finds_an_offset_wherever_reads_have_ended)
 }
 END_TEST
 
+/* A small batch out of a large receive buffer is copied, a batch that fills its buffer is kept by reference.
+ */
+START_TEST(a_small_batch_does_not_hold_the_buffer_that_it_came_in)
+{
+    start_cached();
+    for (int large = 0; large < 2; large++) {
+        struct iobuf *batch = fixture_batch(plog_end(f.log), large ? 40 : 1, large ? 2000 : 100, f.epoch);
+        struct iobuf *received = iobuf_get(NULL, 100 << 10);
+        uint64_t before = cache.used_bytes;
+        memcpy(received->data, batch->data, batch->len);
+        received->len = batch->len;
+        ck_assert_int_eq(plog_append_kept(f.log, received->data, received->len, received), OK);
+        ck_assert_uint_eq(atomic_load(&received->refs), large ? 2 : 1);
+        ck_assert_uint_eq(cache.used_bytes - before >= received->cap, large);
+        iobuf_unref(received);
+        iobuf_unref(batch);
+    }
+    stop_cached();
+}
+END_TEST
+
 START_TEST(the_cache_keeps_to_its_budget_and_gives_way_to_others)
 {
     start_cached();
@@ -511,6 +532,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_batch_that_jumps_over_others_never_leaves_a_log_with_gaps);
     tcase_add_test(tcase, the_tail_is_served_without_the_file);
     tcase_add_test(tcase, the_tail_finds_an_offset_wherever_reads_have_ended);
+    tcase_add_test(tcase, a_small_batch_does_not_hold_the_buffer_that_it_came_in);
     tcase_add_test(tcase, the_cache_keeps_to_its_budget_and_gives_way_to_others);
     tcase_add_test(tcase, a_cut_log_forgets_its_tail);
     tcase_add_test(tcase, an_index_in_a_file_gives_what_it_gives_in_memory);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fills a broker's topics with what a log can hold: every codec, idempotent producers, several segments, broker time, nulls and headers, and
-// (argument "transactions") transactions that commit and abort. Usage: java -cp LIBS Fill.java BOOTSTRAP [transactions]
+// Fills a broker's topics with what a log can hold: every codec, idempotent producers, several segments, broker time, nulls and headers,
+// transactions that commit and abort. Usage: java -cp LIBS Fill.java BOOTSTRAP
 import java.util.*;
 import java.util.concurrent.Future;
 import org.apache.kafka.clients.admin.*;
@@ -70,7 +70,6 @@ public class Fill {
     }
 
     public static void main(String[] args) throws Exception {
-        boolean transactions = args.length > 1 && args[1].equals("transactions");
         Map<String, String> small = new HashMap<>(Map.of("segment.bytes", "1048576"));
         List<NewTopic> topics = new ArrayList<>();
         for (String codec : CODECS)
@@ -81,8 +80,7 @@ public class Fill {
         Map<String, String> recompressed = new HashMap<>(small);
         recompressed.put("compression.type", "zstd");
         topics.add(new NewTopic("recompressed", 1, (short) 1).configs(recompressed));
-        if (transactions)
-            topics.add(new NewTopic("transactions", 1, (short) 1).configs(small));
+        topics.add(new NewTopic("transactions", 1, (short) 1).configs(small));
         Properties p = new Properties();
         p.put("bootstrap.servers", args[0]);
         try (Admin admin = Admin.create(p)) {
@@ -92,8 +90,7 @@ public class Fill {
             produce(args[0], "codec-" + codec, codec, RECORDS);
         produce(args[0], "append-time", "gzip", RECORDS);
         produce(args[0], "recompressed", "snappy", RECORDS);
-        if (transactions)
-            transactions(args[0]);
+        transactions(args[0]);
         System.out.println("records " + RECORDS * (CODECS.length + 2));
     }
 }
