@@ -39,6 +39,7 @@ static bool setback(struct client_group *g, int16_t error)
             client_group_enter(g, GROUP_FIND, g->now_us + GROUP_RETRY_US);
         else
             lose(g, false, GROUP_FIND);
+        g->due_us = g->now_us + GROUP_RETRY_US; /* it may be the same one, and as little able to */
         return true;
     case KAFKA_COORDINATOR_LOAD_IN_PROGRESS: /* another one than has told our generation */
         client_group_enter(g, g->state == GROUP_SYNC ? GROUP_JOIN : g->state, g->now_us + GROUP_RETRY_US);

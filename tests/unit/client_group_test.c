@@ -527,6 +527,21 @@ START_TEST(what_could_not_be_committed_in_its_generation_is_not_in_the_next)
 }
 END_TEST
 
+START_TEST(a_coordinator_that_cannot_is_not_asked_again_at_once)
+{
+    begin_as(CLIENT_GROUP_CLASSIC, STR_NULL);
+    answer_find(KAFKA_NONE);
+    for (int i = 0; i < 3; i++) {
+        answer_join(KAFKA_COORDINATOR_NOT_AVAILABLE, "", -1);
+        ck_assert(!group->busy[CALL_FIND] && !group->busy[CALL_JOIN]);
+        ck_assert_uint_gt(client_group_deadline(group), now_us + SECOND / 10);
+        pass(SECOND);
+        answer_find(KAFKA_NONE);
+    }
+    end();
+}
+END_TEST
+
 /* -- every answer in every state -- */
 
 static const int16_t errors[] = {KAFKA_NONE,
@@ -705,6 +720,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_commit_of_an_old_generation_is_not_taken_for_one_of_the_new);
     tcase_add_test(tcase, a_heartbeat_that_got_lost_before_a_generation_does_not_disturb_it);
     tcase_add_test(tcase, what_could_not_be_committed_in_its_generation_is_not_in_the_next);
+    tcase_add_test(tcase, a_coordinator_that_cannot_is_not_asked_again_at_once);
     tcase_add_loop_test(tcase, whatever_is_answered_it_goes_on_and_can_leave, 0, 2);
 }
 
