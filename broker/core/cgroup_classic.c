@@ -186,9 +186,7 @@ static void make_way(struct groups *g, struct group *group, struct group_call *c
     write_begin(g);
     write_cgroup_gone(g, group);
     write_group_value(g, group, &value);
-    group_round_begin(g, group, NULL);
-    bool waits = group_round_waits(g, group, call);
-    ASSERT(waits);
+    group_round_make_way(g, group, call);
 }
 
 void cgroup_join(struct groups *g, struct group *group, struct group_call *call)

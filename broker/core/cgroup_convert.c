@@ -117,10 +117,8 @@ int16_t group_upgrade(struct groups *g, struct group *group, struct group_call *
     write_cgroup_epoch(g, group, MAX(group->generation, 1), 0);
     write_cgroup_target_epoch(g, group, MAX(group->generation, 1));
     end_waits(g, group);
-    group_round_begin(g, group, NULL);
     group->upgrading = true;
-    bool waits = group_round_waits(g, group, call);
-    ASSERT(waits);
+    group_round_make_way(g, group, call);
     return KAFKA_NONE;
 }
 

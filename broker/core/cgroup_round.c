@@ -67,6 +67,29 @@ bool group_round_begin(struct groups *g, struct group *group, struct group_call 
     return group->round_seq != 0;
 }
 
+void group_round_make_way(struct groups *g, struct group *group, struct group_call *call)
+{
+    group_round_begin(g, group, NULL);
+    call->began = true;
+    bool waits = group_round_waits(g, group, call);
+    ASSERT(waits);
+}
+
+/* Who began the round hears what became of it: run again, it would begin the next one, again and again for as
+ * long as the log refuses. */
+static void settle_beginner(struct groups *g, struct list *waiting, int16_t error)
+{
+    list_for_each_safe (it, tmp, waiting) {
+        struct group_call *call = CONTAINER_OF(it, struct group_call, link);
+        bool refused = call->began && error != KAFKA_NONE;
+        call->began = false;
+        if (!refused)
+            continue;
+        list_remove(&call->link);
+        settle(g, call, error);
+    }
+}
+
 /* Runs waiting calls, in order; a new round makes the others wait again. */
 void groups_run_waiting(struct groups *g, struct list *waiting)
 {
@@ -119,6 +142,7 @@ void group_round_over(struct groups *g, struct group *group, int16_t error)
     group->round_seq = 0;
     list_init(&waiting);
     list_splice_back(&waiting, &group->waiting);
+    settle_beginner(g, &waiting, error);
     if (error != KAFKA_NONE)
         PROBE(CONSUMER_ROUND_REFUSED);
     bool downgraded = group->downgrading, upgraded = group->upgrading;

@@ -88,6 +88,7 @@ struct group_call {
     void *response;       /* initialized */
     struct arena *arena;  /* for what the response points to */
     uint64_t deadline_us; /* private */
+    bool began;           /* private: waits for a round that makes way for it */
 };
 
 /* Figures of one committed offset, for metrics. */

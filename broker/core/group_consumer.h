@@ -112,6 +112,9 @@ void write_cgroup_gone(struct groups *g, const struct group *group); /* all that
 /* -- cgroup_round.c -- */
 void cgroup_begin_sessions(struct groups *g, struct group *group);
 bool group_round_waits(struct groups *g, struct group *group, struct group_call *call);
+
+/* Begins a round that makes way for a call, which is run once that is done; refused with it otherwise. */
+void group_round_make_way(struct groups *g, struct group *group, struct group_call *call);
 /* Ends the write begun: its records are a round of the group. False: there were none, the call is still open.
  */
 bool group_round_begin(struct groups *g, struct group *group, struct group_call *call);

@@ -330,6 +330,29 @@ START_TEST(an_empty_group_takes_either_protocol)
 }
 END_TEST
 
+/* And does not try again by itself for as long as the log refuses. */
+START_TEST(who_would_have_a_group_change_its_protocol_hears_that_the_log_refused)
+{
+    char id[WORLD_NAME_MAX];
+
+    done(enter_as(&w, "a", "t"), KAFKA_NONE);
+    done(exit_as(&w, "a"), KAFKA_NONE);
+    struct ask *ask = join_as(&w, 3, "", NULL, "m"), *second = join_as(&w, 3, "", NULL, "m");
+    world_decide(&w, KAFKA_NOT_ENOUGH_REPLICAS);
+    ck_assert(ask->answered && !second->answered); /* it tries in its turn */
+    ck_assert_int_eq(ask->call.error, KAFKA_COORDINATOR_NOT_AVAILABLE);
+    world_decide(&w, KAFKA_NOT_ENOUGH_REPLICAS);
+    ck_assert_int_eq(second->call.error, KAFKA_COORDINATOR_NOT_AVAILABLE);
+    ck_assert_int_eq(w.pending_count, 0);
+    classic_group_of(id, 3);
+    ask = enter_as(&w, "b", "t");
+    world_decide(&w, KAFKA_NOT_ENOUGH_REPLICAS);
+    ck_assert_int_eq(ask->call.error, KAFKA_COORDINATOR_NOT_AVAILABLE);
+    ck_assert_int_eq(w.pending_count, 0);
+    done(heartbeat_as(&w, id, 3), KAFKA_NONE); /* a classic group as before */
+}
+END_TEST
+
 START_TEST(an_id_that_was_handed_out_does_not_bar_the_other_protocol)
 {
     done(join_classic(""), KAFKA_MEMBER_ID_REQUIRED);
@@ -396,6 +419,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, an_empty_group_can_be_deleted_and_a_live_one_not);
     tcase_add_test(tcase, a_classic_group_is_upgraded_by_its_first_new_member_and_back);
     tcase_add_test(tcase, an_empty_group_takes_either_protocol);
+    tcase_add_test(tcase, who_would_have_a_group_change_its_protocol_hears_that_the_log_refused);
     tcase_add_test(tcase, an_id_that_was_handed_out_does_not_bar_the_other_protocol);
     tcase_add_test(tcase, members_that_are_about_to_join_again_keep_what_they_read_through_an_upgrade);
     tcase_add_test(tcase, malformed_classic_members_bar_the_upgrade);
