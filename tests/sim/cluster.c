@@ -254,10 +254,20 @@ int cluster_count(const struct cluster *cluster, enum role role)
     return count;
 }
 
+const char *cluster_other_topic(int topic)
+{
+    static const char *const others[] = {
+        [CLUSTER_TXN_TOPIC - CLUSTER_TOPICS_MAX] = "tx",
+        [CLUSTER_OFFSETS_TOPIC - CLUSTER_TOPICS_MAX] = "__consumer_offsets",
+        [CLUSTER_TXN_STATE_TOPIC - CLUSTER_TOPICS_MAX] = "__transaction_state",
+    };
+    return others[topic - CLUSTER_TOPICS_MAX];
+}
+
 void cluster_topic_name(int topic, char out[CLUSTER_TOPIC_NAME_MAX])
 {
-    if (topic == CLUSTER_TXN_TOPIC)
-        snprintf(out, CLUSTER_TOPIC_NAME_MAX, "tx");
+    if (topic >= CLUSTER_TOPICS_MAX)
+        snprintf(out, CLUSTER_TOPIC_NAME_MAX, "%s", cluster_other_topic(topic));
     else
         snprintf(out, CLUSTER_TOPIC_NAME_MAX, "t%d", topic);
 }

@@ -210,7 +210,9 @@ int64_t node_wall_ms(void *ctx);
 char *cluster_controllers_text(const struct cluster *cluster, bool with_ids, char *out, size_t size);
 
 /* "t<number>" and so on. */
-#define CLUSTER_TOPIC_NAME_MAX 16
+#define CLUSTER_TOPIC_NAME_MAX 24
+/* Of topics from CLUSTER_TOPICS_MAX on. */
+const char *cluster_other_topic(int topic);
 void cluster_topic_name(int topic, char out[CLUSTER_TOPIC_NAME_MAX]);
 
 /* Topic t is called "t<number>"; the history numbers topics from 1. */

@@ -16,7 +16,7 @@ static const struct mutant_info {
 #undef X
 };
 
-/* What random seeds do not meet has a scenario that must show it. */
+/* What random seeds do not meet, or not soon, has a scenario that must show it. */
 static const struct {
     enum mutant mutant;
     const char *scenario;
@@ -24,7 +24,7 @@ static const struct {
     {MUTANT_UNKNOWN_EPOCH_ACCEPTED, SIM_SCENARIOS_DIR "/kip-279-fast-double-failover.txt"},
     {MUTANT_DELETE_UNKNOWN_DIRECTORY, SIM_SCENARIOS_DIR "/unknown-directory-of-all.txt"},
     {MUTANT_SEND_BEFORE_VOTE, SIM_SCENARIOS_DIR "/vote-before-sync.txt"},
-    {MUTANT_FORGET_VOTE, SIM_SCENARIOS_DIR "/vote-before-sync.txt"},
+    {MUTANT_FORGET_VOTE, SIM_SCENARIOS_DIR "/a-vote-is-remembered.txt"},
     {MUTANT_COMPACT_PAST_HIGH_WATERMARK, SIM_SCENARIOS_DIR "/compaction-keeps-to-the-committed.txt"},
     {MUTANT_RETAIN_PAST_HIGH_WATERMARK, SIM_SCENARIOS_DIR "/retention-keeps-to-the-committed.txt"},
     {MUTANT_LOSE_LAST_PRODUCER_BATCH, SIM_SCENARIOS_DIR "/late-retry-after-compaction.txt"},
@@ -41,6 +41,14 @@ static const struct {
     {MUTANT_LOOKUP_MISSES_START, SIM_SCENARIOS_DIR "/trimmed-under-a-lookup.txt"},
     {MUTANT_LOOKUP_PAST_HIGH_WATERMARK, SIM_SCENARIOS_DIR "/lookup-at-a-leader-of-the-past.txt"},
     {MUTANT_GIVE_WAY_AT_ONCE, SIM_SCENARIOS_DIR "/leader-gives-way.txt"},
+    {MUTANT_END_BEFORE_LOG, SIM_SCENARIOS_DIR "/coordinators-killed-in-turn.txt"},
+    {MUTANT_FORGET_PREPARED, SIM_SCENARIOS_DIR "/coordinators-killed-in-turn.txt"},
+    {MUTANT_COMMIT_BEFORE_LOG, SIM_SCENARIOS_DIR "/commits-at-a-coordinator-of-the-past.txt"},
+    {MUTANT_SWAP_WITHOUT_SYNC, SIM_SCENARIOS_DIR "/compacted-and-without-power.txt"},
+    {MUTANT_REVIVE_FENCED, SIM_SCENARIOS_DIR "/a-fenced-member-wakes-up.txt"},
+    {MUTANT_NO_EPOCH_STAMP, SIM_SCENARIOS_DIR "/kip-279-fast-double-failover.txt"},
+    {MUTANT_SYNC_ERROR_IGNORED, SIM_SCENARIOS_DIR "/failed-sync.txt"},
+    {MUTANT_LATE_MARKER, SIM_SCENARIOS_DIR "/markers-that-come-again.txt"},
     {MUTANT_BELIEVE_OWN_SHRINK, SIM_SCENARIOS_DIR "/paused-leader-alone.txt"},
 };
 

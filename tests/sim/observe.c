@@ -31,13 +31,9 @@ static int topic_number(struct str name)
 /* The same, and the numbers of topics that clients do not choose. */
 static int looked_at_number(struct str name)
 {
-    static const char *const others[] = {[CLUSTER_TXN_TOPIC - CLUSTER_TOPICS_MAX] = "tx",
-                                         [CLUSTER_OFFSETS_TOPIC - CLUSTER_TOPICS_MAX] = "__consumer_offsets",
-                                         [CLUSTER_TXN_STATE_TOPIC - CLUSTER_TOPICS_MAX] =
-                                             "__transaction_state"};
-    for (size_t i = 0; i < ARRAY_LEN(others); i++)
-        if (str_eq(name, str_from(others[i])))
-            return CLUSTER_TOPICS_MAX + (int)i;
+    for (int i = CLUSTER_TOPICS_MAX; i < CLUSTER_LOOKED_AT; i++)
+        if (str_eq(name, str_from(cluster_other_topic(i))))
+            return i;
     return topic_number(name);
 }
 
@@ -177,7 +173,7 @@ static void look_at_controller(struct observer *observer, struct node *node)
     if (controller == NULL)
         return;
     struct consensus_status status = controller_status(controller);
-    if (status.leads && status.term != observer->term_seen[i]) {
+    if (status.leader == node->id && status.term != observer->term_seen[i]) { /* active or not yet */
         observer->term_seen[i] = status.term;
         observer->cluster->reached[REACH_ELECTION]++;
         struct history_record record = cluster_note(HISTORY_METADATA, node->id, -1, 0);

@@ -224,12 +224,14 @@ void run_judge(struct cluster *cluster, FILE *trace, const char *why, struct run
     result->judge_cpu_us = cpu_us() - result->run_cpu_us;
 }
 
-static void save_history(struct run *run)
+void run_save(const struct run_options *options, const struct cluster *cluster,
+              const struct run_result *result)
 {
     char path[1024];
-    snprintf(path, sizeof(path), "%s/seed-%llu.history", run->options->keep_dir,
-             (unsigned long long)run->plan.seed);
-    enum err err = chronicle_save(&run->cluster->chronicle, path);
+    if (options->keep_dir == NULL || (options->keep_bad && !result->bad))
+        return;
+    snprintf(path, sizeof(path), "%s/seed-%llu.history", options->keep_dir, (unsigned long long)result->seed);
+    enum err err = chronicle_save(&cluster->chronicle, path);
     if (err != OK)
         fprintf(stderr, "%s: %s\n", path, err_text(err));
 }
@@ -300,8 +302,7 @@ void run_seed(uint64_t seed, const struct run_options *options, struct run_resul
     run_judge(run->cluster, options->trace, run->first_why, ret_result);
     if (!ret_result->bad)
         run_weigh(&run->plan, faults_asked(&run->faults), faults_bitten(&run->faults), ret_result);
-    if (options->keep_dir != NULL && (ret_result->bad || !options->keep_bad))
-        save_history(run);
+    run_save(options, run->cluster, ret_result);
     cluster_free(run->cluster);
     world_free(run->world);
     free(run->cluster);

@@ -12,6 +12,10 @@ void replicas_dump(struct cluster *cluster, int topic, int partition, uint64_t b
  */
 void run_judge(struct cluster *cluster, FILE *trace, const char *why, struct run_result *result);
 
+/* Writes the history to options->keep_dir, if that is wanted. */
+void run_save(const struct run_options *options, const struct cluster *cluster,
+              const struct run_result *result);
+
 /* Void is a run with too few operations for its length, or one in which a fault that was asked for has not
  * bitten (a plan with faults asks for one at least). */
 void run_weigh(const struct plan *plan, uint64_t asked, uint64_t bitten, struct run_result *result);

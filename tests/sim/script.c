@@ -12,6 +12,7 @@
 #include "tests/sim/script_int.h"
 
 #define STEP_US      10000u
+#define MOMENT_US    1000u
 #define AWAIT_US     (30 * SCRIPT_SECOND_US)
 #define RECOVER_US   (90 * SCRIPT_SECOND_US)
 #define LINE_MAX_LEN 512
@@ -108,6 +109,10 @@ static void do_cluster(struct script *s)
                                           .admins = 1,
                                           .spare_controllers = number_of(s, "spare", 0),
                                           .consumers = number_of(s, "consumers", 1),
+                                          .members = number_of(s, "members", 0),
+                                          .member_kinds = MEMBERS_CONSUMER,
+                                          .transactors = number_of(s, "transactors", 0),
+                                          .txn_replayer = has(s, "replayer"),
                                           .topics_by_admin = true,
                                           .trim_topic = -1,
                                           .compact_topic = has(s, "compact") || has(s, "retained") ? 0 : -1,
@@ -140,10 +145,24 @@ static void do_run(struct script *s)
     run_for(s, script_time(script_word(s, 1)));
 }
 
+/* "2" is partition 2 of topic 0. */
 static struct cluster_part part_of(struct script *s, const char *text)
 {
+    static const struct {
+        const char *prefix;
+        int topic;
+    } topics[] = {
+        {"tx/", CLUSTER_TXN_TOPIC}, {"groups/", CLUSTER_OFFSETS_TOPIC}, {"txns/", CLUSTER_TXN_STATE_TOPIC}};
     struct cluster_part part;
-    cluster_look(s->cluster, 0, atoi(text), &part);
+    int topic = 0;
+    for (size_t i = 0; i < ARRAY_LEN(topics); i++) {
+        size_t len = strlen(topics[i].prefix);
+        if (strncmp(text, topics[i].prefix, len) != 0)
+            continue;
+        topic = topics[i].topic;
+        text += len;
+    }
+    cluster_look(s->cluster, topic, atoi(text), &part);
     return part;
 }
 
@@ -189,7 +208,7 @@ static void do_name(struct script *s)
     struct node *node = NULL;
     int n = MAX(atoi(script_word(s, 3)), 1);
     if (strcmp(script_word(s, 2), "leader") == 0)
-        node = broker_of(s, part_of(s, "0").leader);
+        node = broker_of(s, part_of(s, s->word_count > 3 ? script_word(s, 3) : "0").leader);
     else if (strcmp(script_word(s, 2), "follower") == 0)
         node = follower_of(s, n);
     else if (strcmp(script_word(s, 2), "other") == 0)
@@ -248,8 +267,16 @@ static void do_settle(struct script *s)
 
 /* -- waiting -- */
 
+/* The quorum's leader by its own word, active or not yet. */
+static bool is_elected(const struct node *node)
+{
+    const struct controller *controller = node != NULL ? node_controller(node) : NULL;
+    return controller != NULL && controller_status(controller).leader == node->id;
+}
+
 /* await leader PARTITION NODE | leader PARTITION none | leader PARTITION any
- *       isr PARTITION COUNT | proposal PARTITION NODE | active any | active NODE | active not NODE | whole */
+ *       isr PARTITION COUNT | proposal PARTITION NODE | elected NODE | active any | active NODE | active not
+ * NODE | whole */
 static bool holds(struct script *s)
 {
     char why[CLUSTER_TEXT_MAX];
@@ -265,6 +292,8 @@ static bool holds(struct script *s)
         return strcmp(script_word(s, 2), "not") == 0 ? node != script_node(s, script_word(s, 3))
                                                      : node == script_node(s, script_word(s, 2));
     }
+    if (strcmp(script_word(s, 1), "elected") == 0)
+        return is_elected(script_node(s, script_word(s, 2)));
     if (strcmp(script_word(s, 1), "proposal") == 0) {
         struct node *node = script_node(s, script_word(s, 3));
         return node == NULL || script_proposes(node, atoi(script_word(s, 2)));
@@ -276,15 +305,29 @@ static bool holds(struct script *s)
     return part.leader >= 0 && broker_of(s, part.leader) == script_node(s, script_word(s, 3));
 }
 
+/* strike PARTITION COUNT 500ms: kills its leader, so often, so long after each other; each is started again.
+ */
+static void do_strike(struct script *s)
+{
+    uint64_t us = script_time(script_word(s, 3));
+    for (int i = atoi(script_word(s, 2)); i > 0; i--) {
+        struct node *node = broker_of(s, part_of(s, script_word(s, 1)).leader);
+        if (node != NULL)
+            node_kill(node, DEATH_KILL, us / 2);
+        run_for(s, us);
+    }
+}
+
 static void do_await(struct script *s)
 {
     uint64_t until_us = world_now_us(s->world) + AWAIT_US;
+    bool soon = strcmp(script_word(s, 1), "elected") == 0; /* what follows must not miss the moment */
     while (!holds(s)) {
         if (world_now_us(s->world) >= until_us) {
             script_say(s, "in vain");
             return;
         }
-        run_for(s, STEP_US);
+        run_for(s, soon ? MOMENT_US : STEP_US);
     }
 }
 
@@ -306,7 +349,8 @@ static void do_show(struct script *s)
 static bool is_read(void *ctx)
 {
     const struct node *reader = ctx;
-    return reader->done;
+    const struct cluster *cluster = reader->cluster;
+    return reader->done && (cluster->options.transactors == 0 || cluster->txns.judged);
 }
 
 static void read_all(struct script *s)
@@ -320,6 +364,8 @@ static void read_all(struct script *s)
     }
     for (int p = 0; p < cluster->options.partitions; p++)
         replicas_dump(cluster, 0, p, cluster_replicas(cluster, 0, p));
+    for (int p = 0; cluster->options.transactors > 0 && p < TXN_PARTITIONS; p++)
+        replicas_dump(cluster, CLUSTER_TXN_TOPIC, p, cluster_replicas(cluster, CLUSTER_TXN_TOPIC, p));
 }
 
 static bool is_whole(void *ctx)
@@ -354,8 +400,9 @@ static const struct command {
     const char *name;
     void (*run)(struct script *s);
 } commands[] = {
-    {"cluster", do_cluster}, {"run", do_run},     {"name", do_name}, {"send", do_send},
-    {"settle", do_settle},   {"await", do_await}, {"show", do_show}, {"check", do_check},
+    {"cluster", do_cluster}, {"run", do_run},       {"name", do_name},
+    {"send", do_send},       {"strike", do_strike}, {"settle", do_settle},
+    {"await", do_await},     {"show", do_show},     {"check", do_check},
 };
 
 static void obey(struct script *s, char *line)
@@ -405,6 +452,7 @@ static void end(struct script *s)
         s->cluster->nodes[i].wanted = false;
         node_kill(&s->cluster->nodes[i], DEATH_KILL, 0);
     }
+    run_save(s->options, s->cluster, s->result);
     cluster_free(s->cluster);
     world_free(s->world);
     free(s->cluster);
