@@ -117,10 +117,8 @@ bool plog_damage_in(const struct plog *log, const struct plog_segment *seg)
 
 /* -- finding -- */
 
-/* Whether the next good batch from position on begins within (expected, after): in a log in which offsets may
- * be missing, that is how a base offset that says too much shows. */
-static enum err begins_within(const struct plog_walk *walk, uint32_t position, int64_t expected,
-                              int64_t after, bool *ret_within)
+enum err plog_damage_within(const struct plog_walk *walk, uint32_t position, int64_t expected, int64_t after,
+                            bool *ret_within)
 {
     struct plog_walk ahead;
     struct batch_header batch;
@@ -153,7 +151,7 @@ static enum err fits_behind(struct plog *log, struct plog_walk *walk, int64_t ex
         return OK;
     if (log->config.may_have_gaps) {
         bool within;
-        err = begins_within(walk, next, expected, after, &within);
+        err = plog_damage_within(walk, next, expected, after, &within);
         *ret_fits = !within;
         return err;
     }

@@ -33,5 +33,9 @@ enum err plog_damage_measure(struct plog *log, struct plog_walk *walk, int64_t e
  * the one behind it begins before it ends. */
 bool plog_damage_jumps(const struct plog_walk *walk, const struct batch_header *batch, int64_t expected,
                        int64_t seg_end);
+/* Whether the next good batch from position on (where one ends) begins within (expected, after): where
+ * offsets may be missing, that is how a base offset shows that says too much. Reads up to that batch. */
+enum err plog_damage_within(const struct plog_walk *walk, uint32_t position, int64_t expected, int64_t after,
+                            bool *ret_within);
 
 #endif

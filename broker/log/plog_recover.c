@@ -223,11 +223,8 @@ static enum err judge(struct scan *scan, struct plog_walk *walk)
 }
 
 /* What the checksum does not cover: base offset and leader epoch. The walk stands behind the batch. */
-static bool fits(struct scan *scan, const struct plog_walk *walk, const struct batch_header *batch,
-                 bool below_scan)
+static bool fits(struct scan *scan, const struct plog_walk *walk, const struct batch_header *batch)
 {
-    if (below_scan)
-        return true;
     if (batch->base_offset < scan->expected)
         return false;
     if (batch->base_offset > scan->expected && !scan->log->config.may_have_gaps)
@@ -236,6 +233,18 @@ static bool fits(struct scan *scan, const struct plog_walk *walk, const struct b
         return false;
     return batch->leader_epoch >= 0 &&
            batch->leader_epoch >= epoch_cache_at(&scan->log->epochs, scan->expected);
+}
+
+/* The recovery point was the end of a batch: none reaches over it, and one that skips it, because of missing
+ * offsets, has none of those that it skips behind it. (Else the bytes behind it would count as unsynced.) */
+static enum err reaches_over(const struct scan *scan, const struct plog_walk *walk,
+                             const struct batch_header *batch, bool *ret_over)
+{
+    int64_t point = scan->setup->recovery_point;
+    *ret_over = batch->base_offset < point && batch->last_offset >= point;
+    if (batch->base_offset < point || scan->expected >= point)
+        return OK;
+    return plog_damage_within(walk, walk->position, scan->expected, batch->last_offset + 1, ret_over);
 }
 
 /* A good batch of an older epoch than the checkpoint says: the batches decide, if more than one says so. */
@@ -275,7 +284,7 @@ static enum err scan_batches(struct scan *scan, uint32_t from, bool at_index)
     struct plog_walk walk;
     struct batch_header batch;
     enum err err = plog_walk_begin(&walk, scan->log, scan->seg, from, true);
-    bool first = at_index; /* the indexed batch: its offset is the index's word, checked here */
+    bool over, first = at_index; /* the indexed batch: its offset is the index's word, checked here */
     while (err == OK && !scan->ended) {
         uint32_t position = plog_damage_hop(scan->log, scan->seg->base_offset, walk.position);
         if (position != walk.position)
@@ -289,7 +298,9 @@ static enum err scan_batches(struct scan *scan, uint32_t from, bool at_index)
             bad = !scan->log->config.may_have_gaps || scan->expected >= scan->setup->recovery_point;
         if (err == OK)
             err = ask_epochs(scan, &batch);
-        if (err == OK && !fits(scan, &walk, &batch, first))
+        if (err == OK)
+            err = reaches_over(scan, &walk, &batch, &over);
+        if (err == OK && !first && (over || !fits(scan, &walk, &batch)))
             bad = true;
         if (bad) {
             walk.position = position;
