@@ -137,10 +137,10 @@ START_TEST(both_ways_are_measured)
     sync_files(20, &alone, &together); /* has no measure yet */
     ck_assert_uint_eq(together, 1);
     ck_assert_uint_gt(fs->together_us, 0);
-    costs(1, 6400000); /* slow once: tried again after some others */
+    costs(1, UINT64_C(1) << 40); /* slow once: tried again after some others */
     sync_files(20, &alone, &together);
     ck_assert_uint_eq(alone, 20);
-    ck_assert_uint_lt(fs->together_us, 6400000 * 3 / 4);
+    ck_assert_uint_lt(fs->together_us, (UINT64_C(1) << 40) / 4 * 3);
     end();
 }
 END_TEST
