@@ -126,6 +126,9 @@ void groups_call(struct groups *g, struct group_call *call);
 void groups_committed(struct groups *g, uint64_t seq);
 /* The writes first..last were not appended, for Kafka's reason error. */
 void groups_failed(struct groups *g, uint64_t first, uint64_t last, int16_t error);
+/* A topic was deleted: what groups have committed of it goes, so that another topic of its name begins anew.
+ * What is missed while no coordinator is loaded goes when retention is looked at. */
+void groups_topic_gone(struct groups *g, struct str topic);
 /* Time passed groups_deadline(). */
 void groups_tick(struct groups *g);
 /* This is the end: every call that waits is settled with NOT_COORDINATOR. */

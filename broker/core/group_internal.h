@@ -209,6 +209,8 @@ void group_txn_apply(struct groups *g, const struct write *write);
 void group_txn_superseded(struct groups *g, struct str group, struct str topic, int32_t partition);
 bool group_txn_pending(const struct groups *g, struct str group, struct str topic, int32_t partition);
 void group_txns_drop_all(struct groups *g);
+/* Tombstones for what is pending of a topic that was deleted. */
+void group_txns_forget_topic(struct groups *g, struct str topic);
 
 /* Nobody is in it, whatever its protocol. */
 bool group_has_nobody(const struct group *group);

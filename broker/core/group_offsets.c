@@ -166,8 +166,6 @@ int16_t offsets_check_member(struct groups *g, struct group *group, struct str i
         PROBE(GROUP_STALE_COMMIT);
         return KAFKA_ILLEGAL_GENERATION;
     }
-    if (group->state == GROUP_COMPLETING)
-        return KAFKA_REBALANCE_IN_PROGRESS;
     member_alive(g, group, member);
     return KAFKA_NONE;
 }
@@ -190,14 +188,17 @@ static int16_t check_commit(struct groups *g, struct group *group, const struct 
     const struct kafka_offset_commit_request *request = call->request;
     bool simple = request->generation_id_or_member_epoch < 0;
 
+    if (!group && !simple)
+        return call->version >= MEMBER_EPOCH_VERSION ? KAFKA_GROUP_ID_NOT_FOUND : KAFKA_ILLEGAL_GENERATION;
     if (!group)
-        return simple ? KAFKA_NONE : KAFKA_ILLEGAL_GENERATION;
+        return KAFKA_NONE;
     if (group->consumer)
         return check_consumer_commit(g, group, call);
     if (simple && group->state == GROUP_EMPTY)
         return KAFKA_NONE;
-    return offsets_check_member(g, group, request->member_id, request->group_instance_id,
-                                request->generation_id_or_member_epoch);
+    int16_t error = offsets_check_member(g, group, request->member_id, request->group_instance_id,
+                                         request->generation_id_or_member_epoch);
+    return error == KAFKA_NONE && group->state == GROUP_COMPLETING ? KAFKA_REBALANCE_IN_PROGRESS : error;
 }
 
 static void commit_one(struct groups *g, struct group *group, struct str topic,
@@ -440,12 +441,22 @@ static bool expired(const struct groups *g, const struct group *group, struct st
     return g->wall_ms - since_ms >= g->settings->retention_ms;
 }
 
+/* Its topic was deleted while no coordinator looked. A commit that has just come may know more than our
+ * metadata does. */
+static bool orphaned(const struct groups *g, bool known, const struct group_offset *offset)
+{
+    return !known && g->wall_ms - offset->commit_ms >= g->settings->retention_check_ms;
+}
+
 static int64_t expire_topic(struct groups *g, struct group *group, const struct group_topic *topic)
 {
+    const struct group_topics *topics = g->settings->topics;
+    struct group_topic_view view;
+    bool known = topics->by_name(topics->ctx, topic->name, &view);
     int64_t gone = 0;
 
     for (int32_t i = 0; i < topic->count; i++) {
-        if (!expired(g, group, topic->name, &topic->offsets[i]))
+        if (!orphaned(g, known, &topic->offsets[i]) && !expired(g, group, topic->name, &topic->offsets[i]))
             continue;
         write_offset_gone(g, group, topic->name, topic->offsets[i].partition);
         gone++;
@@ -480,4 +491,33 @@ void groups_expire_offsets(struct groups *g)
 {
     g->retention_due_us = g->now_us + (uint64_t)g->settings->retention_check_ms * 1000;
     groups_each(g, expire_group, g);
+}
+
+/* -- topics that were deleted (Kafka: onPartitionsDeleted) -- */
+
+struct topic_gone {
+    struct groups *g;
+    struct str name;
+};
+
+static void forget_topic(void *ctx, struct group *group)
+{
+    const struct topic_gone *gone = ctx;
+    const struct group_topic *topic = group_topic_find(group, gone->name);
+
+    if (!topic)
+        return;
+    write_begin(gone->g);
+    for (int32_t i = 0; i < topic->count; i++)
+        write_offset_gone(gone->g, group, gone->name, topic->offsets[i].partition);
+    write_end(gone->g, WRITE_RECORDS, group, NULL);
+}
+
+void groups_topic_gone(struct groups *g, struct str topic)
+{
+    struct topic_gone gone = {g, topic};
+
+    ASSERT(!g->loading && topic.len > 0);
+    groups_each(g, forget_topic, &gone);
+    group_txns_forget_topic(g, topic);
 }

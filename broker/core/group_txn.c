@@ -156,6 +156,26 @@ enum err groups_replay_txn(struct groups *g, int64_t producer_id, struct bytes k
     return OK;
 }
 
+void group_txns_forget_topic(struct groups *g, struct str topic)
+{
+    uint32_t pos = 0;
+    uint64_t key;
+    void *value;
+
+    while (map_next(&g->pending_txns, &pos, &key, &value)) {
+        const struct pending_txn *txn = value;
+        for (int32_t i = 0; i < txn->count; i++) {
+            const struct pending_offset *pending = &txn->offsets[i];
+            if (!str_eq(pending->topic, topic))
+                continue;
+            struct group *group = group_find_or_make(g, pending->group);
+            write_begin(g);
+            write_offset_gone(g, group, topic, pending->offset.partition);
+            write_end(g, WRITE_RECORDS, group, NULL);
+        }
+    }
+}
+
 static struct bytes next_part(struct reader *r)
 {
     int32_t len = reader_i32(r);

@@ -76,6 +76,7 @@ static bool add_change(void *ctx, const struct image_topic *topic, const struct 
     bool stays = here(placing->control, after);
     int32_t index = after ? after->index : before->index;
 
+    placing->step->topics_gone |= !after;
     if (stays || here(placing->control, before))
         placing->step->changes[placing->step->changes_count++] =
             (struct route_change){topic->id, index, place(placing->control, topic->id, index, stays)};

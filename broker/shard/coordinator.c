@@ -584,6 +584,17 @@ void coordinator_route_changed(struct shard *shard, struct route *route)
         route->coordinator = coordinator_new(shard, route->partition, type, &view);
 }
 
+void coordinator_topic_gone(struct route *route, struct str topic)
+{
+    struct coordinator *c = route->coordinator;
+
+    if (!c || c->state != COORDINATOR_READY || !c->type->topic_gone)
+        return;
+    enter(c);
+    c->type->topic_gone(c->core, topic);
+    coordinator_touched(c);
+}
+
 void coordinator_route_closing(struct route *route)
 {
     if (route->coordinator)

@@ -30,6 +30,8 @@ struct coordinator_type {
     void (*failed)(void *core, uint64_t first, uint64_t last, int16_t error);
     /* A marker is committed that ends the producer's transaction in this log. NULL: nobody cares. */
     void (*marked)(void *core, int64_t producer_id, bool commit);
+    /* A topic was deleted. NULL: nobody cares. */
+    void (*topic_gone)(void *core, struct str topic);
     /* Hands answered calls to whoever asked. */
     void (*deliver)(void *core);
     /* Settles and delivers all that waits, frees the core. */
@@ -62,6 +64,9 @@ void *coordinator_core(struct coordinator *c, const struct coordinator_type *typ
 
 /* A route's partition may have begun or ceased to lead, or its log may have failed. */
 void coordinator_route_changed(struct shard *shard, struct route *route);
+
+/* A topic was deleted; the route's coordinator, if it has one that is loaded, is told. */
+void coordinator_topic_gone(struct route *route, struct str topic);
 
 /* The route's partition is about to close. */
 void coordinator_route_closing(struct route *route);

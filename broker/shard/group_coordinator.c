@@ -192,6 +192,11 @@ static void group_marked(void *core, int64_t producer_id, bool commit)
     groups_marked(groups_of(core), producer_id, commit);
 }
 
+static void group_topic_gone(void *core, struct str topic)
+{
+    groups_topic_gone(groups_of(core), topic);
+}
+
 static void group_deliver(void *core)
 {
     struct group_call *call;
@@ -225,6 +230,7 @@ const struct coordinator_type group_coordinator_type = {
     .committed = group_committed,
     .failed = group_failed,
     .marked = group_marked,
+    .topic_gone = group_topic_gone,
     .deliver = group_deliver,
     .close = group_close,
 };

@@ -28,7 +28,7 @@ struct image_step *image_step_new(struct image *image, uint32_t changes_max)
         return NULL;
     atomic_init(&step->refs, 1);
     step->image = image_ref(image);
-    step->defaults_changed = false;
+    step->defaults_changed = step->topics_gone = false;
     step->changes_count = 0;
     return step;
 }
@@ -165,6 +165,32 @@ static void refresh_config(void *ctx, struct route *route)
         apply_route(shard, shard->image, route, topic, state);
 }
 
+/* -- topics that were deleted: coordinators of groups forget them -- */
+
+struct deletion {
+    struct shard *shard;
+    struct str topic;
+};
+
+static void tell_coordinator(void *ctx, struct route *route)
+{
+    const struct deletion *deletion = ctx;
+
+    coordinator_topic_gone(route, deletion->topic);
+}
+
+static bool on_difference(void *ctx, const struct image_topic *topic, const struct image_partition *before,
+                          const struct image_partition *after)
+{
+    struct deletion *deletion = ctx;
+
+    if (!after && before->index == 0) { /* partitions only go with their topic */
+        deletion->topic = topic->name;
+        route_each(&deletion->shard->routes, tell_coordinator, deletion);
+    }
+    return true;
+}
+
 /* Those that wait for up_to or less. */
 static void wake_image_waits(struct shard *shard, uint64_t up_to)
 {
@@ -199,6 +225,8 @@ void shard_apply_image(struct shard *shard, struct image_step *step)
     shard->image = image_ref(step->image); /* partitions look brokers up in it while they change */
     for (uint32_t i = 0; i < step->changes_count; i++)
         apply_change(shard, step->image, &step->changes[i]);
+    if (step->topics_gone)
+        image_diff_partitions(before, step->image, on_difference, &(struct deletion){.shard = shard});
     image_unref(before);
     if (step->defaults_changed || !shard->serving)
         throttles_configure(&shard->broker->replication_in, &shard->broker->replication_out, shard->image,

@@ -20,6 +20,7 @@ struct image_step {
     atomic_uint refs;
     struct image *image;   /* a reference */
     bool defaults_changed; /* a setting of brokers changed: those of all topics are resolved anew */
+    bool topics_gone;      /* a topic was deleted */
     uint32_t changes_count;
     struct route_change changes[];
 };

@@ -193,6 +193,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             argp_error(state, "which topic?");
         if (o->group && o->partitions_count > 0)
             argp_error(state, "--partition and --group: a group gives out its partitions itself");
+        if (!o->group && o->instance)
+            argp_error(state, "--instance-id is a member's name: it wants --group");
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }

@@ -230,10 +230,10 @@ static int find_leaders(struct session *s, const struct group_rows *rows, int32_
 {
     for (int32_t i = 0; i < rows->count; i++) {
         struct client_topic *topic;
-        int code = session_topic(s, rows->items[i].topic, &topic);
+        int code = session_topic_if_any(s, rows->items[i].topic, &topic);
         if (code != EXIT_OK)
             return code;
-        leaders[i] = client_topic_leader(topic, rows->items[i].partition);
+        leaders[i] = topic ? client_topic_leader(topic, rows->items[i].partition) : -1;
     }
     return EXIT_OK;
 }

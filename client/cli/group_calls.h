@@ -34,7 +34,7 @@ int group_find_coordinator(struct session *s, const char *group, int32_t *ret_no
 int group_committed(struct session *s, int32_t node, const char *group, struct group_rows *rows);
 
 /* Asks leaders for the offsets of a timestamp (or Kafka's -1 latest, -2 earliest) of every row; `field` of
- * each row gets the answer (GROUP_NO_OFFSET: none). */
+ * each row gets the answer (GROUP_NO_OFFSET: none, no leader, or no such topic). */
 int group_times(struct session *s, struct group_rows *rows, int64_t timestamp, size_t field);
 
 #endif

@@ -24,8 +24,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static void print_group(struct list_groups *l, const struct kafka_list_groups_response_group *group)
 {
     if (l->cli->output == CLI_TEXT) {
-        printf("%-32.*s %-20.*s %.*s\n", group->group_id.len, group->group_id.p,
+        printf("%-32.*s %-20.*s %-9.*s %.*s\n", group->group_id.len, group->group_id.p,
                MAX(group->group_state.len, 0), group->group_state.p ? group->group_state.p : "",
+               MAX(group->group_type.len, 0), group->group_type.p ? group->group_type.p : "",
                group->protocol_type.len, group->protocol_type.p);
         return;
     }

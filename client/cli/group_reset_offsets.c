@@ -22,7 +22,7 @@ enum {
     OPTION_DRY_RUN,
 };
 
-enum target { TARGET_NONE, TARGET_EARLIEST, TARGET_LATEST, TARGET_OFFSET, TARGET_TIME };
+enum target { TARGET_NONE, TARGET_EARLIEST, TARGET_LATEST, TARGET_OFFSET, TARGET_TIME, TARGET_DURATION };
 
 struct reset {
     struct cli *cli;
@@ -30,7 +30,7 @@ struct reset {
     const char *topics[TOPICS_MAX]; /* none: those that have committed offsets */
     int32_t topics_count;
     enum target target;
-    int64_t value; /* offset, or milliseconds since 1970 (negative: before now) */
+    int64_t value; /* offset, milliseconds since 1970, or milliseconds before now */
     bool dry_run;
     struct group_rows rows;
 };
@@ -83,7 +83,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         aim(state, r, TARGET_TIME, ms);
         return 0;
     case OPTION_BY_DURATION:
-        aim(state, r, TARGET_TIME, -(int64_t)(cli_duration_us(state, "by-duration", arg) / 1000));
+        aim(state, r, TARGET_DURATION, (int64_t)(cli_duration_us(state, "by-duration", arg) / 1000));
         return 0;
     case OPTION_DRY_RUN: r->dry_run = true; return 0;
     case ARGP_KEY_ARG: parse_argument(state, r, arg); return 0;
@@ -133,6 +133,14 @@ static int add_topics(struct reset *r, struct session *s)
     return EXIT_OK;
 }
 
+/* Nobody knows where its log begins and ends. */
+static int no_ends(const struct reset *r, const struct group_row *row)
+{
+    return cli_fail_words(r->cli, EXIT_FAILED, "it has no leader, or the topic was deleted",
+                          "name the topics to set with --topic", "partition %d of topic '%s'", row->partition,
+                          row->topic);
+}
+
 /* From where the partition will be read: `found` becomes it. */
 static void choose(const struct reset *r, struct group_row *row)
 {
@@ -159,13 +167,18 @@ static int look_up(struct reset *r, struct session *s, int32_t node)
         code = group_times(s, &r->rows, -2, offsetof(struct group_row, start));
     if (code == EXIT_OK)
         code = group_times(s, &r->rows, -1, offsetof(struct group_row, end));
-    if (code == EXIT_OK && r->target == TARGET_TIME) {
-        int64_t ms = r->value < 0 ? env_wall_ms(s->env) + r->value : r->value;
+    if (code == EXIT_OK && (r->target == TARGET_TIME || r->target == TARGET_DURATION)) {
+        int64_t ms = r->target == TARGET_DURATION ? env_wall_ms(s->env) - r->value : r->value;
         code = group_times(s, &r->rows, MAX(ms, 0), offsetof(struct group_row, found));
     }
     group_rows_sort(&r->rows);
-    for (int32_t i = 0; i < r->rows.count; i++)
-        choose(r, &r->rows.items[i]);
+    for (int32_t i = 0; i < r->rows.count && code == EXIT_OK; i++) {
+        struct group_row *row = &r->rows.items[i];
+        if (row->start < 0 || row->end < 0)
+            code = no_ends(r, row);
+        else
+            choose(r, row);
+    }
     return code;
 }
 

@@ -13,11 +13,14 @@ static const struct cli_world world = {
     .env_free = env_uv_main_free,
 };
 
-static void print_verbs(FILE *out)
+/* group: only its verbs; NULL: all. */
+static void print_verbs(FILE *out, const char *group)
 {
     fputs("usage: sluice [OPTION...] VERB [ARGUMENT...]\n\n", out);
     for (const struct cli_verb *verb = cli_verbs; verb->group; verb++) {
         char name[64];
+        if (group && strcmp(verb->group, group) != 0)
+            continue;
         snprintf(name, sizeof(name), "%s%s%s", verb->group, verb->name ? " " : "",
                  verb->name ? verb->name : "");
         fprintf(out, "  %-18s %s\n", name, verb->doc);
@@ -43,6 +46,15 @@ static const struct cli_verb *find_verb(const char *group, const char *name, int
     return NULL;
 }
 
+/* `sluice group`: the first word of several verbs. */
+static bool is_group(const char *word)
+{
+    for (const struct cli_verb *verb = cli_verbs; verb->group; verb++)
+        if (verb->name && strcmp(verb->group, word) == 0)
+            return true;
+    return false;
+}
+
 struct words {
     struct cli *cli;
     int first; /* index of the verb in argv */
@@ -53,7 +65,7 @@ static error_t parse_words(int key, char *arg, struct argp_state *state)
     struct words *words = state->input;
     switch (key) {
     case ARGP_KEY_INIT: state->child_inputs[0] = words->cli; return 0;
-    case 'h': print_verbs(stdout); exit(EXIT_OK);
+    case 'h': print_verbs(stdout, NULL); exit(EXIT_OK);
     case 'V': puts("sluice " SLUICE_VERSION); exit(EXIT_OK);
     case ARGP_KEY_ARG:
         words->first = state->next - 1;
@@ -71,10 +83,15 @@ static int run_verb(struct cli *cli, int argc, char **argv, int first)
     int words = 1;
     const char *second = first + 1 < argc ? argv[first + 1] : NULL;
     const struct cli_verb *verb = find_verb(argv[first], second, &words);
+    bool group = is_group(argv[first]);
+    if (!verb && group && second && (strcmp(second, "--help") == 0 || strcmp(second, "-?") == 0)) {
+        print_verbs(stdout, argv[first]);
+        return EXIT_OK;
+    }
     if (!verb) {
         fprintf(stderr, "sluice: unknown verb '%s%s%s'\n\n", argv[first], second ? " " : "",
                 second ? second : "");
-        print_verbs(stderr);
+        print_verbs(stderr, group ? argv[first] : NULL);
         return EXIT_USAGE;
     }
     snprintf(cli->name, sizeof(cli->name), "sluice %s%s%s", verb->group, verb->name ? " " : "",
@@ -93,7 +110,7 @@ int main(int argc, char **argv)
     argp_err_exit_status = EXIT_USAGE;
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER | ARGP_NO_HELP, NULL, &words);
     if (words.first == 0) {
-        print_verbs(stderr);
+        print_verbs(stderr, NULL);
         return EXIT_USAGE;
     }
     int code = run_verb(&cli, argc, argv, words.first);

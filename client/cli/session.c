@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include "common/base/assert.h"
+#include "proto/kafka/error.h"
 
 #define HANDSHAKE_MS 10000
 #define REACH_US     5000000 /* how long to look for any broker at all */
@@ -152,7 +153,8 @@ int session_call(struct session *s, const struct session_call *call)
     return w.done ? w.code : gave_up(s, call->what);
 }
 
-int session_topic(struct session *s, const char *name, struct client_topic **ret_topic)
+/* The answer is in topic_failure. */
+static int look_up_topic(struct session *s, const char *name, struct client_topic **ret_topic)
 {
     s->topic_done = false;
     *ret_topic = client_topic_open(s->client, client_driver_now_us(s->driver), str_from(name));
@@ -162,11 +164,34 @@ int session_topic(struct session *s, const char *name, struct client_topic **ret
     s->topic_done = client_topic_partitions(*ret_topic) > 0;
     s->topic_failure = (struct client_failure){.err = OK};
     session_run(s, &s->topic_done);
-    if (!s->topic_done)
-        return gave_up(s, "cannot look up the topic");
-    if (s->topic_failure.err == OK)
-        return EXIT_OK;
+    return s->topic_done ? EXIT_OK : gave_up(s, "cannot look up the topic");
+}
+
+static int topic_failed(struct session *s, const char *name)
+{
     return cli_fail(s->cli, s->topic_failure, client_trouble(s->client), "topic '%s'", name);
+}
+
+int session_topic(struct session *s, const char *name, struct client_topic **ret_topic)
+{
+    int code = look_up_topic(s, name, ret_topic);
+
+    if (code != EXIT_OK || s->topic_failure.err == OK)
+        return code;
+    return topic_failed(s, name);
+}
+
+int session_topic_if_any(struct session *s, const char *name, struct client_topic **ret_topic)
+{
+    int code = look_up_topic(s, name, ret_topic);
+
+    if (code != EXIT_OK || s->topic_failure.err == OK)
+        return code;
+    if (s->topic_failure.err != ERR_REJECTED ||
+        s->topic_failure.kafka_error != KAFKA_UNKNOWN_TOPIC_OR_PARTITION)
+        return topic_failed(s, name);
+    *ret_topic = NULL;
+    return EXIT_OK;
 }
 
 static void on_driver_closed(void *ctx)

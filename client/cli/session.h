@@ -50,6 +50,8 @@ int session_call(struct session *s, const struct session_call *call);
 
 /* Waits until the topic is known to the client. EXIT_OK, or reported. *ret_topic is borrowed. */
 int session_topic(struct session *s, const char *name, struct client_topic **ret_topic);
+/* The same; *ret_topic NULL: there is no such topic. */
+int session_topic_if_any(struct session *s, const char *name, struct client_topic **ret_topic);
 
 /* Closes everything. After an interrupt it leaves the env to the end of the process (a helper thread may sit
  * in a read that does not return). */

@@ -31,6 +31,7 @@ static bool setback(struct client_group *g, int16_t error)
 {
     switch (error) {
     case KAFKA_NONE: return false;
+    case KAFKA_GROUP_ID_NOT_FOUND: /* a commit, and all members were given up */
     case KAFKA_UNKNOWN_MEMBER_ID: lose(g, true, GROUP_JOIN); return true;
     case KAFKA_ILLEGAL_GENERATION: lose(g, false, GROUP_JOIN); return true;
     case KAFKA_NOT_COORDINATOR:

@@ -6,7 +6,7 @@
 
 #include "common/base/prng.h"
 
-#define EVENTS  22
+#define EVENTS  23
 #define DEPTH   3
 #define WALKS   200
 #define STEPS   80
@@ -88,6 +88,10 @@ static void step(struct life *life, int event)
     case 18: world_pass(w, 10001); break;
     case 19: delete_group(w); break;
     case 20: world_set_topic(&w->metadata, 0, "t", 1 + (int32_t)(w->metadata.version % 4)); break;
+    case 22:
+        groups_topic_gone(w->g, STR_LIT("t"));
+        world_settle(w);
+        break;
     case 21: commit_as(w, life->classic, life->generation, (int64_t)w->now_us); break;
     }
     learn(life);

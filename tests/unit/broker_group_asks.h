@@ -148,7 +148,8 @@ static struct ask *commit_as_version(struct world *w, int16_t version, const cha
     return ask_send(w, ask);
 }
 
-static struct ask *commit_as(struct world *w, const char *member_id, int32_t generation, int64_t offset)
+static inline struct ask *commit_as(struct world *w, const char *member_id, int32_t generation,
+                                    int64_t offset)
 {
     return commit_as_version(w, 7, member_id, generation, offset);
 }

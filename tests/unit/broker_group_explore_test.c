@@ -5,7 +5,7 @@
 
 #include "common/base/prng.h"
 
-#define EVENTS 15
+#define EVENTS 16
 #define DEPTH  4
 #define WALKS  400
 #define STEPS  60
@@ -57,6 +57,10 @@ static void step(struct life *life, int event)
     case 12: world_decide(w, KAFKA_NOT_ENOUGH_REPLICAS); break;
     case 13: world_pass(w, 10001); break;
     case 14: delete_group(w); break;
+    case 15:
+        groups_topic_gone(w->g, STR_LIT("t"));
+        world_settle(w);
+        break;
     }
     for (int i = 0; i < 2; i++)
         learn(life, i);

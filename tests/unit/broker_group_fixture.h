@@ -4,59 +4,24 @@
 #ifndef SLUICE_TESTS_UNIT_BROKER_GROUP_FIXTURE_H
 #define SLUICE_TESTS_UNIT_BROKER_GROUP_FIXTURE_H
 
-#include <stdio.h>
 #include <string.h>
 
-#include "broker/core/group.h"
 #include "common/base/assert.h"
 #include "proto/kafka/error.h"
-#include "proto/kafka/messages.h"
 #include "tests/lib/unit.h"
+#include "tests/unit/broker_group_ask.h"
 #include "tests/unit/broker_group_topics.h"
 
-#define WORLD_ASKS_MAX 512
-#define WORLD_LOG_MAX  (1 << 17)
-#define WORLD_NAME_MAX 96
+#define WORLD_ASKS_MAX  512
+#define WORLD_LOG_MAX   (1 << 17)
+#define WORLD_NAME_MAX  96
+#define WORLD_SPANS_MAX 512
 
-/* One request and what became of it. */
-struct ask {
-    struct group_call call;
-    struct arena arena;
-    union {
-        struct kafka_join_group_request join;
-        struct kafka_sync_group_request sync;
-        struct kafka_heartbeat_request heartbeat;
-        struct kafka_leave_group_request leave;
-        struct kafka_offset_commit_request commit;
-        struct kafka_offset_fetch_request_group fetch;
-        struct kafka_consumer_group_heartbeat_request consumer;
-    } in;
-    union {
-        struct kafka_join_group_response join;
-        struct kafka_sync_group_response sync;
-        struct kafka_leave_group_response leave;
-        struct kafka_offset_commit_response commit;
-        struct kafka_offset_fetch_response_group fetch;
-        struct kafka_describe_groups_response_group describe;
-        struct kafka_consumer_group_heartbeat_response consumer;
-        struct kafka_consumer_group_describe_response_group consumer_describe;
-        struct kafka_list_groups_response list;
-    } out;
-    union {
-        struct kafka_join_group_request_protocol protocol;
-        struct kafka_sync_group_request_assignment assignments[2];
-        struct kafka_leave_group_request_member member;
-        struct kafka_offset_commit_request_topic commit;
-        struct kafka_consumer_group_heartbeat_request_topic_partition owned[4];
-    } part;
-    struct str names[4];
-    int32_t owned[64];
-    char text[4][WORLD_NAME_MAX];
-    struct kafka_offset_commit_request_partition offset;
-    struct kafka_offset_commit_response_topic topic_out;
-    struct kafka_offset_commit_response_partition offset_out;
-    char member_id[WORLD_NAME_MAX];
-    bool answered;
+/* What is no plain record in the log: a producer's transactional ones, or its marker (from == to). */
+struct world_span {
+    size_t from, to;
+    int64_t producer_id;
+    bool commit;
 };
 
 struct world {
@@ -73,6 +38,8 @@ struct world {
     int pending_count;
     uint8_t *log;
     size_t log_len;
+    struct world_span spans[WORLD_SPANS_MAX];
+    int spans_count;
 };
 
 static void *world_resize(void *ctx, void *old, size_t old_size, size_t new_size)
@@ -132,6 +99,12 @@ static void world_settle(struct world *w)
     }
 }
 
+static void world_span_add(struct world *w, struct world_span span)
+{
+    ASSERT(w->spans_count < WORLD_SPANS_MAX);
+    w->spans[w->spans_count++] = span;
+}
+
 /* The oldest write reaches the high watermark, or the log refuses it. */
 static void world_decide(struct world *w, int16_t error)
 {
@@ -142,6 +115,9 @@ static void world_decide(struct world *w, int16_t error)
     if (error == KAFKA_NONE) {
         ASSERT(w->log_len + (size_t)write.len <= WORLD_LOG_MAX);
         memcpy(w->log + w->log_len, write.p, (size_t)write.len);
+        if (write.transactional)
+            world_span_add(
+                w, (struct world_span){w->log_len, w->log_len + (size_t)write.len, write.producer_id, false});
         w->log_len += (size_t)write.len;
         groups_committed(w->g, write.seq);
     } else {
@@ -156,7 +132,15 @@ static inline void world_commit_all(struct world *w)
         world_decide(w, KAFKA_NONE);
 }
 
-static void world_pass(struct world *w, uint64_t ms)
+/* The producer's marker is committed behind all that is. */
+static inline void world_mark(struct world *w, int64_t producer_id, bool commit)
+{
+    world_span_add(w, (struct world_span){w->log_len, w->log_len, producer_id, commit});
+    groups_marked(w->g, producer_id, commit);
+    world_settle(w);
+}
+
+static inline void world_pass(struct world *w, uint64_t ms)
 {
     uint64_t end = w->now_us + ms * 1000;
 
@@ -177,6 +161,17 @@ static struct bytes world_part(struct reader *r)
     return len < 0 ? BYTES_NULL : (struct bytes){reader_raw(r, (size_t)len), len};
 }
 
+/* The markers that stand at pos, and the span that begins or goes on there, NULL: none. */
+static const struct world_span *world_span_at(const struct world *w, struct groups *g, size_t pos, int *at)
+{
+    for (; *at < w->spans_count && w->spans[*at].to <= pos; ++*at) {
+        const struct world_span *span = &w->spans[*at];
+        if (span->from == span->to)
+            groups_marked(g, span->producer_id, span->commit);
+    }
+    return *at < w->spans_count && w->spans[*at].from <= pos ? &w->spans[*at] : NULL;
+}
+
 /* What a new coordinator makes of the log. */
 static struct groups *world_load(struct world *w)
 {
@@ -184,10 +179,15 @@ static struct groups *world_load(struct world *w)
     struct reader r = reader_over(w->log, w->log_len);
 
     groups_set_time(g, w->now_us, (int64_t)(w->now_us / 1000));
+    int at = 0;
     while (reader_left(&r) > 0) {
+        const struct world_span *span = world_span_at(w, g, w->log_len - reader_left(&r), &at);
         struct bytes key = world_part(&r), value = world_part(&r);
-        ASSERT(groups_replay(g, key, value) == OK);
+        enum err err =
+            span ? groups_replay_txn(g, span->producer_id, key, value) : groups_replay(g, key, value);
+        ASSERT(err == OK);
     }
+    world_span_at(w, g, w->log_len, &at);
     groups_loaded(g);
     return g;
 }

@@ -111,6 +111,7 @@ START_TEST(every_state_answers_every_event)
             int32_t generation = pair.generation;
             struct ask *ask = NULL;
             expect_state(rows[i].name);
+            uint64_t before = groups_check(w.g);
             switch (event) {
             case 0: ask = heartbeat_as(&w, pair.b, generation); break;
             case 1: ask = heartbeat_as(&w, pair.b, generation + 7); break;
@@ -128,6 +129,11 @@ START_TEST(every_state_answers_every_event)
                 rows[i].commit_old, rows[i].commit_simple, rows[i].leave, rows[i].remove,   rows[i].join};
             ck_assert_msg(error_of(ask) == expected[event], "%s, event %d: %d, not %d", rows[i].name, event,
                           error_of(ask), expected[event]);
+            if (error_of(ask) != KAFKA_NONE && error_of(ask) != WAITS) { /* refused: nothing has changed */
+                expect_state(rows[i].name);
+                ck_assert_uint_eq(groups_check(w.g), before);
+                ck_assert_int_eq(w.pending_count, 0);
+            }
             world_commit_all(&w);
             world_end(&w);
         }

@@ -542,6 +542,21 @@ START_TEST(a_coordinator_that_cannot_is_not_asked_again_at_once)
 }
 END_TEST
 
+START_TEST(a_commit_in_a_group_that_is_gone_leads_back_into_it)
+{
+    classic_with(0x1);
+    client_group_position(group, topic, 0, 15);
+    client_group_commit(group, now_us);
+    answer_commit(KAFKA_GROUP_ID_NOT_FOUND);
+    answer_join(KAFKA_NONE, "m", 2);
+    ck_assert_int_eq(group->state, GROUP_SYNC);
+    answer_sync(KAFKA_NONE, 0x1);
+    answer_offsets(KAFKA_NONE, 10);
+    ck_assert_int_eq(assigned, 2);
+    end();
+}
+END_TEST
+
 /* -- every answer in every state -- */
 
 static const int16_t errors[] = {KAFKA_NONE,
@@ -721,6 +736,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_heartbeat_that_got_lost_before_a_generation_does_not_disturb_it);
     tcase_add_test(tcase, what_could_not_be_committed_in_its_generation_is_not_in_the_next);
     tcase_add_test(tcase, a_coordinator_that_cannot_is_not_asked_again_at_once);
+    tcase_add_test(tcase, a_commit_in_a_group_that_is_gone_leads_back_into_it);
     tcase_add_loop_test(tcase, whatever_is_answered_it_goes_on_and_can_leave, 0, 2);
 }
 
