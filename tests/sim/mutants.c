@@ -48,6 +48,7 @@ static const struct {
     {MUTANT_REVIVE_FENCED, SIM_SCENARIOS_DIR "/a-fenced-member-wakes-up.txt"},
     {MUTANT_NO_EPOCH_STAMP, SIM_SCENARIOS_DIR "/kip-279-fast-double-failover.txt"},
     {MUTANT_SYNC_ERROR_IGNORED, SIM_SCENARIOS_DIR "/failed-sync.txt"},
+    {MUTANT_SKIP_CRC, SIM_SCENARIOS_DIR "/torn-at-the-followers.txt"},
     {MUTANT_LATE_MARKER, SIM_SCENARIOS_DIR "/markers-that-come-again.txt"},
     {MUTANT_BELIEVE_OWN_SHRINK, SIM_SCENARIOS_DIR "/paused-leader-alone.txt"},
 };
