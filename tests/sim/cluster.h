@@ -54,7 +54,8 @@ enum role {
     ROLE_COUNT
 };
 
-enum member_kinds { MEMBERS_CLASSIC, MEMBERS_CONSUMER, MEMBERS_MIXED };
+/* UPGRADE: the last one speaks the consumer protocol, the others the classic one. */
+enum member_kinds { MEMBERS_CLASSIC, MEMBERS_CONSUMER, MEMBERS_MIXED, MEMBERS_UPGRADE };
 
 struct cluster_options {
     uint64_t seed; /* named in the history */

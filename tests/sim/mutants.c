@@ -49,6 +49,9 @@ static const struct {
     {MUTANT_NO_EPOCH_STAMP, SIM_SCENARIOS_DIR "/kip-279-fast-double-failover.txt"},
     {MUTANT_SYNC_ERROR_IGNORED, SIM_SCENARIOS_DIR "/failed-sync.txt"},
     {MUTANT_SKIP_CRC, SIM_SCENARIOS_DIR "/torn-at-the-followers.txt"},
+    {MUTANT_SERVE_DAMAGED, SIM_SCENARIOS_DIR "/rot-is-not-served.txt"},
+    {MUTANT_UPGRADE_FORGETS_OWNERS, SIM_SCENARIOS_DIR "/upgraded-with-owners.txt"},
+    {MUTANT_POSITION_AS_DURABLE, SIM_SCENARIOS_DIR "/rolled-and-without-power.txt"},
     {MUTANT_LATE_MARKER, SIM_SCENARIOS_DIR "/markers-that-come-again.txt"},
     {MUTANT_BELIEVE_OWN_SHRINK, SIM_SCENARIOS_DIR "/paused-leader-alone.txt"},
 };

@@ -202,7 +202,9 @@ static void join(struct group_member *m)
     client_group_config_init(&config);
     config.group_id = STR_LIT(GROUP_NAME);
     config.instance_id = m->instance[0] != '\0' ? str_from(m->instance) : STR_NULL;
+    bool last = m->client.node->id == options->members;
     config.protocol = options->member_kinds == MEMBERS_CONSUMER ||
+                              (options->member_kinds == MEMBERS_UPGRADE && last) ||
                               (options->member_kinds == MEMBERS_MIXED && prng_below(prng, 2) == 0)
                           ? CLIENT_GROUP_CONSUMER
                           : CLIENT_GROUP_CLASSIC;

@@ -110,7 +110,8 @@ static void do_cluster(struct script *s)
                                           .spare_controllers = number_of(s, "spare", 0),
                                           .consumers = number_of(s, "consumers", 1),
                                           .members = number_of(s, "members", 0),
-                                          .member_kinds = MEMBERS_CONSUMER,
+                                          .member_kinds =
+                                              has(s, "upgrade") ? MEMBERS_UPGRADE : MEMBERS_CONSUMER,
                                           .transactors = number_of(s, "transactors", 0),
                                           .txn_replayer = has(s, "replayer"),
                                           .topics_by_admin = true,
