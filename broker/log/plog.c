@@ -132,6 +132,8 @@ static enum err take_batch(struct plog *log, struct plog_segment *seg, const uin
         err = epoch_cache_assign(&log->epochs, batch.leader_epoch, batch.base_offset, &changed);
         log->epochs_dirty = log->epochs_dirty || changed;
     }
+    if (position == 0)
+        plog_segment_first_batch(log, seg, batch.max_timestamp);
     plog_index_batch(log, seg, &batch, position);
     note_recent(log, batch.base_offset, position);
     if (err == OK && batch.producer_id >= 0)
@@ -139,10 +141,9 @@ static enum err take_batch(struct plog *log, struct plog_segment *seg, const uin
     return err;
 }
 
-enum err plog_append(struct plog *log, const uint8_t *batches, uint32_t len)
+static enum err append(struct plog *log, const uint8_t *batches, uint32_t len, struct iobuf *owner)
 {
     struct env_file *file;
-    struct iovec iov = {(void *)(uintptr_t)batches, len};
     uint32_t count;
     int64_t end;
     bool rolled;
@@ -159,7 +160,7 @@ enum err plog_append(struct plog *log, const uint8_t *batches, uint32_t len)
         err = plog_index_reserve(plog_active(log), count + 1);
     struct plog_segment *seg = plog_active(log);
     if (err == OK) {
-        err = plog_segment_file(log, seg, &file);
+        err = plog_active_file(log, &file);
         if (err == ERR_FD_LIMIT || err == ERR_NOMEM)
             return err;
     }
@@ -169,26 +170,29 @@ enum err plog_append(struct plog *log, const uint8_t *batches, uint32_t len)
             return err;
     }
     if (err == OK)
-        err = env_file_write(file, seg->size, &iov, 1);
+        err = plog_stage(log, batches, len, owner);
     for (uint32_t at = 0; at < len && err == OK; at += (uint32_t)batch_size(batches + at)) {
         err = take_batch(log, seg, batches + at, seg->size);
         seg->size += (uint32_t)batch_size(batches + at);
     }
     if (err)
         return plog_fail(log, err);
-    seg->dirty = true;
     log->end = end;
-    err = plog_index_flush(log, seg, false);
-    if (err)
-        return plog_fail(log, err);
-    if (rolled)
+    if (log->staged.count == 0)
+        err = plog_write_out(log);
+    if (err == OK && rolled)
         plog_sync(log);
-    return OK;
+    return err;
+}
+
+enum err plog_append(struct plog *log, const uint8_t *batches, uint32_t len)
+{
+    return append(log, batches, len, NULL);
 }
 
 enum err plog_append_kept(struct plog *log, const uint8_t *batches, uint32_t len, struct iobuf *owner)
 {
-    enum err err = plog_append(log, batches, len);
+    enum err err = append(log, batches, len, owner);
     if (err == OK)
         tail_add(&log->tail, batches, len, batch_base_offset(batches), log->end, owner);
     return err;
@@ -224,6 +228,7 @@ static struct plog *new_log(const struct plog_setup *setup)
     log->handles = setup->handles;
     log->synced = setup->synced;
     log->damaged = setup->damaged;
+    log->writes = setup->writes;
     log->ctx = setup->ctx;
     plog_asides_init(&log->asides);
     epoch_cache_init(&log->epochs, &log->alloc);
@@ -363,6 +368,9 @@ static enum err open_existing(struct plog *log, const struct plog_setup *setup, 
         return err;
     log->start = MIN(log->start, log->end);
     plog_damage_keep(log, log->start, INT64_MAX); /* nobody has what was deleted */
+    report->damages = log->damages_count;
+    if (report->damages == 0)
+        report->damage[0] = 0;
     log->cleaned_to = MIN(MAX(setup->cleaned_to, 0), log->end);
     if (MUTANT(REUSE_OFFSETS) && !setup->clean && setup->recovery_point > log->start)
         plog_truncate(log, setup->recovery_point, &log->end);
@@ -482,6 +490,7 @@ void plog_close(struct plog *log)
     env_task_cancel(&log->fail_task);
     tail_drop(&log->tail);
     log->tail.cache = NULL;
+    plog_staged_drop(log);
     plog_compact_leave(log);
     plog_asides_leave(log);
     for (int32_t i = 0; i < log->segments_count; i++)
@@ -533,8 +542,8 @@ static enum err sync_all(struct plog *log)
  * are read again. */
 enum err plog_close_clean(struct plog *log)
 {
+    enum err err = plog_staged_write(log);
     bool empty = is_empty(log) && !plog_active(log)->dirty;
-    enum err err = log->failed;
     if (err == OK)
         err = plog_compact_stop(log);
     if (err == OK)

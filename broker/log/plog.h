@@ -68,6 +68,7 @@ struct plog_setup {
     /* A damaged range was found aside. May be NULL. */
     void (*damaged)(void *ctx, const struct plog_damage *damage);
     void *ctx;
+    _Atomic uint64_t *writes; /* writes of appended batches are counted there; may be NULL */
 };
 
 /* What opening found. */
@@ -130,8 +131,14 @@ void plog_set_config(struct plog *log, const struct plog_config *config);
 enum err plog_append(struct plog *log, const uint8_t *batches, uint32_t len);
 
 /* The same, and keeps them in the tail cache; owner (may be NULL): the buffer that holds them, which is not
- * written to any more. */
+ * written to any more. With an owner the batches may wait to be written, with those of later calls and one
+ * write; nothing may be said of them before plog_write_out(). Every call that looks at the file or changes it
+ * writes them first. A failure is final, whichever call meets it. */
 enum err plog_append_kept(struct plog *log, const uint8_t *batches, uint32_t len, struct iobuf *owner);
+
+/* Writes what plog_append_kept() left to be written. Once a turn of the loop is enough. A failure is final;
+ * so is an earlier one, which it gives again: OK says that all below plog_end() is written. */
+enum err plog_write_out(struct plog *log);
 
 /* A leader's epoch starts here although it has written nothing yet. Durable with the next sync. */
 enum err plog_assign_epoch(struct plog *log, int32_t epoch, int64_t start_offset);

@@ -406,9 +406,10 @@ static void work_done(struct env_work *w)
 
 /* -- beginning and ending -- */
 
+/* NULL: out of memory, or the log has failed. */
 static struct plog_aside *start(struct plog *log, enum plog_aside_task task, int64_t key, int64_t from)
 {
-    struct plog_aside *job = calloc(1, sizeof(*job));
+    struct plog_aside *job = plog_staged_write(log) == OK ? calloc(1, sizeof(*job)) : NULL;
     if (job == NULL)
         return NULL;
     job->env = log->env;
@@ -429,6 +430,11 @@ static struct plog_aside *start(struct plog *log, enum plog_aside_task task, int
     return job;
 }
 
+static enum err no_start(const struct plog *log)
+{
+    return log->failed ? log->failed : ERR_NOMEM;
+}
+
 static enum err start_for(struct plog *log, enum plog_aside_task task, int64_t key, int64_t from,
                           void (*done)(void *ctx, const struct plog_aside_result *result), void *ctx,
                           struct plog_aside **ret_aside)
@@ -437,7 +443,7 @@ static enum err start_for(struct plog *log, enum plog_aside_task task, int64_t k
         return log->failed;
     struct plog_aside *job = start(log, task, key, from);
     if (job == NULL)
-        return ERR_NOMEM;
+        return no_start(log);
     job->done = done;
     job->ctx = ctx;
     *ret_aside = job;
@@ -492,7 +498,7 @@ static bool runs(const struct plog *log, enum plog_aside_task task, int64_t key)
 enum err plog_aside_begin(struct plog *log, enum plog_aside_task task, const struct plog_segment *seg)
 {
     bool going = runs(log, task, seg->base_offset) || start(log, task, seg->base_offset, 0) != NULL;
-    return going ? ERR_BUSY : ERR_NOMEM;
+    return going ? ERR_BUSY : no_start(log);
 }
 
 enum err plog_damage_seek(struct plog *log, int64_t offset)
@@ -510,5 +516,5 @@ enum err plog_damage_seek(struct plog *log, int64_t offset)
     }
     if (runs(log, PLOG_ASIDE_DAMAGE, offset))
         return ERR_BUSY;
-    return start(log, PLOG_ASIDE_DAMAGE, offset, 0) ? ERR_BUSY : ERR_NOMEM;
+    return start(log, PLOG_ASIDE_DAMAGE, offset, 0) ? ERR_BUSY : no_start(log);
 }

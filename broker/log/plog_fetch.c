@@ -516,6 +516,8 @@ enum err plog_fetch(struct plog *log, const struct plog_fetch *request, struct p
     *ret_piece = (struct plog_piece){0};
     if (log->failed)
         return log->failed;
+    if (ask.end_offset > plog_written_end(log) && plog_staged_write(log) != OK)
+        return log->failed;
     log->asides.no_block = ask.aside && log->learned != NULL;
     enum err err = fetch(log, &ask, ret_piece);
     log->asides.no_block = false;

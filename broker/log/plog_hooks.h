@@ -9,6 +9,8 @@
 /* -- plog_retain.c -- */
 /* Whether batches that end at `end` begin a new segment. */
 bool plog_roll_due(struct plog *log, const uint8_t *batches, uint32_t len, int64_t end);
+/* The first batch of the segment is appended. */
+void plog_segment_first_batch(struct plog *log, struct plog_segment *seg, int64_t max_timestamp);
 void plog_segment_began(struct plog *log, struct plog_segment *seg);
 /* When the segment began, by its first batch. */
 enum err plog_segment_first_time(struct plog *log, struct plog_segment *seg, int64_t *ret_ms);

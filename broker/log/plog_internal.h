@@ -8,6 +8,7 @@
 #include "broker/log/plog_damage.h"
 #include "broker/log/plog_handles.h"
 #include "broker/log/plog_ranges.h"
+#include "broker/log/plog_stage_int.h"
 #include "broker/log/tail_cache.h"
 #include "common/batch/batch.h"
 #include "common/logformat/file_name.h"
@@ -109,8 +110,10 @@ struct plog {
     struct plog_recent recent[PLOG_RECENT];
     uint32_t recent_count; /* of all pushes */
     struct plog_hint hints[PLOG_HINTS];
-    uint32_t hints_count;               /* of all pushes */
-    struct tail tail;                   /* newest batches in memory */
+    uint32_t hints_count; /* of all pushes */
+    struct tail tail;     /* newest batches in memory */
+    struct plog_staged staged;
+    _Atomic uint64_t *writes;           /* counts writes of batches; may be NULL */
     uint32_t rolls;                     /* segments ended since opening */
     uint32_t layout;                    /* changes when segments are cut, replaced, mended or removed */
     int64_t cleaned_to;                 /* offsets below it were compacted */
@@ -178,8 +181,10 @@ enum err plog_snapshot_write(struct plog *log, struct env_file **ret_file); /* a
 enum err plog_producers_load(struct plog *log);
 
 /* -- plog_segment.c -- */
-enum err plog_segment_file(struct plog *log, struct plog_segment *seg,
-                           struct env_file **ret_file); /* opens when needed */
+/* Opens when needed; what is staged for the segment is written first. */
+enum err plog_segment_file(struct plog *log, struct plog_segment *seg, struct env_file **ret_file);
+/* Of the active segment, to append to it: what is staged may stay so. */
+enum err plog_active_file(struct plog *log, struct env_file **ret_file);
 enum err plog_segment_add(struct plog *log,
                           int64_t base_offset); /* creates files lazily; becomes the active one */
 /* An empty segment before all others. */

@@ -10,8 +10,13 @@
 
 /* -- times -- */
 
-/* When the segment began, as far as its records tell: the largest timestamp of its first batch, as Kafka
- * takes it; records without one count from when this process made or opened the segment. */
+/* As far as its records tell: the largest timestamp of its first batch, as Kafka takes it; records without
+ * one count from when this process wrote them or looked. */
+void plog_segment_first_batch(struct plog *log, struct plog_segment *seg, int64_t max_timestamp)
+{
+    seg->first_timestamp = max_timestamp > 0 ? max_timestamp : env_wall_ms(log->env);
+}
+
 enum err plog_segment_first_time(struct plog *log, struct plog_segment *seg, int64_t *ret_ms)
 {
     uint8_t header[BATCH_HEADER_BYTES];
@@ -26,8 +31,7 @@ enum err plog_segment_first_time(struct plog *log, struct plog_segment *seg, int
         if (err)
             return err;
         bool good = batch_peek(header, got, &size) == OK;
-        seg->first_timestamp =
-            good && batch_max_timestamp(header) > 0 ? batch_max_timestamp(header) : env_wall_ms(log->env);
+        plog_segment_first_batch(log, seg, good ? batch_max_timestamp(header) : -1);
     }
     *ret_ms = seg->first_timestamp;
     return OK;

@@ -6,7 +6,7 @@
 #include "broker/log/plog_internal.h"
 #include "common/base/assert.h"
 
-enum err plog_segment_file(struct plog *log, struct plog_segment *seg, struct env_file **ret_file)
+static enum err open_file(struct plog *log, struct plog_segment *seg, struct env_file **ret_file)
 {
     char path[PLOG_PATH_MAX];
     enum err err = plog_handles_use(log, seg);
@@ -19,6 +19,17 @@ enum err plog_segment_file(struct plog *log, struct plog_segment *seg, struct en
         return err;
     *ret_file = seg->file;
     return OK;
+}
+
+enum err plog_segment_file(struct plog *log, struct plog_segment *seg, struct env_file **ret_file)
+{
+    enum err err = log->staged.count > 0 && seg == plog_active(log) ? plog_staged_write(log) : OK;
+    return err ? err : open_file(log, seg, ret_file);
+}
+
+enum err plog_active_file(struct plog *log, struct env_file **ret_file)
+{
+    return open_file(log, plog_active(log), ret_file);
 }
 
 enum err plog_segment_add(struct plog *log, int64_t base_offset)
@@ -83,7 +94,9 @@ void plog_segment_close(struct plog_segment *seg)
 enum err plog_roll(struct plog *log)
 {
     struct plog_segment *seg = plog_active(log);
-    enum err err = plog_return_room(log, seg);
+    enum err err = plog_staged_write(log);
+    if (err == OK)
+        err = plog_return_room(log, seg);
     if (err == OK)
         err = plog_index_flush(log, seg, true);
     if (err)

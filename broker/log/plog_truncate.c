@@ -149,10 +149,10 @@ static enum err truncate_in(struct plog *log, int32_t place, int64_t offset)
 
 enum err plog_truncate(struct plog *log, int64_t offset, int64_t *ret_end)
 {
-    enum err err = OK;
     ASSERT(offset >= 0);
-    if (log->failed)
-        return log->failed;
+    enum err err = plog_staged_write(log);
+    if (err)
+        return err;
     const struct plog_damage *damage = plog_damage_at(log, offset, false);
     if (damage && offset < log->end) /* no batch boundary is known inside */
         offset = MIN(offset, damage->offset);
@@ -174,9 +174,9 @@ enum err plog_truncate(struct plog *log, int64_t offset, int64_t *ret_end)
 enum err plog_restart(struct plog *log, int64_t offset)
 {
     ASSERT(offset >= 0);
-    if (log->failed)
-        return log->failed;
-    enum err err = plog_compact_stop(log);
+    enum err err = plog_staged_write(log);
+    if (err == OK)
+        err = plog_compact_stop(log);
     if (err == OK)
         err = plog_segments_remove(log, 0, log->segments_count);
     if (err == OK)

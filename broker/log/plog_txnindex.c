@@ -65,10 +65,11 @@ enum err plog_aborted_add(struct plog *log, struct plog_segment *seg, const stru
     struct iovec iov = {entry, sizeof(entry)};
     struct env_file *file;
     uint64_t size = 0;
-    if (log->failed)
-        return log->failed;
     txn_entry_store(entry, *txn);
-    enum err err = plog_aborted_file(log, seg, &file);
+    enum err err = plog_staged_write(log); /* never an entry without its marker in the log */
+    if (err)
+        return err;
+    err = plog_aborted_file(log, seg, &file);
     if (err)
         return plog_fail(log, err);
     err = env_file_size(file, &size);

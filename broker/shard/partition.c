@@ -87,6 +87,15 @@ static void arm_deadline(struct partition *p)
         env_timer_set(p->host->env, &p->deadline, due);
 }
 
+/* Fetches and syncs speak of what is written. For all else, and for a leader that gives way, the log ends
+ * where its last append ended. */
+static bool asks_for_end(const struct partition *p, enum replica_event_type type)
+{
+    if (type == EV_APPENDED || type == EV_FAILED)
+        return false;
+    return (type != EV_FETCHED && type != EV_SYNCED) || p->core.yield.asked;
+}
+
 int16_t partition_step(struct partition *p, struct replica_event *event)
 {
     static void (*const carry_out[])(struct partition *, const struct replica_effect *) = {
@@ -96,6 +105,8 @@ int16_t partition_step(struct partition *p, struct replica_event *event)
         [FX_ALTER] = fx_alter,
     };
     struct replica_effects fx;
+    if (p->unwritten && asks_for_end(p, event->type))
+        partition_write_out(p);
     event->now_us = env_now_us(p->host->env);
     if (p->host->flight)
         flight_note(p->host->flight, event->now_us, event->type, p->index, event->offset, p->core.log_end,
@@ -149,11 +160,12 @@ int16_t partition_check_leader(const struct partition *p, int32_t current_leader
 
 /* -- end of the turn -- */
 
-static void note_synced(struct partition *p)
+void partition_note_synced(struct partition *p)
 {
-    struct replica_event event = {.type = EV_SYNCED, .offset = plog_synced_end(p->log)};
-    if (event.offset <= p->core.synced_end)
+    int64_t synced_end = MIN(plog_synced_end(p->log), p->core.log_end);
+    if (synced_end <= p->core.synced_end)
         return;
+    struct replica_event event = {.type = EV_SYNCED, .offset = synced_end};
     partition_step(p, &event);
     p->hook_due = p->core.role == REPLICA_FOLLOWER;
     partition_settle_soon(p);
@@ -165,7 +177,7 @@ static void log_synced(void *ctx, int64_t synced_end, enum err err)
     if (err)
         partition_fail(p, err);
     else
-        note_synced(p);
+        partition_note_synced(p);
 }
 
 static void start_sync(struct partition *p)
@@ -176,7 +188,7 @@ static void start_sync(struct partition *p)
     partition_flush_asked(p);
     plog_sync(p->log);
     if (plog_failed(p->log) == OK)
-        note_synced(p); /* there may have been nothing to do */
+        partition_note_synced(p); /* there may have been nothing to do */
 }
 
 static void wake_watches(struct partition *p, enum partition_reader reader)
@@ -195,8 +207,11 @@ static void wake_watches(struct partition *p, enum partition_reader reader)
 static void settle(struct env_task *task)
 {
     struct partition *p = CONTAINER_OF(task, struct partition, settle);
+    partition_write_out(p);
     if (p->want_sync)
         start_sync(p);
+    if (!p->unwritten)
+        env_task_cancel(&p->settle); /* what these two left to do is done below */
     if (p->core.failed)
         partition_mends_end(p);
     if (p->core.failed)
@@ -273,6 +288,7 @@ static struct partition *new_partition(const struct partition_host *host, const 
     }
     snprintf(p->name, (size_t)p->topic_len + INDEX_TEXT_MAX, "%.*s-%" PRId32, p->topic_len, topic->name.p,
              index);
+    list_init(&p->waits_written);
     list_init(&p->waits_synced);
     list_init(&p->waits_high);
     list_init(&p->waits_start);
@@ -327,7 +343,8 @@ enum err partition_open_log(struct partition *p, const struct manifest_entry *kn
                                .synced = log_synced,
                                .learned = partition_learned,
                                .damaged = partition_damaged,
-                               .ctx = p};
+                               .ctx = p,
+                               .writes = p->host->log_writes};
     enum err err = plog_open(&setup, &p->log, report);
     if (err != ERR_MISMATCH)
         return err;
@@ -448,6 +465,7 @@ static void let_go(struct partition *p)
 
 void partition_close(struct partition *p, bool clean)
 {
+    partition_write_out(p);
     let_go(p);
     partition_forget_compaction(p);
     if (p->log && clean && !p->core.failed) {
@@ -538,6 +556,7 @@ void partition_apply(struct partition *p, const struct image_partition *state,
     struct replica_event event = {.type = EV_STATE};
     ASSERT(state->index == p->index);
     ASSERT(state->replicas_count <= REPLICA_MEMBERS_MAX);
+    partition_write_out(p);
     if (!make_room(p, state->replicas_count)) {
         partition_fail(p, ERR_NOMEM);
         return;
@@ -595,7 +614,7 @@ void partition_get(const struct partition *p, struct partition_view *ret_view)
                                 .leader_epoch = core->leader_epoch,
                                 .partition_epoch = core->partition_epoch,
                                 .log_start = core->log_start,
-                                .log_end = core->log_end,
+                                .log_end = p->unwritten ? plog_end(p->log) : core->log_end,
                                 .synced_end = core->synced_end,
                                 .high_watermark = core->high_watermark,
                                 .last_stable_offset = partition_last_stable((struct partition *)(uintptr_t)p),

@@ -37,6 +37,7 @@ struct partition_host {
     bool power_lost; /* the machine lost its page cache since the last run, which had not stopped cleanly */
     struct tail_cache *tail_cache; /* may be NULL */
     struct plog_handles *handles;  /* budget of descriptors for logs; may be NULL */
+    _Atomic uint64_t *log_writes;  /* counts writes of appended batches to logs; may be NULL */
     struct flight *flight;         /* events of replicas are noted there; may be NULL */
     struct disk_guard *guard;      /* says when the disk is too full for new records; NULL: nobody looks */
     struct batch_scratch *scratch; /* decompression and validation memory of this shard */
@@ -150,7 +151,9 @@ struct partition_appended {
 };
 
 /* Validates (facts §3), deduplicates (producer state: five-batch window), checks min.insync.replicas for
- * acks=-1, appends, and starts the sync that the promise needs. */
+ * acks=-1, appends, and starts the sync that the promise needs. What a turn of the loop appends is written at
+ * its end, with one write, and nobody is told of it before: with acks=0, too, the wait ends then, if there is
+ * one. */
 void partition_append(struct partition *p, const struct partition_append *request,
                       struct partition_wait *wait, struct partition_appended *ret);
 void partition_wait_cancel(struct partition_wait *wait); /* no-op when not waiting */

@@ -230,6 +230,7 @@ enum err partition_follower_append(struct partition *p, int32_t leader_epoch, co
                                    int64_t leader_log_start)
 {
     struct replica_event event = {.type = EV_LEADER_HW, .offset = leader_high_watermark};
+    partition_write_out(p);
     if (!follows(p, leader_epoch))
         return OK;
     if (begins_too_high(p, leader_log_start)) {
@@ -289,6 +290,7 @@ static bool cut(struct partition *p, int64_t offset, const char *why)
 
 bool partition_follower_diverged(struct partition *p, int32_t leader_epoch, int32_t epoch, int64_t end_offset)
 {
+    partition_write_out(p);
     if (!follows(p, leader_epoch) || epoch < 0 || end_offset < 0)
         return true;
     return cut(p, epoch_cache_divergence(plog_epochs(p->log), epoch, end_offset, p->core.log_end),
@@ -298,6 +300,7 @@ bool partition_follower_diverged(struct partition *p, int32_t leader_epoch, int3
 bool partition_follower_out_of_range(struct partition *p, int32_t leader_epoch, int64_t leader_log_start,
                                      int64_t leader_log_end)
 {
+    partition_write_out(p);
     if (!follows(p, leader_epoch) || leader_log_start < 0 || leader_log_end < leader_log_start)
         return true;
     if (leader_log_end < p->core.log_end)

@@ -54,11 +54,14 @@ struct partition {
     struct partition_config config;
     struct plog *log; /* NULL: could not be opened; the core is failed then */
     struct replica core;
-    struct list waits_synced; /* acks=1 until our own sync; by need_offset, as appended */
-    struct list waits_high;   /* acks=all until the high watermark; the same */
-    struct list waits_start;  /* deletions until all in-sync replicas begin there; the same */
-    struct list lookups;      /* ListOffsets by time that read aside */
-    struct list mends;        /* partition_repair.c: what a mend reads is read aside first */
+    bool
+        unwritten; /* batches were appended in this turn that the core does not know of (partition_write.c) */
+    struct list waits_written; /* acks=0, and acks=1 where that suffices, until then; by need_offset */
+    struct list waits_synced;  /* acks=1 until our own sync; by need_offset, as appended */
+    struct list waits_high;    /* acks=all until the high watermark; the same */
+    struct list waits_start;   /* deletions until all in-sync replicas begin there; the same */
+    struct list lookups;       /* ListOffsets by time that read aside */
+    struct list mends;         /* partition_repair.c: what a mend reads is read aside first */
     struct list watches[READER_COUNT];
     bool wake[READER_COUNT]; /* watches of this kind are due */
     bool want_sync;
@@ -103,6 +106,12 @@ void partition_fail(struct partition *p, enum err err);
 
 /* KAFKA_STORAGE_ERROR when the log is gone, NOT_LEADER_OR_FOLLOWER, or what the epoch check says. */
 int16_t partition_check_leader(const struct partition *p, int32_t current_leader_epoch);
+
+/* partition_write.c: what was appended in this turn is written and the core is told, before anything else
+ * that has to know where the log ends. A failure takes the partition offline. */
+void partition_write_out(struct partition *p);
+/* Tells the core how far the log is durable, as far as it knows of it. */
+void partition_note_synced(struct partition *p);
 
 /* partition_produce.c: answers all waits with error, or those that are settled. */
 void partition_waits_fail(struct partition *p, int16_t error);

@@ -35,9 +35,23 @@ static struct partition_wait *first_of(struct list *waits)
     return list_empty(waits) ? NULL : CONTAINER_OF(waits->next, struct partition_wait, link);
 }
 
+/* Whoever was promised no more than the write. No timer runs for them. */
+static void settle_written(struct partition *p)
+{
+    struct partition_wait *wait;
+    while ((wait = first_of(&p->waits_written)) != NULL && wait->need_offset <= p->core.log_end) {
+        list_remove(&wait->link);
+        wait->partition = NULL;
+        wait->done(wait, KAFKA_NONE);
+    }
+}
+
 void partition_waits_fail(struct partition *p, int16_t error)
 {
     struct partition_wait *wait;
+    settle_written(p);
+    while ((wait = first_of(&p->waits_written)) != NULL)
+        finish(wait, error);
     while ((wait = first_of(&p->waits_start)) != NULL)
         finish(wait, error);
     while ((wait = first_of(&p->waits_synced)) != NULL || (wait = first_of(&p->waits_high)) != NULL) {
@@ -50,6 +64,7 @@ void partition_waits_fail(struct partition *p, int16_t error)
 void partition_waits_settle(struct partition *p)
 {
     struct partition_wait *wait;
+    settle_written(p);
     while ((wait = first_of(&p->waits_start)) != NULL && wait->need_offset <= replica_low_watermark(&p->core))
         finish(wait, KAFKA_NONE);
     while ((wait = first_of(&p->waits_synced)) != NULL && wait->need_offset <= p->core.synced_end)
@@ -60,10 +75,8 @@ void partition_waits_settle(struct partition *p)
     }
 }
 
-static void add_wait(struct partition *p, struct list *waits, struct partition_wait *wait,
-                     int64_t need_offset, int32_t timeout_ms)
+static void queue(struct partition *p, struct list *waits, struct partition_wait *wait, int64_t need_offset)
 {
-    struct env *env = p->host->env;
     struct list *at = waits->prev; /* a duplicate may need less than the newest does */
     wait->partition = p;
     wait->need_offset = need_offset;
@@ -71,6 +84,13 @@ static void add_wait(struct partition *p, struct list *waits, struct partition_w
         at = at->prev;
     list_add_between(&wait->link, at, at->next);
     env_timer_init(&wait->timer, timed_out);
+}
+
+static void add_wait(struct partition *p, struct list *waits, struct partition_wait *wait,
+                     int64_t need_offset, int32_t timeout_ms)
+{
+    struct env *env = p->host->env;
+    queue(p, waits, wait, need_offset);
     env_timer_set(env, &wait->timer, env_now_us(env) + (uint64_t)MAX(timeout_ms, 0) * 1000);
 }
 
@@ -84,14 +104,23 @@ bool partition_await_start(struct partition *p, int64_t log_start, int32_t timeo
     return true;
 }
 
+/* acks=0 and, where acknowledgments follow the append, acks=1: for the end of the turn. */
+static bool promise_written(struct partition *p, struct partition_wait *wait, int64_t need_offset)
+{
+    if (need_offset <= p->core.log_end || wait == NULL)
+        return true;
+    queue(p, &p->waits_written, wait, need_offset);
+    return false;
+}
+
 /* Is the promise of acks for need_offset kept already? Else wait is queued. */
 static bool promise(struct partition *p, const struct partition_append *request, struct partition_wait *wait,
                     int64_t need_offset)
 {
     bool sync = p->config.sync_before_ack;
-    if (request->acks == 0 || MUTANT(ACK_BEFORE_ISR))
-        return true;
-    if (request->acks == 1 && (!sync || need_offset <= p->core.synced_end))
+    if (request->acks == 0 || (request->acks == 1 && !sync) || MUTANT(ACK_BEFORE_ISR))
+        return promise_written(p, wait, need_offset);
+    if (request->acks == 1 && need_offset <= p->core.synced_end)
         return true;
     if (request->acks == -1 && need_offset <= p->core.high_watermark &&
         replica_maximal_isr_count(&p->core) >= replica_min_isr(&p->core))
@@ -199,7 +228,6 @@ static int16_t deduplicate(struct partition *p, const struct partition_append *r
 static int16_t write_batch(struct partition *p, uint8_t *batch, uint32_t len, struct iobuf *owner,
                            struct partition_appended *ret)
 {
-    struct replica_event event = {.type = EV_APPENDED, .offset = batch_next_offset(batch)};
     enum err err = plog_append_kept(p->log, batch, len, owner);
     if (err && plog_failed(p->log) == OK)
         return KAFKA_KAFKA_STORAGE_ERROR; /* out of memory: nothing happened, the client tries again */
@@ -208,9 +236,7 @@ static int16_t write_batch(struct partition *p, uint8_t *batch, uint32_t len, st
         return KAFKA_KAFKA_STORAGE_ERROR;
     }
     ret->base_offset = batch_base_offset(batch);
-    partition_step(p, &event);
-    p->wake[READER_FOLLOWER] = true;
-    partition_flush_appended(p, batch_base_offset(batch));
+    p->unwritten = true;
     partition_settle_soon(p);
     return KAFKA_NONE;
 }
@@ -257,7 +283,7 @@ static int16_t append_batch(struct partition *p, const struct partition_append *
         return error;
     error = store_as(p, &rules, &verdict, &batch, &own);
     if (error == KAFKA_NONE) {
-        batch_assign(batch, p->core.log_end, MUTANT(NO_EPOCH_STAMP) ? 0 : p->core.leader_epoch, &rules,
+        batch_assign(batch, plog_end(p->log), MUTANT(NO_EPOCH_STAMP) ? 0 : p->core.leader_epoch, &rules,
                      &verdict);
         *ret_need = batch_next_offset(batch);
         ret->log_append_time_ms = rules.append_time ? rules.now_ms : -1;

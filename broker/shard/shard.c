@@ -235,6 +235,7 @@ static void host_init(struct shard *shard)
         .damaged = host_damaged,
         .tail_cache = &shard->tail_cache,
         .handles = &shard->handles,
+        .log_writes = &shard->counters.log_writes,
         .flight = &shard->recorder->flight,
     };
 }

@@ -36,6 +36,7 @@ struct txn_asks;
     X(slow_readers_closed, "Connections closed because the peer did not read")                               \
     X(produce_batches, "Partition batches accepted by Produce")                                              \
     X(produce_bytes, "Bytes accepted by Produce")                                                            \
+    X(log_writes, "Writes of appended batches to partition logs: one for each log and turn of the loop")     \
     X(metadata_held, "Metadata answers that waited for new leaders")                                         \
     X(fetch_cold_reads, "Reads for Fetch that went to a disk thread")                                        \
     X(replica_fetches_refused, "Fetches of followers that are not registered with the epoch they claim")     \

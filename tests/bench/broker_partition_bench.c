@@ -98,7 +98,7 @@ static void append_all(struct bench *b, uint8_t *copy)
             .records = copy, .len = (int32_t)b->batch->len, .acks = 0, .current_leader_epoch = -1};
         partition_append(b->p, &request, NULL, &ret);
         must(ret.error == KAFKA_NONE ? OK : ERR_INVALID, "append");
-        if (i % 64 == 63)
+        if (i % 64 == 63 || i == b->count - 1)
             env_uv_main_turn(b->env);
     }
 }

@@ -10,6 +10,7 @@
 #include "broker/shard/partition.h"
 #include "common/base/assert.h"
 #include "common/batch/builder.h"
+#include "common/env/env_ops.h"
 #include "proto/kafka/error.h"
 #include "tests/lib/mem_env.h"
 #include "tests/lib/unit.h"
@@ -185,8 +186,9 @@ static inline struct iobuf *make_batch(int count, int value_len, int64_t timesta
     return make_batch_of(&opts, count, value_len, timestamp_ms, 1);
 }
 
-static inline struct partition_appended produce_batch(struct broker *b, struct iobuf *batch, int16_t acks,
-                                                      struct waiter *w)
+/* Appends without ending the turn. */
+static inline struct partition_appended append_batch(struct broker *b, struct iobuf *batch, int16_t acks,
+                                                     struct waiter *w)
 {
     struct partition_appended ret;
     struct partition_append request = {.records = batch->data,
@@ -198,6 +200,26 @@ static inline struct partition_appended produce_batch(struct broker *b, struct i
     memset(w, 0, sizeof(*w));
     w->wait.done = waiter_done;
     partition_append(b->p, &request, &w->wait, &ret);
+    return ret;
+}
+
+/* The turn ends: nothing arrives, and no time passes. What it settles counts as not waited for. */
+static inline void end_turn(struct broker *b, struct waiter *w, struct partition_appended *ret)
+{
+    env_run_tasks(b->env);
+    if (!ret->waits || w->answers == 0)
+        return;
+    ret->waits = false;
+    ret->error = w->error;
+    w->answers = 0;
+}
+
+/* One request in a turn of its own. */
+static inline struct partition_appended produce_batch(struct broker *b, struct iobuf *batch, int16_t acks,
+                                                      struct waiter *w)
+{
+    struct partition_appended ret = append_batch(b, batch, acks, w);
+    end_turn(b, w, &ret);
     return ret;
 }
 

@@ -191,27 +191,29 @@ START_TEST(a_steady_produce_and_fetch_allocates_nothing)
     for (int i = 0; i < 2; i++)
         broker_apply(&f.b[i], 1, 0, 1, 2, 2, &f.config);
     struct iobuf *batch = make_batch(1, 100, 1000, -1, -1, -1);
-    uint8_t *copy = malloc(batch->len);
+    struct iobuf *copy = iobuf_get(f.env->pool, batch->len);
     uint64_t before = 0;
     for (int i = 0; i < 300; i++) {
         struct partition_appended ret;
-        struct partition_append request = {.records = copy,
+        struct partition_append request = {.records = copy->data,
                                            .len = (int32_t)batch->len,
+                                           .owner = copy,
                                            .acks = 1,
                                            .timeout_ms = 30000,
                                            .current_leader_epoch = -1};
-        memcpy(copy, batch->data, batch->len);
+        ck_assert_uint_eq(atomic_load(&copy->refs), 1); /* what the last turn appended is written */
+        memcpy(copy->data, batch->data, batch->len);
         memset(&w, 0, sizeof(w));
         w.wait.done = waiter_done;
         partition_append(f.b[0].p, &request, &w.wait, &ret);
         ck_assert_int_eq(ret.error, KAFKA_NONE);
-        fetch(&f);
         turn_until(&f, &w.answers);
+        fetch(&f);
         if (i == 50)
             before = iobuf_pool_mallocs(f.env->pool);
     }
     ck_assert_uint_eq(iobuf_pool_mallocs(f.env->pool), before);
-    free(copy);
+    iobuf_unref(copy);
     iobuf_unref(batch);
     teardown(&f);
 }

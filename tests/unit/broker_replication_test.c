@@ -554,7 +554,9 @@ START_TEST(a_watch_fires_once_at_the_change_it_waits_for)
     run_ms(&c, 5);
     partition_watch(broker(&c, 1)->p, &consumer.watch, false);
     partition_watch(broker(&c, 1)->p, &follower.watch, true);
-    produce(broker(&c, 1), 1, -1, &w);
+    struct iobuf *batch = make_batch(1, 50, 1000, -1, -1, -1);
+    append_batch(broker(&c, 1), batch, -1, &w);
+    iobuf_unref(batch);
     ck_assert_int_eq(follower.fired, 0);
     run_ms(&c, 5);
     ck_assert_int_eq(follower.fired, 1);
