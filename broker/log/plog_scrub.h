@@ -21,8 +21,8 @@ struct plog_scrub {
     struct env_file *file; /* being read; referenced from plog_scrub_next() to plog_scrub_take() */
 };
 
-/* The range to read next; *ret_len > 0 bytes of scrub->file at *ret_offset. ERR_NOT_FOUND: the log is
- * through. Else the disk's errors. */
+/* The range to read next: *ret_len bytes of scrub->file at *ret_offset (0: the segment ends before the next
+ * one begins, and there is nothing to read). ERR_NOT_FOUND: the log is through. Else the disk's errors. */
 enum err plog_scrub_next(struct plog *log, struct plog_scrub *scrub, uint64_t *ret_offset, uint32_t *ret_len);
 
 /* The bytes that were read (len 0: the file was shorter, or could not be read). ERR_CORRUPT: bad bytes where
