@@ -119,6 +119,10 @@ uint64_t plog_size_bytes(const struct plog *log);
 struct epoch_cache *plog_epochs(struct plog *log);
 struct producer_state *plog_producers(struct plog *log);
 
+/* The epochs, which no checksum covers, are known to be wrong: made anew from the batches, once in the life
+ * of the log. *ret_renewed: it was done now. Reads all headers (blocking). ERR_NOMEM, the disk's errors. */
+enum err plog_epochs_renew(struct plog *log, bool *ret_renewed);
+
 /* New settings; they hold from the next append on. */
 void plog_set_config(struct plog *log, const struct plog_config *config);
 

@@ -94,6 +94,16 @@ enum err plog_rebuild_epochs(struct plog *log)
     return err;
 }
 
+enum err plog_epochs_renew(struct plog *log, bool *ret_renewed)
+{
+    *ret_renewed = false;
+    if (log->epochs_renewed)
+        return OK;
+    enum err err = plog_rebuild_epochs(log);
+    *ret_renewed = log->epochs_renewed = err == OK;
+    return err;
+}
+
 enum err plog_epochs_doubt(struct plog *log, const struct epoch_cache *doubted, int64_t limit,
                            bool *ret_renewed)
 {
@@ -105,7 +115,8 @@ enum err plog_epochs_doubt(struct plog *log, const struct epoch_cache *doubted, 
     epoch_cache_init(&log->epochs, &log->alloc);
     enum err err = rebuild(&r);
     const struct epoch_entry *last = old.count > 0 ? &old.entries[old.count - 1] : NULL;
-    if (err == OK && last && last->start_offset >= log->end && last->epoch > epoch_cache_latest(&log->epochs))
+    if (err == OK && last && last->start_offset >= log->end && last->start_offset >= r.behind &&
+        last->epoch > epoch_cache_latest(&log->epochs))
         err = epoch_cache_assign(&log->epochs, last->epoch, last->start_offset, NULL); /* no batch yet */
     log->epochs_asked = err == OK;
     bool renewed = err == OK && r.others >= OTHERS_MIN;

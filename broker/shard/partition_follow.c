@@ -297,11 +297,28 @@ bool partition_follower_diverged(struct partition *p, int32_t leader_epoch, int3
                "diverging epoch");
 }
 
+/* Our last epoch is one that the leader has not come to: there never was such a one, a digit of the
+ * checkpoint is wrong. True: the epochs are the batches' now. */
+static bool renew_epochs(struct partition *p)
+{
+    bool renewed = false;
+    if (epoch_cache_latest(plog_epochs(p->log)) <= p->core.leader_epoch)
+        return false;
+    enum err err = plog_epochs_renew(p->log, &renewed);
+    if (err)
+        partition_fail(p, err);
+    if (renewed)
+        PARTITION_LOG(p, WARN, "partition.epochs_rebuilt", F_I64("log_end", p->core.log_end));
+    return err != OK || renewed;
+}
+
 bool partition_follower_out_of_range(struct partition *p, int32_t leader_epoch, int64_t leader_log_start,
                                      int64_t leader_log_end)
 {
     partition_write_out(p);
     if (!follows(p, leader_epoch) || leader_log_start < 0 || leader_log_end < leader_log_start)
+        return true;
+    if (renew_epochs(p))
         return true;
     if (leader_log_end < p->core.log_end)
         return cut(p, leader_log_end, "the leader's log is shorter");

@@ -220,6 +220,29 @@ START_TEST(a_wrong_checkpoint_does_not_make_good_batches_damage)
 }
 END_TEST
 
+/* Found by a scan, which does not know the log's end yet, or by a search. */
+START_TEST(an_epoch_that_never_was_does_not_outlast_the_batches_that_contradict_it)
+{
+    static const char text[] = "0\n1\n9 0\n";
+    struct sample s;
+    struct plog_damage found;
+    uint64_t size;
+    sample_start(&s, 1 << 20);
+    ck_assert_int_eq(fixture_open(&s.f, true, s.end[BATCHES], 0), OK);
+    uint64_t epochs = epoch_cache_hash(plog_epochs(s.f.log));
+    for (int clean = 0; clean < 2; clean++) {
+        back(&s);
+        mem_env_resize(s.f.mem, LOG_DIR "/leader-epoch-checkpoint", sizeof(text) - 1);
+        memcpy(mem_env_bytes(s.f.mem, LOG_DIR "/leader-epoch-checkpoint", &size), text, sizeof(text) - 1);
+        ck_assert_int_eq(fixture_open(&s.f, clean, clean ? s.end[BATCHES] : s.end[28], 0), OK);
+        ck_assert_int_eq(s.f.report.damages, 0);
+        ck_assert_int_eq(plog_damage_search(s.f.log, 0, &found), ERR_NOT_FOUND);
+        ck_assert_uint_eq(epoch_cache_hash(plog_epochs(s.f.log)), epochs);
+    }
+    sample_stop(&s);
+}
+END_TEST
+
 /* Batch i, and nothing else, is found to be bad, and with what a peer has of it epochs are right again. */
 static void batch_is_mended(struct sample *s, struct sample *peer, int i, uint64_t epochs)
 {
@@ -320,6 +343,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, epochs_and_producers_come_back_without_their_files);
     tcase_add_test(tcase, epochs_behind_a_bad_batch_come_back_and_the_batch_is_mended);
     tcase_add_test(tcase, a_wrong_checkpoint_does_not_make_good_batches_damage);
+    tcase_add_test(tcase, an_epoch_that_never_was_does_not_outlast_the_batches_that_contradict_it);
     tcase_add_test(tcase, damage_is_mended_though_the_checkpoint_is_wrong);
     tcase_add_test(tcase, a_checkpoint_that_errs_by_one_batch_is_put_right_by_what_a_peer_has_there);
     tcase_add_test(tcase, epochs_above_the_recovery_point_are_taken_from_the_batches);
