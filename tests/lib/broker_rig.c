@@ -477,14 +477,13 @@ struct reader rig_expect(struct rig_client *client, int16_t key, int16_t version
     return body;
 }
 
-void rig_produce(struct rig_client *client, int32_t partition, const struct record_in *record)
+void rig_encode_produce(struct writer *w, int32_t partition, const struct record_in *record, int16_t acks)
 {
     struct batch_builder builder;
     struct iobuf *batch;
     struct kafka_produce_request_partition part;
     struct kafka_produce_request_topic topic;
     struct kafka_produce_request request;
-    struct writer w;
 
     ck_assert_int_eq(batch_builder_init(&builder, &BATCH_OPTS_PLAIN, NULL, 256, 1 << 20), OK);
     ck_assert_int_eq(batch_builder_add(&builder, record), OK);
@@ -499,16 +498,36 @@ void rig_produce(struct rig_client *client, int32_t partition, const struct reco
     topic.partitions_count = 1;
     request.topics = &topic;
     request.topics_count = 1;
-    request.acks = 1;
+    request.acks = acks;
     request.timeout_ms = 10000;
-    rig_request_begin(&w, KAFKA_API_PRODUCE, PRODUCE_VERSION, 1);
-    kafka_produce_request_encode(&w, PRODUCE_VERSION, &request);
-    rig_request_end(&w);
+    rig_request_begin(w, KAFKA_API_PRODUCE, PRODUCE_VERSION, 1);
+    kafka_produce_request_encode(w, PRODUCE_VERSION, &request);
+    rig_request_end(w);
+    iobuf_unref(batch);
+}
+
+int16_t rig_produced(struct rig_client *client)
+{
+    uint8_t memory[4096];
+    struct arena arena;
+    struct kafka_produce_response reply;
+    struct reader body = rig_expect(client, KAFKA_API_PRODUCE, PRODUCE_VERSION, 1);
+
+    arena_init(&arena, memory, sizeof(memory), sizeof(memory));
+    ck_assert_int_eq(kafka_produce_response_decode(&body, &arena, PRODUCE_VERSION, &reply), OK);
+    int16_t error = reply.topics[0].partitions[0].error_code;
+    rig_reply_drop(client);
+    return error;
+}
+
+int16_t rig_produce(struct rig_client *client, int32_t partition, const struct record_in *record)
+{
+    struct writer w;
+
+    rig_encode_produce(&w, partition, record, 1);
     rig_send_writer(client, &w);
     writer_free(&w);
-    iobuf_unref(batch);
-    rig_expect(client, KAFKA_API_PRODUCE, PRODUCE_VERSION, 1);
-    rig_reply_drop(client);
+    return rig_produced(client);
 }
 
 uint64_t rig_mallocs(const struct rig *rig)

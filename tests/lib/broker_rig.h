@@ -91,8 +91,15 @@ void rig_reply_drop(struct rig_client *client);
 /* Waits for the next reply and fails the test unless it has this correlation id. */
 struct reader rig_expect(struct rig_client *client, int16_t key, int16_t version, int32_t correlation);
 
-/* Produces a batch of that record alone (acks=1) to a partition of topic "t", and waits for the answer. */
-void rig_produce(struct rig_client *client, int32_t partition, const struct record_in *record);
+/* A produce request (correlation 1) of a batch of that record alone to a partition of topic "t". The writer
+ * is begun here, and freed by the caller. */
+void rig_encode_produce(struct writer *w, int32_t partition, const struct record_in *record, int16_t acks);
+
+/* Waits for the answer to one: its error. */
+int16_t rig_produced(struct rig_client *client);
+
+/* Both, with acks=1. */
+int16_t rig_produce(struct rig_client *client, int32_t partition, const struct record_in *record);
 
 /* Sums a counter over the shards. */
 uint64_t rig_mallocs(const struct rig *rig);

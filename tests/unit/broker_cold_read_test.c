@@ -113,7 +113,7 @@ static void produce(struct rig_client *client, int32_t partition, int64_t timest
 {
     const struct record_in record = {
         .timestamp_ms = timestamp_ms, .key = BYTES_NULL, .value = {(const uint8_t *)"value", 5}};
-    rig_produce(client, partition, &record);
+    ck_assert_int_eq(rig_produce(client, partition, &record), KAFKA_NONE);
 }
 
 /* Partitions [first, first + count) from offset 0. */

@@ -14,11 +14,10 @@
 #include "tests/lib/broker_rig.h"
 #include "tests/lib/unit.h"
 
-#define EPOCH_VERSION   3
-#define DELETE_VERSION  1
-#define PRODUCE_VERSION 7
-#define US              1 /* this broker */
-#define OTHER           2
+#define EPOCH_VERSION  3
+#define DELETE_VERSION 1
+#define US             1 /* this broker */
+#define OTHER          2
 
 static struct rig rig;
 static struct rig_client *client;
@@ -28,7 +27,7 @@ static void produce(int count)
     const struct record_in record = {
         .timestamp_ms = 1700000000000, .key = BYTES_NULL, .value = {(const uint8_t *)"value", 5}};
     for (int i = 0; i < count; i++)
-        rig_produce(client, 0, &record);
+        ck_assert_int_eq(rig_produce(client, 0, &record), KAFKA_NONE);
 }
 
 static void begin(const char *topic)
@@ -200,42 +199,7 @@ static int16_t produce_fails(void)
     static uint8_t value[200 << 10]; /* more than the room that was made */
     const struct record_in record = {
         .timestamp_ms = 1700000000000, .key = BYTES_NULL, .value = {value, sizeof(value)}};
-    struct batch_builder builder;
-    struct iobuf *batch;
-    struct kafka_produce_request_partition part;
-    struct kafka_produce_request_topic topic;
-    struct kafka_produce_request request;
-    struct kafka_produce_response reply;
-    struct arena arena;
-    struct writer w;
-
-    ck_assert_int_eq(batch_builder_init(&builder, &BATCH_OPTS_PLAIN, NULL, 256, 1 << 20), OK);
-    ck_assert_int_eq(batch_builder_add(&builder, &record), OK);
-    ck_assert_int_eq(batch_builder_finish(&builder, NULL, &batch), OK);
-    kafka_produce_request_init(&request);
-    kafka_produce_request_topic_init(&topic);
-    kafka_produce_request_partition_init(&part);
-    part.records = (struct kafka_records){.p = batch->data, .len = (int32_t)batch->len};
-    topic.name = STR_LIT("t");
-    topic.partitions = &part;
-    topic.partitions_count = 1;
-    request.topics = &topic;
-    request.topics_count = 1;
-    request.acks = 1;
-    request.timeout_ms = 10000;
-    rig_request_begin(&w, KAFKA_API_PRODUCE, PRODUCE_VERSION, 1);
-    kafka_produce_request_encode(&w, PRODUCE_VERSION, &request);
-    rig_request_end(&w);
-    rig_send_writer(client, &w);
-    writer_free(&w);
-    iobuf_unref(batch);
-    struct reader body = rig_expect(client, KAFKA_API_PRODUCE, PRODUCE_VERSION, 1);
-    arena_init(&arena, NULL, 0, 1 << 20);
-    ck_assert_int_eq(kafka_produce_response_decode(&body, &arena, PRODUCE_VERSION, &reply), OK);
-    int16_t error = reply.topics[0].partitions[0].error_code;
-    arena_free(&arena);
-    rig_reply_drop(client);
-    return error;
+    return rig_produce(client, 0, &record);
 }
 
 static bool is_counted(void *ctx)
@@ -252,7 +216,7 @@ START_TEST(a_failed_log_is_named_and_counted_and_the_others_serve)
         .timestamp_ms = 1700000000000, .key = BYTES_NULL, .value = {(const uint8_t *)"value", 5}};
     begin("t");
     produce(3);
-    rig_produce(client, 1, &record);
+    ck_assert_int_eq(rig_produce(client, 1, &record), KAFKA_NONE);
     ck_assert_int_eq(rig.shards[0].gauges.offline, 0);
     signal(SIGXFSZ, SIG_IGN);
     ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
@@ -266,7 +230,7 @@ START_TEST(a_failed_log_is_named_and_counted_and_the_others_serve)
     partition_get(rig_partition(&rig, "t", 0), &view);
     ck_assert(view.offline);
     ck_assert_int_eq(rig.shards[1].gauges.offline, 0);
-    rig_produce(client, 1, &record);
+    ck_assert_int_eq(rig_produce(client, 1, &record), KAFKA_NONE);
     partition_get(rig_partition(&rig, "t", 1), &view);
     ck_assert_int_eq(view.log_end, 2);
     rig_stop(&rig);

@@ -24,7 +24,7 @@ static void produce(struct rig_client *client)
     const struct record_in record = {
         .timestamp_ms = 1700000000000, .key = BYTES_NULL, .value = {value, sizeof(value)}};
     memset(value, 'x', sizeof(value));
-    rig_produce(client, 0, &record);
+    ck_assert_int_eq(rig_produce(client, 0, &record), KAFKA_NONE);
 }
 
 static void begin(void)
