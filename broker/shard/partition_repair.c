@@ -29,6 +29,17 @@ bool partition_repair_next(const struct partition *p, int64_t from, struct parti
     return true;
 }
 
+void partition_repair_give_up(struct partition *p, int64_t offset)
+{
+    if (p->core.failed || p->core.role != REPLICA_LEADER || offset < p->core.high_watermark ||
+        plog_damage_at(p->log, offset, false) == NULL)
+        return;
+    PARTITION_LOG(p, ERROR, "partition.tail_given_up", F_I64("offset", offset),
+                  F_I64("high_watermark", p->core.high_watermark),
+                  F_STR("why", "damaged, not committed, and no other replica has it"));
+    partition_fail(p, ERR_CORRUPT);
+}
+
 int32_t partition_damages(const struct partition *p)
 {
     const struct plog_damage *list;

@@ -18,6 +18,11 @@ struct partition_repair {
  * the log is offline. */
 bool partition_repair_next(const struct partition *p, int64_t from, struct partition_repair *ret_repair);
 
+/* No peer that answered has anything of the damaged range at offset. Where p leads and the range is not
+ * committed, its followers stand before it for ever: p gives its log up, so that one of them leads, and cuts
+ * it when it is back (partition_back.c). Else no-op. */
+void partition_repair_give_up(struct partition *p, int64_t offset);
+
 /* Damaged ranges known now. */
 int32_t partition_damages(const struct partition *p);
 

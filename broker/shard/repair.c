@@ -23,6 +23,7 @@
 #define PEER_TIMEOUT_US   10000000
 #define RETRY_FIRST_US    200000
 #define RETRY_DOUBLINGS   8 /* up to 51 s */
+#define HOPELESS_ROUNDS   3 /* a follower may be about to fetch it */
 
 /* A partition with damage. */
 struct repair_job {
@@ -31,6 +32,7 @@ struct repair_job {
     int32_t index;
     int32_t peer;      /* place in the order of peers of the one to ask */
     uint32_t failures; /* rounds through all peers */
+    bool lacked;       /* a peer of this round has nothing of the range */
     int64_t from;      /* of the range that is tried; nobody had those before it */
     uint64_t due_us;
 };
@@ -100,11 +102,34 @@ static bool peer_address(const struct repairer *r, int32_t broker_id, struct env
     return false;
 }
 
+static bool names_other(const int32_t *ids, int32_t count, int32_t self)
+{
+    for (int32_t i = 0; i < count; i++)
+        if (ids[i] != self)
+            return true;
+    return false;
+}
+
+/* Whether the controllers could give the partition to another replica without losing what is committed. */
+static bool other_may_lead(const struct repairer *r, const struct repair_job *job)
+{
+    const struct image_topic *topic = image_topic_by_id(r->shard->image, job->topic_id);
+    const struct image_partition *state = topic ? image_partition(r->shard->image, topic, job->index) : NULL;
+    int32_t self = r->shard->broker->broker_id;
+
+    return state && (names_other(state->isr, state->isr_count, self) ||
+                     names_other(state->elr, state->elr_count, self));
+}
+
 /* Nobody has it for now: later. */
 static void put_off(struct repairer *r, struct repair_job *job)
 {
     uint32_t shift = MIN(job->failures, (uint32_t)RETRY_DOUBLINGS);
+    struct partition *p = partition_of(r, job);
 
+    if (p && job->lacked && job->failures >= HOPELESS_ROUNDS && other_may_lead(r, job))
+        partition_repair_give_up(p, r->asked.offset);
+    job->lacked = false;
     job->peer = 0;
     job->from = r->asked.end;
     job->failures++;
@@ -233,6 +258,7 @@ static void answered(struct repairer *r, enum err err)
     }
     LOG(r->shard->broker->log, WARN, "partition.refetch_failed", F_I64("peer", r->peer_id),
         F_I64("partition", r->active->index), F_I64("offset", r->asked.offset), F_ERR("error", err));
+    r->active->lacked = r->active->lacked || err == ERR_NOT_FOUND;
     if (err != ERR_STALE)
         r->active->peer++;
     env_conn_close(r->conn);

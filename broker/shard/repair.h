@@ -2,7 +2,8 @@
 /* Repair of damaged ranges: one repairer per shard asks the other replicas of a partition, one after the
  * other, for the bytes that ours lacks, with Kafka's Fetch on their replication listener (replica id -2:
  * reads to the log's end, counts as nobody), and puts the answer into the log (partition_repair.h). A range
- * that nobody has is asked for again later, with a growing pause; until then it answers CORRUPT_MESSAGE. */
+ * that nobody has is asked for again later, with a growing pause; until then it answers CORRUPT_MESSAGE. A
+ * leader of which such a range is not committed gives its log up instead, if another replica may lead. */
 #ifndef SLUICE_BROKER_SHARD_REPAIR_H
 #define SLUICE_BROKER_SHARD_REPAIR_H
 

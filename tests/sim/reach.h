@@ -16,6 +16,7 @@
     X(TORN_TAIL_CUT, "torn-tail-cut", "partition.torn_tail_cut")                                             \
     X(DAMAGED, "damage-found", "partition.damaged")                                                          \
     X(REFETCHED, "damage-refetched", "partition.refetched")                                                  \
+    X(TAIL_GIVEN_UP, "damaged-tail-given-up", "partition.tail_given_up")                                     \
     X(ISR_CHANGE_REFUSED, "isr-change-refused", "isr.change_refused")                                        \
     X(REGISTRATION_LOST, "registration-lost", "broker.registration_lost")                                    \
     X(REGISTRATION_REFUSED, "registration-refused", "broker.registration_refused")                           \

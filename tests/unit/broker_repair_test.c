@@ -357,6 +357,46 @@ START_TEST(a_peer_with_the_same_damage_sends_nothing)
 }
 END_TEST
 
+/* Found by simulation: followers stood before such a range for ever. What is committed stays, damaged. */
+START_TEST(a_leader_gives_up_a_damaged_tail_that_nobody_else_has)
+{
+    int64_t offset, committed;
+    int32_t bytes;
+    setup();
+    for (int i = 0; i < 3; i++)
+        append(&b[0], i);
+    run_ms(50);
+    broker_close(&b[0], true);
+    run_ms(50);
+    flip(&b[0], batch_at(&b[0], BATCHES + 1, &offset) + places[0]);
+    broker_open(&b[0], &config);
+    broker_apply(&b[0], 1, 3, 1, BROKERS_MAX, BROKERS_MAX, &config);
+    for (int i = 1; i < BROKERS_MAX; i++)
+        fetch(&b[0], &b[i], i + 1); /* what lies before it */
+    flip(&b[0], batch_at(&b[0], 10, &committed) + places[0]);
+    ck_assert_int_eq(read_at(&b[0], committed, 2, &bytes), KAFKA_CORRUPT_MESSAGE);
+    ck_assert_int_eq(read_at(&b[0], offset, 2, &bytes), KAFKA_CORRUPT_MESSAGE);
+    ck_assert_int_eq(partition_damages(b[0].p), 2);
+    partition_repair_give_up(b[0].p, committed);
+    partition_repair_give_up(b[0].p, offset + 1000); /* nothing is damaged there */
+    partition_repair_give_up(b[1].p, offset);
+    run_ms(10);
+    ck_assert(!view_of(&b[0]).offline && !view_of(&b[1]).offline);
+    partition_repair_give_up(b[0].p, offset);
+    run_ms(10);
+    ck_assert(view_of(&b[0]).offline);
+    apply(2, 4, 2);
+    run_ms(3000);
+    apply(2, 4, 2);
+    ck_assert(!view_of(&b[0]).offline);
+    while (!partition_follower_diverged(b[0].p, 4, 3, view_of(&b[1]).log_end))
+        run_ms(50);
+    ck_assert_int_eq(view_of(&b[0]).log_end, view_of(&b[1]).log_end);
+    ck_assert_int_eq(read_at(&b[0], committed, PARTITION_READER_REPAIR, &bytes), KAFKA_CORRUPT_MESSAGE);
+    teardown();
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_loop_test(tcase, a_leader_is_mended_by_a_follower_and_serves_the_rest_meanwhile, 0, 5);
@@ -364,6 +404,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_range_that_begins_below_the_log_start_is_mended);
     tcase_add_test(tcase, what_may_be_another_record_is_not_believed);
     tcase_add_test(tcase, a_peer_with_the_same_damage_sends_nothing);
+    tcase_add_test(tcase, a_leader_gives_up_a_damaged_tail_that_nobody_else_has);
 }
 
 SLUICE_TEST_MAIN("broker_repair", add)
