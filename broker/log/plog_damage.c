@@ -134,7 +134,8 @@ enum err plog_damage_within(const struct plog_walk *walk, uint32_t position, int
 }
 
 /* The walk stands on a batch with a good checksum, which does not cover its base offset and epoch: do they
- * fit what is known, and what follows? */
+ * fit what is known, and what follows? Where offsets may be missing, or bad bytes follow, the next good batch
+ * may begin anywhere but within this one. */
 static enum err fits_behind(struct plog *log, struct plog_walk *walk, int64_t expected, int64_t seg_end,
                             bool recovering, bool *ret_fits)
 {
@@ -144,27 +145,24 @@ static enum err fits_behind(struct plog *log, struct plog_walk *walk, int64_t ex
     uint32_t next = walk->position + (uint32_t)batch_size(p);
     int32_t epoch = epoch_cache_at(&log->epochs, batch_base_offset(p));
     int64_t after = batch_next_offset(p), follows = recovering ? after : seg_end;
+    bool within, unknown = log->config.may_have_gaps;
     enum err err = OK;
     /* while a log is scanned the cache does not know the epochs ahead */
     *ret_fits = epoch < 0 || epoch == batch_leader_epoch(p) || (recovering && batch_leader_epoch(p) > epoch);
     if (!*ret_fits)
         return OK;
-    if (log->config.may_have_gaps) {
-        bool within;
-        err = plog_damage_within(walk, next, expected, after, &within);
-        *ret_fits = !within;
-        return err;
-    }
-    if (next < walk->limit)
+    if (next < walk->limit && !unknown) {
         err = env_file_read(walk->file, next, header, sizeof(header), &got);
-    if (err)
-        return err;
-    if (next < walk->limit)
-        follows = got == sizeof(header) && batch_peek(header, sizeof(header), &next_size) == OK
-                      ? batch_base_offset(header)
-                      : after; /* bad itself: nothing to hold this one against */
-    *ret_fits = follows == after;
-    return OK;
+        unknown = got < sizeof(header) || batch_peek(header, sizeof(header), &next_size) != OK;
+        follows = unknown ? after : batch_base_offset(header);
+    }
+    if (err == OK && !unknown)
+        *ret_fits = follows == after;
+    else if (err == OK)
+        err = plog_damage_within(walk, next, expected, after, &within);
+    if (err == OK && unknown)
+        *ret_fits = !within;
+    return err;
 }
 
 /* The walk stands on bad bytes where a batch with base offset `expected` should begin: where does the good

@@ -163,7 +163,7 @@ static enum err header_at(const struct fetch *f, struct window *w, uint32_t posi
 }
 
 /* Walks headers to the batch that holds the offset (or, with gaps, the next). ERR_NOT_FOUND: the segment ends
- * before. ERR_CORRUPT: *bad is where. */
+ * before. ERR_CORRUPT: *bad is where; also for one that says to end beyond its segment. */
 static enum err walk_to(struct fetch *f, uint32_t position, uint32_t *bad)
 {
     struct window w = {.len = 0};
@@ -175,9 +175,10 @@ static enum err walk_to(struct fetch *f, uint32_t position, uint32_t *bad)
             return err;
         if (batch_last_offset(p) >= f->ask->offset) {
             bool hole = batch_base_offset(p) > f->ask->offset && !f->log->config.may_have_gaps;
+            bool beyond = batch_next_offset(p) > plog_segment_end(f->log, f->place);
             f->first = (struct target){position, (uint32_t)batch_size(p), batch_base_offset(p),
                                        batch_next_offset(p)};
-            return hole ? ERR_CORRUPT : OK;
+            return hole || beyond ? ERR_CORRUPT : OK;
         }
         position += (uint32_t)batch_size(p);
         f->expected = batch_next_offset(p);

@@ -178,7 +178,8 @@ START_TEST(damage_never_leaves)
 }
 END_TEST
 
-/* Offsets may be missing there; but then the next batch does not begin with one of them. */
+/* Offsets may be missing there; but then the next batch does not begin with one of them, and none ends behind
+ * the log (_i 1; found by simulation: readers waited there for ever). */
 START_TEST(a_batch_that_jumps_over_others_never_leaves_a_log_with_gaps)
 {
     char path[128];
@@ -198,7 +199,7 @@ START_TEST(a_batch_that_jumps_over_others_never_leaves_a_log_with_gaps)
     uint8_t bit = offset & 0x20 ? 0x40 : 0x20,
             *bytes = mem_env_bytes(f.mem, fixture_path(0, ".log", path), &size);
     ck_assert_int_eq(offset & bit, 0);
-    bytes[position + BATCH_AT_BASE_OFFSET + 7] ^= bit;
+    bytes[position + BATCH_AT_BASE_OFFSET + (_i ? 2 : 7)] ^= bit;
     ask = ask_at(0, 1 << 20);
     ck_assert_int_eq(plog_fetch(f.log, &ask, &piece), OK);
     check_piece(&ask, &piece);
@@ -206,9 +207,12 @@ START_TEST(a_batch_that_jumps_over_others_never_leaves_a_log_with_gaps)
     release(&piece);
     ask.offset = offset;
     ck_assert_int_eq(plog_fetch(f.log, &ask, &piece), ERR_CORRUPT);
-    ck_assert_int_eq(plog_damage_search(f.log, ask.offset, &found), OK);
+    if (plog_damage_at(f.log, offset, false)) /* met while the index was built anew */
+        found = *plog_damage_at(f.log, offset, false);
+    else
+        ck_assert_int_eq(plog_damage_search(f.log, ask.offset, &found), OK);
     ck_assert_int_eq(found.offset, offset);
-    ask.offset = offset + bit;
+    ask.offset = _i ? found.end : offset + bit;
     ck_assert_int_eq(plog_fetch(f.log, &ask, &piece), OK);
     check_piece(&ask, &piece);
     release(&piece);
@@ -530,7 +534,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, cold_ranges_are_named_and_not_waited_for);
     tcase_add_test(tcase, what_left_the_page_cache_is_checked_again);
     tcase_add_test(tcase, what_left_the_page_cache_is_checked_again_for_a_reader_that_may_wait);
-    tcase_add_test(tcase, a_batch_that_jumps_over_others_never_leaves_a_log_with_gaps);
+    tcase_add_loop_test(tcase, a_batch_that_jumps_over_others_never_leaves_a_log_with_gaps, 0, 2);
     tcase_add_test(tcase, the_tail_is_served_without_the_file);
     tcase_add_test(tcase, the_tail_finds_an_offset_wherever_reads_have_ended);
     tcase_add_test(tcase, a_small_batch_does_not_hold_the_buffer_that_it_came_in);
