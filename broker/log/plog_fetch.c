@@ -29,13 +29,20 @@ struct fetch {
 
 /* -- what is known to be good -- */
 
-/* The end of what this process has appended or checked in one piece from `from` on. */
-static uint32_t good_until(const struct plog_segment *seg, uint32_t from)
+/* The end of what this process has appended or checked in one piece from `from` on: bad bytes were looked at,
+ * too, and are not good for it. */
+static uint32_t good_until(const struct fetch *f, uint32_t from)
 {
+    const struct plog_damage *list;
+    int32_t count = plog_damages(f->log, &list);
     if (MUTANT(SERVE_DAMAGED))
-        return seg->size;
-    uint32_t end = plog_ranges_end(&seg->verified, from);
-    return end >= seg->verified_from ? seg->size : end;
+        return f->seg->size;
+    uint32_t end = plog_ranges_end(&f->seg->verified, from);
+    end = end >= f->seg->verified_from ? f->seg->size : end;
+    for (int32_t i = 0; i < count; i++)
+        if (list[i].segment == f->seg->base_offset && list[i].position >= from)
+            end = MIN(end, list[i].position);
+    return end;
 }
 
 /* The checksum, and what it does not cover: the batch begins where the one before it ended, and its epoch is
@@ -245,7 +252,7 @@ static uint32_t range_bytes(const struct fetch *f)
 static enum err give_range(struct fetch *f)
 {
     struct env_file *file;
-    uint32_t from = f->first.position, good = good_until(f->seg, from), end;
+    uint32_t from = f->first.position, good = good_until(f, from), end;
     int64_t next, bound = MIN(f->ask->file_end_offset, f->ask->end_offset);
     uint32_t limit = (uint32_t)MIN((uint64_t)from + range_bytes(f), good);
     if (good - from < FILE_RANGE_MIN || bound < f->first.next_offset)
@@ -325,7 +332,7 @@ static enum err know_expected(struct fetch *f)
     int64_t next = behind_segment(f);
     bool gaps = f->log->config.may_have_gaps;
     bool known = gaps ? f->expected < 0 || first->base_offset <= f->expected : f->expected >= 0;
-    if (known || good_until(f->seg, first->position) >= end)
+    if (known || good_until(f, first->position) >= end)
         return OK;
     if (end < f->seg->size) {
         enum err err = header_at(f, &w, end, &p);
@@ -365,7 +372,7 @@ static bool is_placed(const struct fetch *f, const struct iobuf *buf, uint32_t a
 /* Bytes of whole, good, wanted batches from the buffer's begin on. ERR_CORRUPT: the first is not good. */
 static enum err take(const struct fetch *f, const struct iobuf *buf, uint32_t *ret_len, int64_t *ret_next)
 {
-    uint32_t at = 0, good = good_until(f->seg, f->first.position) - f->first.position;
+    uint32_t at = 0, good = good_until(f, f->first.position) - f->first.position;
     int64_t expected = f->expected;
     while (at + BATCH_HEADER_BYTES <= buf->len) {
         const uint8_t *p = buf->data + at;

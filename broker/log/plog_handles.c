@@ -93,9 +93,12 @@ static void sync_oldest(struct plog_handles *handles)
     struct list *it = handles->used.next;
     for (int looked = 0; it != &handles->used && looked < LOOK_MAX; looked++) {
         struct plog_slot *slot = CONTAINER_OF(it, struct plog_slot, link);
-        it = it->next; /* a sync uses the file, which moves the slot */
-        if (segment_of(slot)->dirty && !plog_syncing(slot->log))
-            plog_sync(slot->log);
+        struct plog *log = slot->log;
+        it = it->next;
+        if (!segment_of(slot)->dirty || plog_syncing(log) || log->failed)
+            continue;
+        plog_sync(log);          /* opens files, and so may close others: */
+        it = handles->used.next; /* the list is another one */
     }
 }
 
