@@ -236,12 +236,13 @@ static bool fits(struct scan *scan, const struct plog_walk *walk, const struct b
 }
 
 /* The recovery point was the end of a batch: none reaches over it, and one that skips it, because of missing
- * offsets, has none of those that it skips behind it. (Else the bytes behind it would count as unsynced.) */
+ * offsets, has none of those that it skips behind it. (Else the bytes behind it would count as unsynced.) At
+ * or below the log start it says nothing: a log may begin within a batch. */
 static enum err reaches_over(const struct scan *scan, const struct plog_walk *walk,
                              const struct batch_header *batch, bool *ret_over)
 {
     int64_t point = scan->setup->recovery_point;
-    *ret_over = batch->base_offset < point && batch->last_offset >= point;
+    *ret_over = point > scan->log->start && batch->base_offset < point && batch->last_offset >= point;
     if (batch->base_offset < point || scan->expected >= point)
         return OK;
     return plog_damage_within(walk, walk->position, scan->expected, batch->last_offset + 1, ret_over);

@@ -229,11 +229,33 @@ static bool a_disk_is_missed(const struct faults *faults)
     return !replaced_is_known(faults) || counted_any_lost(faults->cluster->counted);
 }
 
-/* Only while every replica is in sync, and all flipped bits are mended, so that no second copy is missing:
- * what two losses at once destroy, three replicas do not promise to keep. */
+/* A log that meets one is not complete any more. */
+static bool fails_a_log(enum fault_kind kind)
+{
+    return kind == FAULT_SYNC_ERROR || kind == FAULT_WRITE_ERROR || kind == FAULT_READ_ERROR ||
+           kind == FAULT_DISK_FULL;
+}
+
+static bool may_fail_a_log(const struct faults *faults, const struct node *node)
+{
+    return node->role != ROLE_BROKER || !a_disk_is_missed(faults);
+}
+
+static bool any_log_may_fail(const struct faults *faults)
+{
+    for (int i = 0; i < FAULTS_ACTIVE_MAX; i++) {
+        const struct active_fault *fault = &faults->active[i];
+        if (fault->used && fails_a_log(fault->kind) && fault->a->role == ROLE_BROKER)
+            return true;
+    }
+    return false;
+}
+
+/* Only while every replica is in sync, no log is about to fail, and all flipped bits are mended, so that no
+ * second copy is missing: what two losses at once destroy, three replicas do not promise to keep. */
 static bool may_lose_a_disk(const struct faults *faults)
 {
-    return !a_disk_is_missed(faults) && cluster_is_in_sync(faults->cluster) &&
+    return !a_disk_is_missed(faults) && cluster_is_in_sync(faults->cluster) && !any_log_may_fail(faults) &&
            !replicas_are_damaged(faults->cluster);
 }
 
@@ -478,7 +500,7 @@ static bool inject_disk_error(struct faults *faults, enum fault_kind kind)
     enum disk_act act = fault_act(kind);
     uint32_t nth =
         act == DISK_READ || faults->again ? 1 : 1 + (uint32_t)below(faults, 20); /* reads are few */
-    if (!process_alive(node->process) ||
+    if (!process_alive(node->process) || !may_fail_a_log(faults, node) ||
         !stand(faults, (struct active_fault){.kind = kind, .a = node}, 4 * SECOND_US))
         return false;
     disk_fail(node->process, act, nth, 1, ERR_IO, NULL);
@@ -488,7 +510,7 @@ static bool inject_disk_error(struct faults *faults, enum fault_kind kind)
 static bool inject_disk_full(struct faults *faults)
 {
     struct node *node = any_of(faults, ROLE_BROKER);
-    if (!process_alive(node->process) ||
+    if (!process_alive(node->process) || !may_fail_a_log(faults, node) ||
         !stand(faults, (struct active_fault){.kind = FAULT_DISK_FULL, .a = node},
                stands_us(faults) + SECOND_US))
         return false;

@@ -283,6 +283,28 @@ START_TEST(a_bad_last_batch_below_the_recovery_point_or_of_a_clean_log_is_damage
 }
 END_TEST
 
+/* Found by simulation: a follower begins anew where its leader's log starts, which may be within a batch. */
+START_TEST(a_log_that_begins_within_a_batch_is_not_damaged)
+{
+    struct plog_fixture f;
+    fixture_start(&f, 1 << 20, 7);
+    ck_assert_int_eq(fixture_open(&f, false, 0, 0), OK);
+    ck_assert_int_eq(plog_restart(f.log, 1000), OK);
+    ck_assert_int_eq(fixture_append(&f, 10, 50), OK);
+    ck_assert_int_eq(fixture_append(&f, 3, 50), OK);
+    ck_assert_int_eq(plog_set_start(f.log, 1004), OK);
+    fixture_close(&f, false);
+    ck_assert_int_eq(fixture_open(&f, false, 1004, 1004), OK); /* nothing was synced yet */
+    ck_assert_int_eq(f.report.damages, 0);
+    ck_assert_int_eq(plog_start(f.log), 1004);
+    ck_assert_int_eq(plog_end(f.log), 1013);
+    fixture_close(&f, false);
+    ck_assert_int_eq(fixture_open(&f, false, 1004, 1006), OK); /* records were deleted since */
+    ck_assert_int_eq(f.report.damages, 0);
+    fixture_stop(&f);
+}
+END_TEST
+
 START_TEST(a_missing_segment_is_damage)
 {
     struct sample s;
@@ -640,6 +662,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, zeros_at_the_end_are_room);
     tcase_add_test(tcase, a_flipped_bit_anywhere_is_found_and_never_cut_away);
     tcase_add_test(tcase, a_bad_last_batch_below_the_recovery_point_or_of_a_clean_log_is_damage);
+    tcase_add_test(tcase, a_log_that_begins_within_a_batch_is_not_damaged);
     tcase_add_test(tcase, a_missing_segment_is_damage);
     tcase_add_test(tcase, a_closed_segment_that_was_cut_short_is_damage);
     tcase_add_test(tcase, past_the_last_sync_a_power_cut_may_keep_a_later_batch_and_drop_an_earlier_one);
