@@ -91,7 +91,7 @@ uint32_t plog_damage_hop(const struct plog *log, int64_t segment, uint32_t posit
     for (int32_t i = 0; i < log->damages_count; i++) {
         const struct plog_damage *d = &log->damages[i];
         if (d->segment == segment && position >= d->position && position - d->position < d->size)
-            return d->position + d->size;
+            position = d->position + d->size; /* where the next one may begin */
     }
     return position;
 }
@@ -133,24 +133,71 @@ enum err plog_damage_within(const struct plog_walk *walk, uint32_t position, int
     return err == ERR_NOT_FOUND ? OK : err;
 }
 
+/* What is looked for behind bad bytes. */
+struct measure {
+    struct plog *log;
+    struct plog_walk *walk;
+    int64_t expected, seg_end;
+    int64_t point; /* as plog_damage_measure() has it */
+    int64_t claim; /* the last offset that the bad batch says to have; -1: it says nothing */
+};
+
+/* Nothing but its own word may say that a batch ends where the one behind it, or the segment, does not allow,
+ * or reaches over the recovery point (which was the end of one). */
+static bool ends_within(const struct measure *m, const uint8_t *p)
+{
+    int64_t last = batch_last_offset(p);
+    return last < m->seg_end && last - m->walk->base_offset <= INT32_MAX &&
+           !(batch_base_offset(p) < m->point && last >= m->point);
+}
+
+/* Where a log ends is not known while it is recovered, and what was not synced may lack the end of a segment.
+ */
+static bool may_lack_end(const struct measure *m)
+{
+    return m->seg_end == INT64_MAX || (m->point >= 0 && m->expected >= m->point);
+}
+
+/* Where offsets may be missing, and the bad batch says to have some of those of p: one of the two is wrong.
+ * It is p unless the next batch begins where p ends. */
+static enum err contradicted(const struct measure *m, const uint8_t *p, uint32_t next, bool *ret_wrong)
+{
+    uint8_t header[BATCH_HEADER_BYTES];
+    size_t got = 0, size;
+    *ret_wrong = false;
+    if (!m->log->config.may_have_gaps || batch_base_offset(p) > m->claim)
+        return OK;
+    if (next >= m->walk->limit) {
+        *ret_wrong = !may_lack_end(m) && batch_next_offset(p) != m->seg_end;
+        return OK;
+    }
+    enum err err = env_file_read(m->walk->file, next, header, sizeof(header), &got);
+    *ret_wrong = got < sizeof(header) || batch_peek(header, sizeof(header), &size) != OK ||
+                 batch_base_offset(header) != batch_next_offset(p);
+    return err;
+}
+
 /* The walk stands on a batch with a good checksum, which does not cover its base offset and epoch: do they
  * fit what is known, and what follows? Where offsets may be missing, or bad bytes follow, the next good batch
  * may begin anywhere but within this one. */
-static enum err fits_behind(struct plog *log, struct plog_walk *walk, int64_t expected, int64_t seg_end,
-                            bool recovering, bool *ret_fits)
+static enum err fits_behind(const struct measure *m, bool *ret_fits)
 {
     uint8_t header[BATCH_HEADER_BYTES];
     size_t got = 0, next_size;
+    struct plog_walk *walk = m->walk;
     const uint8_t *p = walk->buf + walk->used;
     uint32_t next = walk->position + (uint32_t)batch_size(p);
-    int32_t epoch = epoch_cache_at(&log->epochs, batch_base_offset(p));
-    int64_t after = batch_next_offset(p), follows = recovering ? after : seg_end;
-    bool within, unknown = log->config.may_have_gaps;
-    enum err err = OK;
+    int32_t epoch = epoch_cache_at(&m->log->epochs, batch_base_offset(p));
+    bool recovering = m->point >= 0, within, wrong, unknown = m->log->config.may_have_gaps;
+    int64_t after = batch_next_offset(p), follows = may_lack_end(m) ? after : m->seg_end;
     /* while a log is scanned the cache does not know the epochs ahead */
-    *ret_fits = epoch < 0 || epoch == batch_leader_epoch(p) || (recovering && batch_leader_epoch(p) > epoch);
+    *ret_fits =
+        (epoch < 0 || epoch == batch_leader_epoch(p) || (recovering && batch_leader_epoch(p) > epoch)) &&
+        ends_within(m, p);
+    enum err err = *ret_fits ? contradicted(m, p, next, &wrong) : OK;
+    *ret_fits = *ret_fits && err == OK && !wrong;
     if (!*ret_fits)
-        return OK;
+        return err;
     if (next < walk->limit && !unknown) {
         err = env_file_read(walk->file, next, header, sizeof(header), &got);
         unknown = got < sizeof(header) || batch_peek(header, sizeof(header), &next_size) != OK;
@@ -159,27 +206,40 @@ static enum err fits_behind(struct plog *log, struct plog_walk *walk, int64_t ex
     if (err == OK && !unknown)
         *ret_fits = follows == after;
     else if (err == OK)
-        err = plog_damage_within(walk, next, expected, after, &within);
+        err = plog_damage_within(walk, next, m->expected, after, &within);
     if (err == OK && unknown)
         *ret_fits = !within;
+    return err;
+}
+
+/* What the bad batch at the walk's position says to end with, if it says anything that can be. */
+static enum err read_claim(struct measure *m)
+{
+    uint8_t header[BATCH_HEADER_BYTES];
+    size_t got = 0, size;
+    m->claim = -1;
+    enum err err = env_file_read(m->walk->file, m->walk->position, header, sizeof(header), &got);
+    if (err == OK && got == sizeof(header) && batch_peek(header, sizeof(header), &size) == OK)
+        m->claim = batch_last_offset(header);
     return err;
 }
 
 /* The walk stands on bad bytes where a batch with base offset `expected` should begin: where does the good
  * part go on? seg_end: first offset behind the segment. */
 enum err plog_damage_measure(struct plog *log, struct plog_walk *walk, int64_t expected, int64_t seg_end,
-                             bool recovering, struct plog_damage *ret_damage)
+                             int64_t point, struct plog_damage *ret_damage)
 {
     bool found = false, fits = false;
+    struct measure m = {log, walk, expected, seg_end, point, -1};
     uint32_t bad = walk->position, next = walk->limit;
     int64_t end = seg_end;
-    enum err err = OK;
+    enum err err = read_claim(&m);
     while (err == OK && !fits) {
         err = plog_walk_search(walk, expected, seg_end, &found, &next);
         if (err == OK && !found)
             break;
         if (err == OK)
-            err = fits_behind(log, walk, expected, seg_end, recovering, &fits);
+            err = fits_behind(&m, &fits);
     }
     if (err)
         return err;
@@ -204,7 +264,7 @@ enum err plog_damage_step(struct plog *log, struct plog_segment *seg, struct plo
         walk->position = walk->limit;
         return OK;
     }
-    enum err err = plog_damage_measure(log, walk, expected, seg_end, true, &damage);
+    enum err err = plog_damage_measure(log, walk, expected, seg_end, INT64_MAX, &damage);
     if (err == OK)
         err = plog_damage_add(log, &damage);
     walk->position = damage.position + damage.size;
@@ -217,14 +277,51 @@ bool plog_damage_jumps(const struct plog_walk *walk, const struct batch_header *
 {
     uint8_t header[BATCH_HEADER_BYTES];
     size_t got = 0, size;
+    bool within;
+    uint32_t next = walk->hop ? walk->hop(walk->hop_ctx, walk->base_offset, walk->position) : walk->position;
     if (batch->last_offset >= seg_end)
         return true;
-    if (expected < 0 || batch->base_offset <= expected || walk->position >= walk->limit ||
-        env_file_read(walk->file, walk->position, header, sizeof(header), &got) != OK ||
-        got < sizeof(header) || batch_peek(header, sizeof(header), &size) != OK)
+    if (expected < 0 || batch->base_offset <= expected || next >= walk->limit)
         return false; /* nothing to hold it against */
-    int64_t next = batch_base_offset(header);
-    return next > expected && next <= batch->last_offset;
+    if (env_file_read(walk->file, next, header, sizeof(header), &got) == OK && got == sizeof(header) &&
+        batch_peek(header, sizeof(header), &size) == OK)
+        return batch_base_offset(header) > expected && batch_base_offset(header) <= batch->last_offset;
+    return plog_damage_within(walk, next, expected, batch->last_offset + 1, &within) == OK && within;
+}
+
+/* Whether the batch that the walk has just passed stands where one may. *expected: behind what is known. */
+static bool in_line(const struct plog *log, const struct plog_walk *walk, const struct batch_header *batch,
+                    int64_t expected, int64_t seg_end)
+{
+    const struct plog_damage *known = plog_damage_at(log, expected, false);
+    int64_t from = known ? known->end : expected;
+    return batch->base_offset >= from &&
+           (batch->base_offset == from || from < 0 || log->config.may_have_gaps) &&
+           !plog_damage_jumps(walk, batch, from, seg_end);
+}
+
+enum err plog_damage_walk(struct plog *log, struct plog_segment *seg, struct plog_walk *walk,
+                          struct plog_line *line, struct batch_header *ret_batch)
+{
+    int64_t seg_end = plog_segment_end(log, plog_segment_find(log, seg->base_offset));
+    enum err err = OK;
+    while (err == OK) {
+        line->position = plog_damage_hop(log, seg->base_offset, walk->position);
+        err = plog_walk_next(walk, ret_batch, NULL);
+        if (err == OK && in_line(log, walk, ret_batch, line->expected, seg_end)) {
+            line->expected = ret_batch->last_offset + 1;
+            line->good++;
+            return OK;
+        }
+        if (err != OK && err != ERR_CORRUPT && err != ERR_TRUNCATED)
+            return err;
+        if (line->inside && line->good < 2)
+            return ERR_OUT_OF_RANGE;
+        walk->position = line->position;
+        walk->used = walk->have = 0;
+        err = plog_damage_step(log, seg, walk, line->expected);
+    }
+    return err;
 }
 
 /* Neither epochs nor the checkpoint have a checksum: where they differ, most batches decide. */
@@ -243,12 +340,14 @@ static enum err check_epoch(struct plog *log, const struct batch_header *batch)
 
 /* Steps over good batches in line; stops on the first that is not, standing on it. *expected: what belongs
  * there; -1: whatever comes first. */
-static enum err walk_to_bad(struct plog *log, struct plog_walk *walk, int64_t *expected, int64_t seg_end)
+static enum err walk_to_bad(struct plog *log, struct plog_walk *walk, int64_t *expected, int64_t seg_end,
+                            uint32_t *ret_good)
 {
     struct batch_header batch;
     enum err err = OK;
+    *ret_good = 0;
     while (err == OK) {
-        uint32_t position = walk->position;
+        uint32_t position = plog_damage_hop(log, walk->base_offset, walk->position);
         err = plog_walk_next(walk, &batch, NULL);
         if (err)
             break;
@@ -262,29 +361,33 @@ static enum err walk_to_bad(struct plog *log, struct plog_walk *walk, int64_t *e
             walk->position = position;
             walk->used = walk->have = 0;
         }
-        if (err == OK)
+        if (err == OK) {
             *expected = batch.last_offset + 1;
+            ++*ret_good;
+        }
     }
     return err;
 }
 
-/* One try from position. */
+/* One try from position. ERR_OUT_OF_RANGE: bad bytes, but where they begin only the batch at position says,
+ * which nothing was held against: its offset may be what is wrong. */
 static enum err search_from(struct plog *log, int32_t place, uint32_t position,
                             struct plog_damage *ret_damage)
 {
     struct plog_walk walk;
     struct plog_segment *seg = &log->segments[place];
     int64_t expected = position > 0 ? -1 : seg->base_offset, seg_end = plog_segment_end(log, place);
+    uint32_t good = 0;
     enum err err = plog_walk_begin(&walk, log, seg, position, true);
     if (err == OK)
-        err = walk_to_bad(log, &walk, &expected, seg_end);
+        err = walk_to_bad(log, &walk, &expected, seg_end, &good);
     if (err == ERR_NOT_FOUND && expected < seg_end && !log->config.may_have_gaps &&
         !plog_damage_at(log, expected, false))
         err = ERR_TRUNCATED; /* all there is is good, but the segment has lost its end */
     if (err == ERR_CORRUPT || err == ERR_TRUNCATED)
-        err = expected < 0 || expected >= seg_end
+        err = expected < 0 || expected >= seg_end || (position > 0 && good == 1)
                   ? ERR_OUT_OF_RANGE
-                  : plog_damage_measure(log, &walk, expected, seg_end, false, ret_damage);
+                  : plog_damage_measure(log, &walk, expected, seg_end, -1, ret_damage);
     plog_walk_end(&walk);
     return err;
 }
@@ -446,8 +549,8 @@ static void shift(struct mend *mend)
     struct plog *log = mend->log;
     struct plog_damage *d = mend->damage;
     int64_t by = (int64_t)mend->len - d->size;
-    for (int32_t i = 0; i < log->damages_count; i++)
-        if (log->damages[i].segment == d->segment && log->damages[i].position > d->position)
+    for (int32_t i = (int32_t)(d - log->damages) + 1; i < log->damages_count; i++)
+        if (log->damages[i].segment == d->segment)
             log->damages[i].position = (uint32_t)(log->damages[i].position + by);
     mend->seg->size = mend->seg->allocated = (uint32_t)(mend->seg->size + by);
     mend->seg->verified_from = mend->seg->size; /* places have moved: what was checked where is void */

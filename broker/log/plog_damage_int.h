@@ -24,9 +24,25 @@ bool plog_damage_in(const struct plog *log, const struct plog_segment *seg);
  * and the walk goes on behind them. */
 enum err plog_damage_step(struct plog *log, struct plog_segment *seg, struct plog_walk *walk,
                           int64_t expected);
-/* walk stands on bad bytes where `expected` should begin; where does the good part of the segment go on? */
+/* walk stands on bad bytes where `expected` should begin; where does the good part of the segment go on?
+ * point: while the log is recovered its recovery point (INT64_MAX: the epochs ahead may not be known); else
+ * -1. */
 enum err plog_damage_measure(struct plog *log, struct plog_walk *walk, int64_t expected, int64_t seg_end,
-                             bool recovering, struct plog_damage *ret_damage);
+                             int64_t point, struct plog_damage *ret_damage);
+
+/* A walk of headers in which each batch must stand where the one before it ended. */
+struct plog_line {
+    int64_t expected;  /* offset of the next batch; -1: not known */
+    uint32_t position; /* of the batch that was met last */
+    uint32_t good;     /* batches passed */
+    bool inside;       /* it began at an index entry, not with the segment */
+};
+
+/* plog_walk_next(), but what is bad, or out of line, becomes a damaged range and is stepped over.
+ * ERR_OUT_OF_RANGE: something is, and where it begins is not known (only the batch at the index entry tells,
+ * which may be what is wrong): walk from the segment's beginning. */
+enum err plog_damage_walk(struct plog *log, struct plog_segment *seg, struct plog_walk *walk,
+                          struct plog_line *line, struct batch_header *ret_batch);
 
 /* Whether a batch that the walk has just passed stands at a wrong offset, where offsets may be missing: it
  * reaches into the next segment (seg_end), or it leaves some out (expected: the next one; -1: not known) and

@@ -114,6 +114,19 @@ static bool recent(const struct fetch *f, uint32_t *ret_position)
     return f->seg == plog_active(f->log) && plog_recent_position(f->log, f->ask->offset, ret_position);
 }
 
+/* Which offset begins at position, if that is known without looking: behind what is damaged, and where the
+ * segment begins. Else -1. */
+static int64_t begins_there(const struct fetch *f, uint32_t position)
+{
+    const struct plog_damage *list;
+    int32_t count = plog_damages(f->log, &list);
+    for (int32_t i = count - 1; i >= 0; i--)
+        if (list[i].segment == f->seg->base_offset && list[i].position + list[i].size == position &&
+            list[i].end <= f->ask->offset)
+            return list[i].end;
+    return position == 0 ? f->seg->base_offset : -1;
+}
+
 /* A place at or before the wanted batch. */
 static enum err begin_at(struct fetch *f, bool exact, uint32_t *ret_position)
 {
@@ -129,10 +142,12 @@ static enum err begin_at(struct fetch *f, bool exact, uint32_t *ret_position)
     enum err err = plog_index_files(f->log, f->seg, &file, &bytes);
     if (err == OK && file)
         err = warm(f, file, 0, bytes);
+    /* from a batch that ends before the offset: what follows it is held against it */
     if (err == OK)
-        err = plog_index_lookup(f->log, f->seg, f->ask->offset, ret_position);
+        err = plog_index_lookup(f->log, f->seg, MAX(f->ask->offset - 1, f->seg->base_offset), ret_position);
     if (err == OK)
         *ret_position = plog_damage_pass(f->log, f->seg, f->ask->offset, *ret_position);
+    f->expected = err ? -1 : begins_there(f, *ret_position);
     return err;
 }
 
@@ -180,6 +195,8 @@ static enum err walk_to(struct fetch *f, uint32_t position, uint32_t *bad)
         enum err err = header_at(f, &w, position, &p);
         if (err)
             return err;
+        if (f->expected >= 0 && batch_base_offset(p) < f->expected)
+            return ERR_CORRUPT; /* offsets never go back */
         if (batch_last_offset(p) >= f->ask->offset) {
             bool hole = batch_base_offset(p) > f->ask->offset && !f->log->config.may_have_gaps;
             bool beyond = batch_next_offset(p) > plog_segment_end(f->log, f->place);
@@ -310,38 +327,45 @@ static bool jumps(int64_t expected, int64_t base_offset, int64_t next_offset, in
     return expected >= 0 && base_offset > expected && next_base > expected && next_base < next_offset;
 }
 
-/* Where the offsets behind a segment's last byte begin: in the next one, or in what is known to be lost. */
-static int64_t behind_segment(const struct fetch *f)
+/* The offset that follows the batch which ends at position `end`, where nothing of this segment says it: of
+ * what is known to be damaged there, or of the next segment. */
+static bool known_behind(const struct fetch *f, uint32_t end, int64_t *ret_next)
 {
     const struct plog_damage *list;
     int32_t count = plog_damages(f->log, &list);
     for (int32_t i = 0; i < count; i++)
-        if (list[i].segment == f->seg->base_offset && list[i].position == f->seg->size)
-            return list[i].offset;
-    return plog_segment_end(f->log, f->place);
+        if (list[i].segment == f->seg->base_offset && list[i].position == end) {
+            *ret_next = list[i].offset;
+            return true;
+        }
+    *ret_next = plog_segment_end(f->log, f->place);
+    return end >= f->seg->size;
 }
 
 /* Without a batch before it, the first batch's offsets are held against what follows; with gaps, too, when it
  * does not begin where that one ended. */
 static enum err know_expected(struct fetch *f)
 {
-    struct window w = {.len = 0};
-    const uint8_t *p;
     const struct target *first = &f->first;
     uint32_t end = first->position + first->size;
-    int64_t next = behind_segment(f);
-    bool gaps = f->log->config.may_have_gaps;
-    bool known = gaps ? f->expected < 0 || first->base_offset <= f->expected : f->expected >= 0;
-    if (known || good_until(f, first->position) >= end)
+    struct window w = {.len = 0};
+    const uint8_t *p;
+    int64_t next;
+    bool fits;
+    if (first->base_offset == f->expected || good_until(f, first->position) >= end ||
+        (f->expected >= 0 && !f->log->config.may_have_gaps))
         return OK;
-    if (end < f->seg->size) {
+    if (!known_behind(f, end, &next)) {
         enum err err = header_at(f, &w, end, &p);
         if (err)
-            return err == ERR_CORRUPT ? OK : err; /* that one's fault: nothing to hold it against */
+            return err; /* ERR_CORRUPT: bad bytes follow, and nobody knows yet */
         next = batch_base_offset(p);
     }
-    bool fits =
-        gaps ? !jumps(f->expected, first->base_offset, first->next_offset, next) : next == first->next_offset;
+    if (f->log->config.may_have_gaps)
+        fits = f->expected < 0 ? next >= first->next_offset
+                               : !jumps(f->expected, first->base_offset, first->next_offset, next);
+    else
+        fits = next == first->next_offset;
     return fits ? OK : ERR_CORRUPT;
 }
 
@@ -358,11 +382,13 @@ static bool is_placed(const struct fetch *f, const struct iobuf *buf, uint32_t a
 {
     const uint8_t *p = buf->data + at;
     uint32_t end = at + (uint32_t)batch_size(p);
-    int64_t next = plog_segment_end(f->log, f->place);
+    int64_t next;
+    size_t size;
     if (!f->log->config.may_have_gaps || batch_base_offset(p) <= expected)
         return true;
-    if (f->first.position + end < f->seg->size) {
-        if (buf->len - end < BATCH_HEADER_BYTES)
+    if (!known_behind(f, f->first.position + end, &next)) {
+        if (buf->len - end < BATCH_HEADER_BYTES ||
+            batch_peek(buf->data + end, BATCH_HEADER_BYTES, &size) != OK)
             return false;
         next = batch_base_offset(buf->data + end);
     }

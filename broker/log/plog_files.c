@@ -276,37 +276,40 @@ static enum err replay_batch(struct plog *log, struct plog_segment *seg, const s
     return plog_take_producer(log, seg, batch, NULL, true);
 }
 
-static enum err replay_segment(struct plog *log, struct plog_segment *seg, int64_t from)
+/* from_begin: of the segment, as its index cannot be believed. */
+static enum err replay_segment(struct plog *log, struct plog_segment *seg, int64_t from, bool from_begin)
 {
     struct plog_walk walk;
     struct batch_header batch;
     uint32_t position = 0;
-    enum err err = from > seg->base_offset ? plog_index_lookup(log, seg, from, &position) : OK;
+    bool inside = from > seg->base_offset && !from_begin;
+    enum err err = inside ? plog_index_lookup(log, seg, from, &position) : OK;
     if (err == OK)
         err = plog_walk_begin(&walk, log, seg, position, false);
     if (err)
         return err;
-    int64_t expected = position > 0 ? from : seg->base_offset;
+    struct plog_line line = {.expected = position > 0 ? -1 : seg->base_offset, .inside = position > 0};
     while (err == OK) {
-        err = plog_walk_next(&walk, &batch, NULL);
-        if (err == ERR_CORRUPT || err == ERR_TRUNCATED) { /* nobody looked there before */
-            err = plog_damage_step(log, seg, &walk, expected);
-            continue;
-        }
+        err = plog_damage_walk(log, seg, &walk, &line, &batch); /* nobody looked there before */
         if (err == OK && batch.last_offset >= from)
             err = replay_batch(log, seg, &walk, &batch);
-        expected = batch.last_offset + 1;
     }
     plog_walk_end(&walk);
     return err == ERR_NOT_FOUND ? OK : err;
 }
 
-enum err plog_producers_load(struct plog *log)
+static enum err load_producers(struct plog *log, bool from_begin)
 {
     int64_t from;
     enum err err = newest_snapshot(log, &from);
     for (int32_t i = 0; i < log->segments_count && err == OK; i++)
         if (plog_segment_end(log, i) > from)
-            err = replay_segment(log, &log->segments[i], from);
+            err = replay_segment(log, &log->segments[i], from, from_begin);
     return err;
+}
+
+enum err plog_producers_load(struct plog *log)
+{
+    enum err err = load_producers(log, false);
+    return err == ERR_OUT_OF_RANGE ? load_producers(log, true) : err;
 }

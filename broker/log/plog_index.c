@@ -448,6 +448,19 @@ enum err plog_index_lookup(struct plog *log, struct plog_segment *seg, int64_t o
     return err;
 }
 
+enum err plog_index_entry(struct plog *log, struct plog_segment *seg, int64_t offset, uint32_t *ret_position,
+                          int64_t *ret_last)
+{
+    struct wanted wanted = {.max_position = UINT32_MAX, .max_offset = offset};
+    struct offset_entry e;
+    enum err err = find_entry(log, seg, &wanted, &e);
+    if (err)
+        return err;
+    *ret_position = e.position < seg->size ? e.position : 0;
+    *ret_last = seg->base_offset + (int64_t)e.delta;
+    return OK;
+}
+
 enum err plog_index_bound(struct plog *log, struct plog_segment *seg, uint32_t max_position,
                           int64_t end_offset, uint32_t *ret_position)
 {

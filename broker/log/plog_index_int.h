@@ -21,6 +21,9 @@ enum err plog_index_rewrite(struct plog *log, struct plog_segment *seg); /* file
 /* Position at or before the batch that holds offset. */
 enum err plog_index_lookup(struct plog *log, struct plog_segment *seg, int64_t offset,
                            uint32_t *ret_position);
+/* The same, and the last offset of the batch that the entry is of (where position is not 0). */
+enum err plog_index_entry(struct plog *log, struct plog_segment *seg, int64_t offset, uint32_t *ret_position,
+                          int64_t *ret_last);
 /* The last entry's position <= max_position whose batch's last offset is < end_offset; 0: none. A batch
  * begins there (if the index is right), and all before it end at or before end_offset. */
 enum err plog_index_bound(struct plog *log, struct plog_segment *seg, uint32_t max_position,

@@ -206,7 +206,7 @@ static enum err judge(struct scan *scan, struct plog_walk *walk)
         note(scan, position, "the next segment begins before this one ends");
         return unsynced ? cut_tail(scan, position) : ERR_CORRUPT;
     }
-    err = plog_damage_measure(scan->log, walk, scan->expected, limit, true, &bad);
+    err = plog_damage_measure(scan->log, walk, scan->expected, limit, MAX(setup->recovery_point, 0), &bad);
     bool here = err == OK && bad.position + bad.size < scan->seg->size;
     if (err == OK && !here && unsynced)
         err = good_batch_later(scan, &later);
@@ -505,20 +505,14 @@ enum err plog_rebuild_index(struct plog *log, struct plog_segment *seg)
     seg->index.in_memory = true;
     seg->since_index = 0;
     seg->max_timestamp = -1;
-    int64_t expected = seg->base_offset;
+    struct plog_line line = {.expected = seg->base_offset};
     enum err err = plog_walk_begin(&walk, log, seg, 0, false);
     while (err == OK) {
-        uint32_t position = plog_damage_hop(log, seg->base_offset, walk.position);
-        err = plog_walk_next(&walk, &batch, NULL);
-        if (err == ERR_CORRUPT || err == ERR_TRUNCATED) {
-            err = plog_damage_step(log, seg, &walk, expected);
-            continue;
-        }
+        err = plog_damage_walk(log, seg, &walk, &line, &batch);
         if (err == OK)
             err = plog_index_reserve(seg, 1);
         if (err == OK)
-            plog_index_batch(log, seg, &batch, position);
-        expected = batch.last_offset + 1;
+            plog_index_batch(log, seg, &batch, line.position);
     }
     plog_walk_end(&walk);
     if (err == ERR_NOT_FOUND)

@@ -35,31 +35,48 @@ enum err plog_snapshots_drop(struct plog *log, int64_t above)
 
 /* -- at the end -- */
 
-/* Where the first batch that reaches offset begins (the segment's end when there is none), and where the one
- * before it ends: in a compacted log that may be far below. */
-static enum err find_cut(struct plog *log, struct plog_segment *seg, int64_t offset, uint32_t *ret_position,
-                         int64_t *ret_end)
+/* Where a segment is cut: at the end of its last batch that stays, and the offset behind that. */
+struct cut {
+    uint32_t position;
+    int64_t end;
+};
+
+/* find_cut() from one place on. ret_cut->end: where the batch that the index has there ends.
+ * ERR_OUT_OF_RANGE: the two do not agree, or that batch is damaged: nothing in front of the cut is known for
+ * sure. */
+static enum err find_from(struct plog *log, struct plog_segment *seg, uint32_t from, int64_t offset,
+                          struct cut *ret_cut)
 {
     struct plog_walk walk;
     struct batch_header batch;
-    uint32_t position;
-    int64_t end = seg->base_offset;
-    enum err err = plog_index_lookup(log, seg, MAX(offset - 1, seg->base_offset), &position);
-    if (err == OK)
-        err = plog_walk_begin(&walk, log, seg, position, false);
+    struct plog_line line = {.expected = from > 0 ? -1 : seg->base_offset, .inside = from > 0};
+    enum err err = plog_walk_begin(&walk, log, seg, from, false);
     if (err)
         return err;
-    for (;;) {
-        position = walk.position;
-        err = plog_walk_next(&walk, &batch, NULL);
-        if (err != OK || batch.last_offset >= offset)
+    int64_t indexed = ret_cut->end;
+    *ret_cut = (struct cut){.position = from, .end = seg->base_offset};
+    while ((err = plog_damage_walk(log, seg, &walk, &line, &batch)) == OK && batch.last_offset < offset) {
+        *ret_cut = (struct cut){.position = walk.position, .end = batch.last_offset + 1};
+        if (from > 0 && line.good == 1 && ret_cut->end != indexed)
             break;
-        end = batch.last_offset + 1;
     }
     plog_walk_end(&walk);
-    *ret_position = position;
-    *ret_end = end;
+    if (from > 0 && line.good <= 1 && ret_cut->end != indexed)
+        return ERR_OUT_OF_RANGE;
     return err == ERR_NOT_FOUND ? OK : err;
+}
+
+/* Where the last batch that does not reach offset ends: in a compacted log that may be far below. Bad batches
+ * in front of it are stepped over. */
+static enum err find_cut(struct plog *log, struct plog_segment *seg, int64_t offset, struct cut *ret_cut)
+{
+    uint32_t position;
+    int64_t last;
+    enum err err = plog_index_entry(log, seg, MAX(offset - 1, seg->base_offset), &position, &last);
+    ret_cut->end = last + 1;
+    if (err == OK)
+        err = find_from(log, seg, position, offset, ret_cut);
+    return err == ERR_OUT_OF_RANGE ? find_from(log, seg, 0, offset, ret_cut) : err;
 }
 
 /* Makes a segment that may be closed the active one again: index in memory up to its new size, figures of its
@@ -115,10 +132,9 @@ static enum err truncate_in(struct plog *log, int32_t place, int64_t offset)
 {
     struct plog_segment *seg = &log->segments[place];
     struct env_file *file;
-    uint32_t position;
-    int64_t end;
+    struct cut at;
     int32_t gone = log->segments_count - place - 1;
-    enum err err = find_cut(log, seg, offset, &position, &end);
+    enum err err = find_cut(log, seg, offset, &at);
     if (err == OK)
         err = plog_segments_remove(log, place + 1, gone);
     if (err == OK && gone > 0) /* else a crash could bring them back behind other data */
@@ -128,7 +144,7 @@ static enum err truncate_in(struct plog *log, int32_t place, int64_t offset)
         err = plog_segment_file(log, seg, &file);
     if (err == OK) {
         env_file_revoke(file); /* readers that are being sent what goes are cut off */
-        err = env_file_truncate(file, position);
+        err = env_file_truncate(file, at.position);
         if (err == OK) /* else lost power may bring sectors of what is cut back between those of what comes */
             err = env_file_sync_wait(file);
         env_file_close(file);
@@ -136,15 +152,15 @@ static enum err truncate_in(struct plog *log, int32_t place, int64_t offset)
     }
     if (err)
         return err;
-    seg->size = position;
+    seg->size = at.position;
     seg->first_timestamp = 0;
     seg->dirty = true;
-    seg->verified_from = MIN(seg->verified_from, position);
-    plog_ranges_remove(&seg->verified, position, UINT32_MAX);
-    err = reactivate(log, seg, end);
+    seg->verified_from = MIN(seg->verified_from, at.position);
+    plog_ranges_remove(&seg->verified, at.position, UINT32_MAX);
+    err = reactivate(log, seg, at.end);
     if (err == OK)
-        err = plog_aborted_truncate(log, seg, end);
-    return err ? err : shorten(log, end);
+        err = plog_aborted_truncate(log, seg, at.end);
+    return err ? err : shorten(log, at.end);
 }
 
 enum err plog_truncate(struct plog *log, int64_t offset, int64_t *ret_end)
@@ -155,7 +171,7 @@ enum err plog_truncate(struct plog *log, int64_t offset, int64_t *ret_end)
         return err;
     const struct plog_damage *damage = plog_damage_at(log, offset, false);
     if (damage && offset < log->end) /* no batch boundary is known inside */
-        offset = MIN(offset, damage->offset);
+        offset = MIN(offset, MAX(damage->offset, log->start));
     if (offset >= log->end) {
         if (epoch_cache_truncate_end(&log->epochs, offset))
             log->epochs_dirty = true;

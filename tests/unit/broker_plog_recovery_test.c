@@ -582,7 +582,10 @@ START_TEST(an_offset_that_jumps_over_its_followers_is_damage_where_there_may_be_
         ck_assert_int_eq(fixture_open(&s.f, true, s.end[BATCHES], 0), OK);
         log_bytes(&s)[s.position[4] + 7] ^= 0x20;
         ck_assert_int_eq(plog_read(s.f.log, s.end[4], s.end[BATCHES], 1, true, &piece), ERR_CORRUPT);
-        ck_assert_int_eq(plog_damage_search(s.f.log, s.end[4], &found), OK);
+        if (plog_damage_at(s.f.log, s.end[4], false)) /* met while the index was built anew */
+            found = *plog_damage_at(s.f.log, s.end[4], false);
+        else
+            ck_assert_int_eq(plog_damage_search(s.f.log, s.end[4], &found), OK);
         ck_assert_int_eq(found.offset, s.end[4]);
         ck_assert_int_eq(found.end, s.end[5]);
         sample_stop(&s);
