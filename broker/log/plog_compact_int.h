@@ -64,6 +64,7 @@ struct plog_compaction {
     struct plog_segment in, out;
     struct plog_walk walk;
     bool walking;
+    int64_t expected; /* offset of the walk's next batch, or less where some are missing */
     struct compact_source *sources;
     int32_t sources_count, at; /* source being read */
     int64_t *index_bases; /* segments whose .txnindex may speak of the sources: those and all later ones */

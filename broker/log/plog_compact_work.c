@@ -30,7 +30,19 @@ static enum err open_in(struct plog_compaction *job)
     if (err)
         return err;
     job->walking = true;
+    job->expected = source->base_offset;
     return plog_walk_begin(&job->walk, &job->shadow, &job->in, 0, true);
+}
+
+/* No checksum covers a batch's base offset: one that cannot be is damage, which must not be copied (behind
+ * missing offsets nobody could tell any more) nor win over newer records. */
+static bool in_line(struct plog_compaction *job, const struct batch_header *batch)
+{
+    bool at = batch->base_offset == job->expected ||
+              (batch->base_offset > job->expected && job->shadow.config.may_have_gaps);
+    bool fits = at && !plog_damage_jumps(&job->walk, batch, job->expected, job->sources[job->at].end_offset);
+    job->expected = batch->last_offset + 1;
+    return fits;
 }
 
 /* The next batch of sources [at, to), which is *ret_last when none follows in its source. ERR_NOT_FOUND:
@@ -42,6 +54,8 @@ static enum err next_batch(struct plog_compaction *job, int32_t to, const uint8_
         enum err err = job->walking ? OK : open_in(job);
         if (err == OK)
             err = plog_walk_next(&job->walk, &header, ret_batch);
+        if (err == OK && !in_line(job, &header))
+            err = ERR_CORRUPT;
         if (err == OK) {
             job->step_bytes += header.size_bytes;
             job->result.bytes_read += header.size_bytes;

@@ -559,6 +559,32 @@ START_TEST(damage_met_meanwhile_stops_it)
 }
 END_TEST
 
+/* No checksum covers a base offset: a batch that says a wrong one is neither copied with it nor does it win
+ * over newer records. _i: the bit that flips in the first, second, ... batch. */
+START_TEST(a_wrong_offset_stops_it)
+{
+    struct model m;
+    char path[128];
+    uint64_t size, at = 0;
+    model_start(&m, 77, 3000);
+    ck_assert_int_eq(fixture_open(&m.f, false, 0, 0), OK);
+    model_fill(&m, 120, true);
+    uint8_t *bytes = mem_env_bytes(m.f.mem, fixture_path(second_segment(&m), ".log", path), &size);
+    for (int n = _i % 3; n > 0; n--)
+        at += batch_size(bytes + at);
+    bytes[at + 7] ^= (uint8_t)(1 << (_i / 3)), m.results = 0;
+    ck_assert_int_eq(begin(&m, 1 << 20), OK);
+    ck_assert(mem_world_run_until(m.f.world, 60000000, has_result, &m));
+    ck_assert_int_eq(m.result.err, ERR_CORRUPT);
+    bytes = mem_env_bytes(m.f.mem, path, &size);
+    ck_assert_ptr_nonnull(bytes); /* it is as it was */
+    bytes[at + 7] ^= (uint8_t)(1 << (_i / 3));
+    compact(&m, 1 << 20);
+    check_rule(&m, m.end, false, false);
+    model_stop(&m);
+}
+END_TEST
+
 /* Failures of the disk end it, or the log, but never its records. */
 START_TEST(a_failing_disk_loses_nothing)
 {
@@ -771,6 +797,7 @@ static void add(TCase *tcase)
     tcase_add_loop_test(tcase, a_cut_stops_it_at_any_moment, 0, 36);
     tcase_add_loop_test(tcase, a_damaged_swap_is_damage_and_no_reason_to_refuse, 0, 6);
     tcase_add_loop_test(tcase, damage_met_meanwhile_stops_it, 0, 40);
+    tcase_add_loop_test(tcase, a_wrong_offset_stops_it, 0, 15);
     tcase_add_loop_test(tcase, a_crash_at_any_moment_loses_nothing, 0, 20);
     tcase_add_loop_test(tcase, a_failing_disk_loses_nothing, 0, 12);
     tcase_set_timeout(tcase, 60);
