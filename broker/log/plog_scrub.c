@@ -78,6 +78,24 @@ enum err plog_scrub_next(struct plog *log, struct plog_scrub *scrub, uint64_t *r
     return OK;
 }
 
+/* Where the batch at bytes + at, of size, may end at most: where the next one begins, or what is known to be
+ * damaged, or the next segment. -1: bad bytes follow; -2: that is not in bytes. */
+static int64_t ends_before(const struct plog *log, const struct plog_scrub *scrub,
+                           const struct plog_segment *seg, const uint8_t *bytes, uint32_t len, uint32_t end)
+{
+    size_t size;
+    const struct plog_damage *list;
+    int32_t count = plog_damages(log, &list);
+    for (int32_t i = 0; i < count; i++)
+        if (list[i].segment == seg->base_offset && list[i].position == scrub->position + end)
+            return list[i].offset;
+    if (scrub->position + end >= seg->size)
+        return plog_segment_end(log, (int32_t)(seg - log->segments));
+    if (len - end < BATCH_HEADER_BYTES)
+        return -2;
+    return batch_peek(bytes + end, BATCH_HEADER_BYTES, &size) == OK ? batch_base_offset(bytes + end) : -1;
+}
+
 /* Goes over the batches in bytes; *used is what was good. False: bad bytes follow. */
 static bool check(struct plog *log, struct plog_scrub *scrub, const struct plog_segment *seg,
                   const uint8_t *bytes, uint32_t len, uint32_t *used)
@@ -97,6 +115,15 @@ static bool check(struct plog *log, struct plog_scrub *scrub, const struct plog_
         }
         if (!plog_batch_good(log, p, size, scrub->expected))
             return false;
+        if (batch_base_offset(p) > scrub->expected) { /* offsets are missing: or it says too much */
+            int64_t next = ends_before(log, scrub, seg, bytes, len, *used + (uint32_t)size);
+            if (next == -2) {
+                scrub->need = *used == 0 ? (uint32_t)size + BATCH_HEADER_BYTES : 0;
+                return true;
+            }
+            if (next < 0 || (next > scrub->expected && next < batch_next_offset(p)))
+                return false;
+        }
         scrub->expected = batch_next_offset(p);
         *used += (uint32_t)size;
     }

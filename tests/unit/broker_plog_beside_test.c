@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One bad batch, two side by side, one beside missing offsets, one beside a cut: whoever meets it first, what
  * is found is what is bad, a peer's bytes fit into it, and all the rest is served as it was written. */
+#include "broker/log/plog_scrub.h"
 #include "tests/unit/broker_plog_sample.h"
 
 /* Whole batches from the one that holds offset on, up to end: what a repair takes of a peer's answer. */
@@ -274,11 +275,60 @@ START_TEST(a_cut_in_damage_that_begins_below_the_log_start_does_not_bring_it_bac
 }
 END_TEST
 
+/* What a scrubber calls good may leave without another look. */
+static void scrub_all(struct sample *s)
+{
+    struct plog_scrub scrub = {0};
+    struct plog_damage found;
+    uint64_t offset;
+    uint32_t len;
+    int64_t at;
+    while (plog_scrub_next(s->f.log, &scrub, &offset, &len) == OK) {
+        uint8_t *bytes = malloc(len + 1);
+        size_t got = 0;
+        ck_assert_int_eq(env_file_read(scrub.file, offset, bytes, len, &got), OK);
+        enum err err = plog_scrub_take(s->f.log, &scrub, bytes, (uint32_t)got, &at);
+        free(bytes);
+        for (int64_t o = 0; err && o < s->end[BATCHES]; o++) { /* before anybody has searched */
+            struct plog_piece piece;
+            if (plog_read(s->f.log, o, plog_end(s->f.log), 1, true, &piece) != OK)
+                continue;
+            if (piece.len > 0)
+                ck_assert_int_eq(load_be32(piece.p + BATCH_AT_BASE_SEQUENCE), batch_base_offset(piece.p));
+            iobuf_unref(piece.owner);
+        }
+        if (err && !plog_damage_at(s->f.log, at, false) && plog_damage_search(s->f.log, at, &found) != OK)
+            plog_scrub_skip(&scrub);
+    }
+    plog_scrub_end(&scrub);
+}
+
+START_TEST(what_a_scrubber_calls_good_stands_at_its_offset)
+{
+    struct sample s;
+    sample_start(&s, _i & 2 ? 1 << 20 : 2500);
+    s.f.setup.config.may_have_gaps = _i & 1;
+    ck_assert_int_eq(fixture_open(&s.f, true, s.end[BATCHES], 0), OK);
+    uint8_t *bytes = all_bytes(&s);
+    for (int batch = 0; batch < 8; batch++)
+        for (int how = 0; how < 8; how++) {
+            back(&s);
+            ck_assert_int_eq(fixture_open(&s.f, true, s.end[BATCHES], 0), OK);
+            damage_one(&s, batch, how);
+            scrub_all(&s);
+            check_whoever(&s, bytes, 0);
+        }
+    free(bytes);
+    sample_stop(&s);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_loop_test(tcase, whoever_meets_a_bad_batch_first_it_is_found_and_mended, 0, 4);
     tcase_add_loop_test(tcase, two_bad_batches_side_by_side_are_found_and_mended, 0, 8);
     tcase_add_loop_test(tcase, a_wrong_offset_beside_missing_ones_is_found_and_mended, 0, 4);
+    tcase_add_loop_test(tcase, what_a_scrubber_calls_good_stands_at_its_offset, 0, 4);
     tcase_add_loop_test(tcase, a_cut_beside_damage_leaves_a_log_that_goes_on_where_it_ends, 0, 4);
     tcase_add_test(tcase, a_cut_in_damage_that_begins_below_the_log_start_does_not_bring_it_back);
 }
