@@ -182,6 +182,13 @@ static int64_t segment_limit(const struct scan *scan)
     return is_last(scan) ? INT64_MAX : scan->seg[1].base_offset;
 }
 
+/* The recovery point, which was the end of a batch; 0 where it is no more than the log start, which may lie
+ * within one. */
+static int64_t batch_end_known(const struct scan *scan)
+{
+    return scan->setup->recovery_point > scan->log->start ? scan->setup->recovery_point : 0;
+}
+
 /* The bytes at the walk's position are no good batch, or the segment ends there too early (DESIGN, Damage or
  * torn tail). On OK the scan goes on behind them, unless it ended. */
 static enum err judge(struct scan *scan, struct plog_walk *walk)
@@ -206,7 +213,7 @@ static enum err judge(struct scan *scan, struct plog_walk *walk)
         note(scan, position, "the next segment begins before this one ends");
         return unsynced ? cut_tail(scan, position) : ERR_CORRUPT;
     }
-    err = plog_damage_measure(scan->log, walk, scan->expected, limit, MAX(setup->recovery_point, 0), &bad);
+    err = plog_damage_measure(scan->log, walk, scan->expected, limit, batch_end_known(scan), &bad);
     bool here = err == OK && bad.position + bad.size < scan->seg->size;
     if (err == OK && !here && unsynced)
         err = good_batch_later(scan, &later);
@@ -236,13 +243,12 @@ static bool fits(struct scan *scan, const struct plog_walk *walk, const struct b
 }
 
 /* The recovery point was the end of a batch: none reaches over it, and one that skips it, because of missing
- * offsets, has none of those that it skips behind it. (Else the bytes behind it would count as unsynced.) At
- * or below the log start it says nothing: a log may begin within a batch. */
+ * offsets, has none of those that it skips behind it. (Else the bytes behind it would count as unsynced.) */
 static enum err reaches_over(const struct scan *scan, const struct plog_walk *walk,
                              const struct batch_header *batch, bool *ret_over)
 {
-    int64_t point = scan->setup->recovery_point;
-    *ret_over = point > scan->log->start && batch->base_offset < point && batch->last_offset >= point;
+    int64_t point = batch_end_known(scan);
+    *ret_over = batch->base_offset < point && batch->last_offset >= point;
     if (batch->base_offset < point || scan->expected >= point)
         return OK;
     return plog_damage_within(walk, walk->position, scan->expected, batch->last_offset + 1, ret_over);

@@ -24,6 +24,7 @@ enum choice {
     POWER_LOST = 4, /* and else the page cache is gone */
     GAPS = 8,       /* a compacted topic */
     SEAL = 16,      /* the snapshot's checksum is right */
+    BEGINS = 32,    /* the recovery point is the log's start: perhaps within a batch */
 };
 
 struct fuzzed {
@@ -153,6 +154,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .clean = data[1] & CLEAN,
         .power_lost = !(data[1] & CLEAN) && data[1] & POWER_LOST,
         .recovery_point = data[2],
+        .log_start = data[1] & BEGINS ? data[2] : 0,
         .synced = synced};
     write_files(&f, p, len, data[0], data[1]);
     if (open_log(&f)) {
