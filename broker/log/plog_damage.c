@@ -289,12 +289,19 @@ bool plog_damage_jumps(const struct plog_walk *walk, const struct batch_header *
     return plog_damage_within(walk, next, expected, batch->last_offset + 1, &within) == OK && within;
 }
 
-/* Whether the batch that the walk has just passed stands where one may. *expected: behind what is known. */
+/* The offset behind the damaged ranges that begin there, one beside the other. */
+static int64_t behind_known(const struct plog *log, int64_t offset)
+{
+    for (const struct plog_damage *known; (known = plog_damage_at(log, offset, false)) != NULL;)
+        offset = known->end;
+    return offset;
+}
+
+/* Whether the batch that the walk has just passed stands where one may. */
 static bool in_line(const struct plog *log, const struct plog_walk *walk, const struct batch_header *batch,
                     int64_t expected, int64_t seg_end)
 {
-    const struct plog_damage *known = plog_damage_at(log, expected, false);
-    int64_t from = known ? known->end : expected;
+    int64_t from = behind_known(log, expected);
     return batch->base_offset >= from &&
            (batch->base_offset == from || from < 0 || log->config.may_have_gaps) &&
            !plog_damage_jumps(walk, batch, from, seg_end);
@@ -351,8 +358,7 @@ static enum err walk_to_bad(struct plog *log, struct plog_walk *walk, int64_t *e
         err = plog_walk_next(walk, &batch, NULL);
         if (err)
             break;
-        const struct plog_damage *known = plog_damage_at(log, *expected, false);
-        int64_t from = known ? known->end : *expected;
+        int64_t from = behind_known(log, *expected);
         bool gap = batch.base_offset > from && from >= 0 && !log->config.may_have_gaps;
         err = check_epoch(log, &batch);
         if (err == OK && (batch.base_offset < from || gap || plog_damage_jumps(walk, &batch, from, seg_end)))
