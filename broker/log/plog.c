@@ -362,13 +362,14 @@ static bool is_empty(struct plog *log)
 
 static enum err open_existing(struct plog *log, const struct plog_setup *setup, struct plog_report *report)
 {
+    const struct plog_damage *damages;
     log->start = MAX(setup->log_start, log->segments[0].base_offset);
     enum err err = plog_recover(log, setup, report);
     if (err)
         return err;
     log->start = MIN(log->start, log->end);
-    plog_damage_keep(log, log->start, INT64_MAX); /* nobody has what was deleted */
-    report->damages = log->damages_count;
+    plog_damage_keep(log, log->segments[0].base_offset, INT64_MAX);
+    report->damages = plog_damages(log, &damages); /* nobody has what was deleted */
     if (report->damages == 0)
         report->damage[0] = 0;
     log->cleaned_to = MIN(MAX(setup->cleaned_to, 0), log->end);

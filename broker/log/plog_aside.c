@@ -318,10 +318,10 @@ static enum err take_damages(struct plog *log, const struct plog *shadow)
     for (int32_t i = 0; i < shadow->damages_count && err == OK; i++) {
         const struct plog_damage *found = &shadow->damages[i];
         const struct plog_damage *known = plog_damage_at(log, found->offset, false);
-        if (found->end <= log->start || (known && known->end >= found->end))
+        if (found->end <= log->segments[0].base_offset || (known && known->end >= found->end))
             continue;
         err = plog_damage_add(log, found);
-        if (err == OK && log->damaged)
+        if (err == OK && log->damaged && found->end > log->start)
             log->damaged(log->ctx, found);
     }
     return err;

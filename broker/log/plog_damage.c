@@ -13,6 +13,15 @@
 
 int32_t plog_damages(const struct plog *log, const struct plog_damage **ret_list)
 {
+    int32_t below = 0;
+    while (below < log->damages_count && log->damages[below].end <= log->start)
+        below++;
+    *ret_list = log->damages + below;
+    return log->damages_count - below;
+}
+
+int32_t plog_damages_all(const struct plog *log, const struct plog_damage **ret_list)
+{
     *ret_list = log->damages;
     return log->damages_count;
 }

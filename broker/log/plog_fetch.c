@@ -34,7 +34,7 @@ struct fetch {
 static uint32_t good_until(const struct fetch *f, uint32_t from)
 {
     const struct plog_damage *list;
-    int32_t count = plog_damages(f->log, &list);
+    int32_t count = plog_damages_all(f->log, &list);
     if (MUTANT(SERVE_DAMAGED))
         return f->seg->size;
     uint32_t end = plog_ranges_end(&f->seg->verified, from);
@@ -119,7 +119,7 @@ static bool recent(const struct fetch *f, uint32_t *ret_position)
 static int64_t begins_there(const struct fetch *f, uint32_t position)
 {
     const struct plog_damage *list;
-    int32_t count = plog_damages(f->log, &list);
+    int32_t count = plog_damages_all(f->log, &list);
     for (int32_t i = count - 1; i >= 0; i--)
         if (list[i].segment == f->seg->base_offset && list[i].position + list[i].size == position &&
             list[i].end <= f->ask->offset)
@@ -332,7 +332,7 @@ static bool jumps(int64_t expected, int64_t base_offset, int64_t next_offset, in
 static bool known_behind(const struct fetch *f, uint32_t end, int64_t *ret_next)
 {
     const struct plog_damage *list;
-    int32_t count = plog_damages(f->log, &list);
+    int32_t count = plog_damages_all(f->log, &list);
     for (int32_t i = 0; i < count; i++)
         if (list[i].segment == f->seg->base_offset && list[i].position == end) {
             *ret_next = list[i].offset;

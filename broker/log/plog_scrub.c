@@ -28,7 +28,7 @@ static void enter(struct plog_scrub *scrub, struct plog_segment *seg)
 static void pass_damage(const struct plog *log, struct plog_scrub *scrub)
 {
     const struct plog_damage *list;
-    int32_t count = plog_damages(log, &list);
+    int32_t count = plog_damages_all(log, &list);
     for (int32_t i = 0; i < count; i++) {
         const struct plog_damage *d = &list[i];
         bool here = scrub->position == d->position ||
@@ -85,7 +85,7 @@ static int64_t ends_before(const struct plog *log, const struct plog_scrub *scru
 {
     size_t size;
     const struct plog_damage *list;
-    int32_t count = plog_damages(log, &list);
+    int32_t count = plog_damages_all(log, &list);
     for (int32_t i = 0; i < count; i++)
         if (list[i].segment == seg->base_offset && list[i].position == scrub->position + end)
             return list[i].offset;

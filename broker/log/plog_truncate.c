@@ -227,7 +227,6 @@ enum err plog_set_start(struct plog *log, int64_t offset)
     if (offset <= log->start)
         return OK;
     log->start = offset;
-    plog_damage_keep(log, offset, INT64_MAX);
     if (epoch_cache_truncate_start(&log->epochs, offset))
         log->epochs_dirty = true;
     return OK;
@@ -249,5 +248,8 @@ enum err plog_trim(struct plog *log, int64_t below)
     enum err err = gone > 0 ? plog_compact_stop(log) : OK;
     if (err == OK)
         err = plog_segments_remove(log, 0, gone);
-    return err ? plog_fail(log, err) : OK;
+    if (err)
+        return plog_fail(log, err);
+    plog_damage_keep(log, log->segments[0].base_offset, INT64_MAX);
+    return OK;
 }

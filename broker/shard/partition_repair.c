@@ -172,6 +172,13 @@ static enum err replace(struct partition *p, const struct partition_repair_reply
     return err;
 }
 
+/* The range that begins at offset, unless its records were deleted since it was asked for. */
+static const struct plog_damage *wanted(const struct partition *p, int64_t offset)
+{
+    const struct plog_damage *damage = p->core.failed ? NULL : plog_damage_at(p->log, offset, false);
+    return damage != NULL && damage->end > p->core.log_start ? damage : NULL;
+}
+
 static void prepared(void *ctx, const struct plog_aside_result *result)
 {
     struct partition_mend *mend = ctx;
@@ -182,7 +189,7 @@ static void prepared(void *ctx, const struct plog_aside_result *result)
 bool partition_repair_prepare(struct partition *p, const struct partition_repair_reply *reply,
                               struct partition_mend *mend)
 {
-    const struct plog_damage *damage = p->core.failed ? NULL : plog_damage_at(p->log, reply->offset, false);
+    const struct plog_damage *damage = wanted(p, reply->offset);
     list_init(&mend->link);
     if (damage == NULL)
         return false;
@@ -216,7 +223,7 @@ void partition_mends_end(struct partition *p)
 enum err partition_repair_take(struct partition *p, const struct partition_repair_reply *reply,
                                int64_t *ret_end)
 {
-    const struct plog_damage *damage = p->core.failed ? NULL : plog_damage_at(p->log, reply->offset, false);
+    const struct plog_damage *damage = wanted(p, reply->offset);
     if (damage == NULL || damage->offset != reply->offset || reply->leader_epoch != p->core.leader_epoch)
         return ERR_STALE;
     bool whole = reply->from_leader && p->core.role == REPLICA_FOLLOWER;

@@ -275,6 +275,29 @@ START_TEST(a_cut_in_damage_that_begins_below_the_log_start_does_not_bring_it_bac
 }
 END_TEST
 
+/* Found by simulation: a batch whose records were deleted says that it reaches over the log start. */
+START_TEST(a_bad_batch_below_the_log_start_does_not_stand_before_a_reader)
+{
+    struct sample s;
+    struct plog_piece piece;
+    const struct plog_damage *list;
+    sample_start(&s, 1 << 20);
+    for (int batch = 1; batch < BATCHES - 1; batch++) {
+        int64_t start = s.end[batch + 1];
+        back(&s);
+        ck_assert_int_eq(fixture_open(&s.f, true, s.end[BATCHES], 0), OK);
+        log_bytes(&s)[s.position[batch] + BATCH_AT_LAST_OFFSET_DELTA + 2] ^= 4;
+        ck_assert_int_eq(plog_set_start(s.f.log, start), OK);
+        ask_and_search(&s, start);
+        ck_assert_int_eq(plog_read(s.f.log, start, s.end[BATCHES], 1, true, &piece), OK);
+        ck_assert_int_eq(batch_base_offset(piece.p), start);
+        iobuf_unref(piece.owner);
+        ck_assert_int_eq(plog_damages(s.f.log, &list), 0); /* nobody misses it */
+    }
+    sample_stop(&s);
+}
+END_TEST
+
 /* What a scrubber calls good may leave without another look. */
 static void scrub_all(struct sample *s)
 {
@@ -331,6 +354,7 @@ static void add(TCase *tcase)
     tcase_add_loop_test(tcase, what_a_scrubber_calls_good_stands_at_its_offset, 0, 4);
     tcase_add_loop_test(tcase, a_cut_beside_damage_leaves_a_log_that_goes_on_where_it_ends, 0, 4);
     tcase_add_test(tcase, a_cut_in_damage_that_begins_below_the_log_start_does_not_bring_it_back);
+    tcase_add_test(tcase, a_bad_batch_below_the_log_start_does_not_stand_before_a_reader);
 }
 
 SLUICE_TEST_MAIN("broker_plog_beside", add)
