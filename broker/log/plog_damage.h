@@ -18,7 +18,8 @@ struct plog_damage {
     uint32_t position, size; /* the bad bytes in its .log file; size 0: they are missing altogether */
 };
 
-/* All ranges that reach over the log start, in order of offset, without overlap; *ret_list is the log's and valid until its next change. */
+/* All ranges that reach over the log start, in order of offset, without overlap; *ret_list is the log's and
+ * valid until its next change. */
 int32_t plog_damages(const struct plog *log, const struct plog_damage **ret_list);
 
 /* The range that holds offset, or the first behind it when there is none and behind is set; NULL: none. Valid

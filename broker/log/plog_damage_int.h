@@ -11,7 +11,8 @@ struct plog_segment;
 #define PLOG_MEND_SUFFIX ".log.mend" /* a segment being rewritten; removed when met at opening */
 /* Adds a range; one that covers known ones, or a part of them, becomes one with them. ERR_NOMEM. */
 enum err plog_damage_add(struct plog *log, const struct plog_damage *damage);
-/* plog_damages(), and those below the log start, whose bytes readers have to step over while their segment is there. */
+/* plog_damages(), and those below the log start, whose bytes readers have to step over while their segment is
+ * there. */
 int32_t plog_damages_all(const struct plog *log, const struct plog_damage **ret_list);
 /* Forgets ranges outside [start, end). */
 void plog_damage_keep(struct plog *log, int64_t start, int64_t end);
