@@ -412,12 +412,18 @@ enum err plog_damage_search(struct plog *log, int64_t offset, struct plog_damage
     uint32_t position;
     ASSERT(offset >= log->start && offset <= log->end);
     int32_t place = plog_segment_find(log, offset);
+    struct plog_segment *seg = &log->segments[place];
     /* from a batch that ends before offset: what follows must begin where it ended */
-    enum err err = plog_index_lookup(log, &log->segments[place], offset - 1, &position);
+    enum err err = plog_index_lookup(log, seg, offset - 1, &position);
     if (err == OK)
         err = search_from(log, place, position, ret_damage);
-    if (err == ERR_OUT_OF_RANGE) /* the indexed batch itself, or the index */
+    bool misled = err == ERR_OUT_OF_RANGE; /* by the indexed batch itself, or the index */
+    if (misled)
         err = search_from(log, place, 0, ret_damage);
+    if (err == ERR_NOT_FOUND && misled && !seg->index.in_memory) { /* it rotted since it was checked */
+        enum err rebuilt = plog_rebuild_index(log, seg);
+        err = rebuilt ? rebuilt : err;
+    }
     return err ? err : plog_damage_add(log, ret_damage);
 }
 

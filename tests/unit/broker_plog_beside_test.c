@@ -298,6 +298,33 @@ START_TEST(a_bad_batch_below_the_log_start_does_not_stand_before_a_reader)
 }
 END_TEST
 
+/* Found by simulation: an index whose file was checked, and rotted after that. */
+START_TEST(an_index_that_rots_under_a_living_log_is_made_anew)
+{
+    struct sample s;
+    struct plog_piece piece;
+    char path[128];
+    uint64_t size;
+    sample_start(&s, 2500);
+    uint8_t *index = mem_env_bytes(s.f.mem, fixture_path(0, ".index", path), &size);
+    uint64_t entries = size / 8;
+    ck_assert_uint_gt(entries, 2);
+    for (uint64_t entry = 0; entry < entries; entry++) {
+        back(&s);
+        ck_assert_int_eq(fixture_open(&s.f, false, 0, 0), OK); /* all is scanned */
+        index = mem_env_bytes(s.f.mem, path, &size);
+        ck_assert_uint_gt(size, entry * 8 + 7);
+        index[entry * 8 + 7] ^= 1;
+        for (int64_t o = 0; o < s.end[BATCHES]; o++) {
+            ask_and_search(&s, o);
+            ck_assert_int_eq(plog_read(s.f.log, o, s.end[BATCHES], 1, true, &piece), OK);
+            iobuf_unref(piece.owner);
+        }
+    }
+    sample_stop(&s);
+}
+END_TEST
+
 /* What a scrubber calls good may leave without another look. */
 static void scrub_all(struct sample *s)
 {
@@ -355,6 +382,7 @@ static void add(TCase *tcase)
     tcase_add_loop_test(tcase, a_cut_beside_damage_leaves_a_log_that_goes_on_where_it_ends, 0, 4);
     tcase_add_test(tcase, a_cut_in_damage_that_begins_below_the_log_start_does_not_bring_it_back);
     tcase_add_test(tcase, a_bad_batch_below_the_log_start_does_not_stand_before_a_reader);
+    tcase_add_test(tcase, an_index_that_rots_under_a_living_log_is_made_anew);
 }
 
 SLUICE_TEST_MAIN("broker_plog_beside", add)
