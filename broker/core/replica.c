@@ -53,7 +53,7 @@ int32_t replica_isr_list(const struct replica *core, uint64_t set, int32_t *ret_
         if (!(set & replica_bit(i)))
             continue;
         ret_ids[count] = core->members[i].broker_id;
-        ret_epochs[count++] = core->members[i].broker_epoch;
+        ret_epochs[count++] = core->members[i].asked_epoch;
     }
     ASSERT(count == set_size(set));
     return count;
@@ -79,6 +79,7 @@ static struct replica_member new_member(const struct replica *core, int32_t brok
 {
     return (struct replica_member){.broker_id = broker_id,
                                    .broker_epoch = -1,
+                                   .asked_epoch = -1,
                                    .position = -1,
                                    .durable = -1,
                                    .log_start = -1,
@@ -278,6 +279,7 @@ static int16_t step_fetched(struct replica *core, const struct replica_event *ev
     if (MUTANT(POSITION_AS_DURABLE))
         m->durable = m->position;
     replica_follow_mark(core, m, event->now_us);
+    replica_doubt_proposal(core, place);
     replica_advance(core, event->now_us, fx);
     replica_expand(core, place, event->now_us, fx);
     return KAFKA_NONE;
@@ -441,7 +443,7 @@ uint64_t replica_hash(const struct replica *core)
     uint64_t hash = hash_bytes(head, sizeof(head), 0);
     for (int32_t i = 0; i < core->members_count; i++) {
         const struct replica_member *m = &core->members[i];
-        int64_t words[] = {m->broker_id, m->eligible, m->broker_epoch,
+        int64_t words[] = {m->broker_id, m->eligible, m->broker_epoch,         m->asked_epoch,
                            m->position,  m->durable,  (int64_t)m->caught_up_us};
         hash = hash_bytes(words, sizeof(words), hash);
     }

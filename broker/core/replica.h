@@ -29,6 +29,8 @@ struct replica_member {
     bool eligible; /* its last fetch came under the epoch it is registered with; may join the ISR (KIP-841,
                       KIP-903) */
     int64_t broker_epoch;  /* -1: not heard of in this leader epoch */
+    int64_t asked_epoch;   /* the one that it was proposed under; 0: a proposal that is made again must not
+                              let it in */
     int64_t position;      /* its next fetch offset, so its log end; -1: not heard of */
     int64_t durable;       /* its synced end; -1: not told */
     int64_t log_start;     /* where its log begins; -1: not told */
@@ -189,7 +191,8 @@ int64_t replica_low_watermark(const struct replica *core);
 /* min.insync.replicas, at most the number of replicas (KIP-966). */
 int32_t replica_min_isr(const struct replica *core);
 
-/* Writes ids and broker epochs of the members in set (at most REPLICA_MEMBERS_MAX). Returns how many. */
+/* Writes ids of the members in set (at most REPLICA_MEMBERS_MAX), and the broker epochs that they are
+ * proposed under. Returns how many. */
 int32_t replica_isr_list(const struct replica *core, uint64_t set, int32_t *ret_ids, int64_t *ret_epochs);
 
 /* Asserts the invariants. */

@@ -86,6 +86,8 @@ void replica_propose(struct replica *core, uint64_t set, struct replica_effects 
     ASSERT(core->alter == ALTER_IDLE || core->alter == ALTER_RETRY);
     ASSERT(set & replica_bit(core->self));
     ASSERT(!core->answer_due);
+    for (int32_t i = 0; core->alter == ALTER_IDLE && i < core->members_count; i++)
+        core->members[i].asked_epoch = core->members[i].broker_epoch;
     core->pending = set;
     core->alter = ALTER_SENT;
     core->answer_due = true;
@@ -107,6 +109,17 @@ static bool may_join(const struct replica *core, int32_t place)
     if (MUTANT(EXPAND_TOO_EARLY))
         return true;
     return core->members[place].eligible && end >= core->high_watermark && end >= core->epoch_start;
+}
+
+/* What is proposed again is what was proposed at first: with the life of a member that was judged then (which
+ * the controllers refuse when it has a new one). Its log may also have come back shorter in the same life;
+ * for that there is no number, so it is proposed under one that no life has. Either may have been let in all
+ * the same, by the first attempt, so it counts until that is known. */
+void replica_doubt_proposal(struct replica *core, int32_t place)
+{
+    uint64_t asked = core->pending & ~core->isr;
+    if ((asked & replica_bit(place)) && !may_join(core, place))
+        core->members[place].asked_epoch = 0;
 }
 
 void replica_expand(struct replica *core, int32_t place, uint64_t now_us, struct replica_effects *fx)

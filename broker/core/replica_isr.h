@@ -42,6 +42,10 @@ void replica_expand(struct replica *core, int32_t place, uint64_t now_us, struct
 /* Proposes to drop the members that have lagged for too long. */
 void replica_shrink(struct replica *core, uint64_t now_us, struct replica_effects *fx);
 
+/* The member at place told its offsets: where it is being proposed and may not join any more, the proposal
+ * must not let it in should it be made again. */
+void replica_doubt_proposal(struct replica *core, int32_t place);
+
 /* Sends (or sends again) a proposal of the members in set. */
 void replica_propose(struct replica *core, uint64_t set, struct replica_effects *fx);
 

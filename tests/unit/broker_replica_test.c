@@ -278,6 +278,60 @@ START_TEST(one_proposal_at_a_time_and_each_answer_has_its_consequence)
 }
 END_TEST
 
+/* The broker epoch that member 2 is proposed under. */
+static int64_t proposed_epoch(const struct fixture *f)
+{
+    int32_t ids[5];
+    int64_t epochs[5];
+    ck_assert_ptr_nonnull(effect(f, FX_ALTER));
+    ck_assert_int_eq(replica_isr_list(&f->core, effect(f, FX_ALTER)->isr, ids, epochs), 2);
+    ck_assert_int_eq(ids[1], 2);
+    return epochs[1];
+}
+
+/* Leader 1 alone, at 10; 2 has all, is proposed, and nobody knows whether that arrived. */
+static void proposed_in_vain(struct fixture *f)
+{
+    init(f, 10, 10, 10);
+    config(f, 1, true);
+    state(f, 1, 1, 1, 1);
+    fetched(f, 2, 10, 10);
+    ck_assert_int_eq(proposed_epoch(f), 102);
+    altered(f, KAFKA_REQUEST_TIMED_OUT);
+}
+
+START_TEST(a_proposal_made_again_lets_in_nobody_who_has_lost_something_since)
+{
+    struct replica_event event = {.type = EV_FETCHED, .fetched = {.broker_id = 2, .leader_epoch = -1}};
+    struct fixture f;
+    for (int fit = 0; fit < 2; fit++) { /* a new life: what it has, the old proposal does not know */
+        proposed_in_vain(&f);
+        event.fetched.broker_epoch = event.fetched.registered_epoch = 202;
+        event.fetched.position = event.fetched.durable = fit ? 10 : 0;
+        ck_assert_int_eq(step(&f, event), KAFKA_NONE);
+        f.now_us += 1000000;
+        at(&f, EV_TICK, 0);
+        ck_assert_int_eq(proposed_epoch(&f), fit ? 102 : 0); /* no broker has either now */
+        altered(&f, KAFKA_INELIGIBLE_REPLICA);
+        f.now_us += 1000000;
+        event.fetched.position = event.fetched.durable = 10;
+        ck_assert_int_eq(step(&f, event), KAFKA_NONE);
+        ck_assert_int_eq(proposed_epoch(&f), 202);
+    }
+    proposed_in_vain(&f); /* the same life, and the log came back shorter */
+    fetched(&f, 2, 4, 4);
+    fetched(&f, 2, 10, 10);
+    f.now_us += 1000000;
+    at(&f, EV_TICK, 0);
+    ck_assert_int_eq(proposed_epoch(&f), 0);
+    proposed_in_vain(&f); /* and nothing happened */
+    fetched(&f, 2, 10, 10);
+    f.now_us += 1000000;
+    at(&f, EV_TICK, 0);
+    ck_assert_int_eq(proposed_epoch(&f), 102);
+}
+END_TEST
+
 /* Leader 1 of epoch 1, all in sync at 10, records 10 to 20 on its own log only, asked to yield. */
 static void asked_to_yield(struct fixture *f)
 {
@@ -547,6 +601,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, below_min_isr_the_high_watermark_stands);
     tcase_add_test(tcase, nobody_joins_before_it_has_our_epochs_start);
     tcase_add_test(tcase, one_proposal_at_a_time_and_each_answer_has_its_consequence);
+    tcase_add_test(tcase, a_proposal_made_again_lets_in_nobody_who_has_lost_something_since);
     tcase_add_test(tcase, the_metadata_may_be_faster_than_the_answer);
     tcase_add_test(tcase, a_member_that_lags_too_long_is_dropped_and_idle_needs_no_clock);
     tcase_add_test(tcase, a_follower_that_keeps_pace_stays_though_it_is_never_at_the_end);
