@@ -137,6 +137,7 @@ static void host_failed(void *ctx, struct partition *p, enum err err)
         shard_recount(shard, route);
         coordinator_route_changed(shard, route);
     }
+    fetchers_changed(shard->fetchers, p); /* an answer on its way is for this log, not for one opened later */
     LOG(shard->broker->log, ERROR, "partition.offline", F_VIEW("topic", partition_topic(p)),
         F_I64("partition", partition_index(p)), F_STR("error", err_text(err)));
     control_shard_applied(shard->broker->control, shard->index, image_index(shard->image),

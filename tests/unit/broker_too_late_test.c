@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What comes too late: a leader's answer to the log that a follower had before it failed. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "broker/shard/fetcher_link.h"
+#include "broker/shard/partition_internal.h"
+#include "common/base/assert.h"
+#include "proto/kafka/error.h"
+#include "proto/kafka/messages.h"
+#include "tests/lib/broker_rig.h"
+#include "tests/lib/unit.h"
+
+#define FETCH_VERSION 17
+#define LEADER        2
+#define EPOCH         1
+
+/* -- a follower -- */
+
+static struct rig rig;
+
+static const struct record_in record = {
+    .timestamp_ms = 1700000000000, .key = BYTES_NULL, .value = {(const uint8_t *)"v", 1}};
+
+/* Two partitions of a compacted topic, with a record each, follow another broker. */
+static struct leader_link *begin(void)
+{
+    rig_start(&rig, 1, NULL);
+    rig_topic(&rig, "t", 2);
+    struct rig_client *client = rig_connect(&rig);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(rig_produce(client, i, &record), KAFKA_NONE);
+    rig_topic_led_by(&rig, "t", 2, LEADER, EPOCH);
+    for (int i = 0; i < 2; i++)
+        partition_expect_gaps(rig_partition(&rig, "t", i), true);
+    struct follow *follow = fetchers_follow(rig.shards[0].fetchers, rig_partition(&rig, "t", 0));
+    ck_assert_ptr_nonnull(follow->to);
+    return follow->to;
+}
+
+/* As if a fetch that reads both were on the wire. */
+static void read_both(struct leader_link *link)
+{
+    link->reading = true;
+    link->inflight[link->inflight_first] = (struct inflight){.correlation_id = 7};
+    link->inflight_count = 1;
+    list_for_each (it, &link->follows) {
+        struct follow *follow = CONTAINER_OF(it, struct follow, link);
+        follow->reading = true;
+        follow->reading_epoch = EPOCH;
+    }
+}
+
+static struct iobuf *batch_at(int64_t offset)
+{
+    struct batch_builder builder;
+    struct iobuf *batch;
+    ck_assert_int_eq(batch_builder_init(&builder, &BATCH_OPTS_PLAIN, NULL, 256, 1 << 20), OK);
+    ck_assert_int_eq(batch_builder_add(&builder, &record), OK);
+    ck_assert_int_eq(batch_builder_finish(&builder, NULL, &batch), OK);
+    batch_set_base_offset(batch->data, offset);
+    batch_set_leader_epoch(batch->data, EPOCH);
+    return batch;
+}
+
+static void answer_part(struct kafka_fetch_response_partition *out, int32_t index, const struct iobuf *batch)
+{
+    kafka_fetch_response_partition_init(out);
+    out->partition_index = index;
+    out->high_watermark = 1;
+    out->log_start_offset = 0;
+    out->records = (struct kafka_records){.p = batch->data, .len = (int32_t)batch->len};
+}
+
+/* The leader's answer: a record at offset 1 of both. */
+static void answer_both(struct leader_link *link)
+{
+    struct kafka_fetch_response reply;
+    struct kafka_fetch_response_topic topic;
+    struct kafka_fetch_response_partition parts[2];
+    struct writer w;
+    struct iobuf *batch = batch_at(1);
+    int16_t version = kafka_response_header_version(KAFKA_API_FETCH, FETCH_VERSION);
+    kafka_fetch_response_init(&reply);
+    kafka_fetch_response_topic_init(&topic);
+    for (int i = 0; i < 2; i++)
+        answer_part(&parts[i], i, batch);
+    topic.topic_id = partition_topic_id(rig_partition(&rig, "t", 0));
+    topic.partitions = parts;
+    topic.partitions_count = 2;
+    reply.topics = &topic;
+    reply.topics_count = 1;
+    writer_init(&w, NULL, 1024, 1 << 20);
+    kafka_response_header_encode(&w, version, &(struct kafka_response_header){.correlation_id = 7});
+    kafka_fetch_response_encode(&w, FETCH_VERSION, &reply);
+    ck_assert_int_eq(w.err, OK);
+    ck_assert(link_reply(link, w.buf->data, (uint32_t)writer_pos(&w), w.buf));
+    writer_free(&w);
+    iobuf_unref(batch);
+}
+
+static int64_t end_of(int32_t index)
+{
+    struct partition_view view;
+    partition_get(rig_partition(&rig, "t", index), &view);
+    return view.log_end;
+}
+
+static bool is_offline(void *ctx)
+{
+    struct partition_view view;
+    rig_settle(&rig);
+    partition_get(rig_partition(&rig, "t", 0), &view);
+    return view.offline;
+}
+
+static bool is_back(void *ctx)
+{
+    struct partition_view view;
+    partition_get(rig_partition(&rig, "t", 0), &view);
+    return !view.offline && view.is_follower;
+}
+
+START_TEST(an_answer_to_the_former_log_is_not_for_the_one_that_was_opened_again)
+{
+    char path[128];
+    struct leader_link *link = begin();
+    read_both(link);
+    ck_assert_int_eq(end_of(0), 1);
+    partition_fail(rig_partition(&rig, "t", 0), ERR_IO);
+    rig_until(&rig, is_offline, NULL);
+    snprintf(path, sizeof(path), "%s/t-0/00000000000000000000.log",
+             rig.dir); /* what was not written is gone */
+    ck_assert_int_eq(truncate(path, 0), 0);
+    rig_until(&rig, is_back, NULL);
+    ck_assert_int_eq(end_of(0), 0);
+    answer_both(link);
+    ck_assert_int_eq(end_of(1), 2);
+    ck_assert_int_eq(end_of(0), 0); /* and not 2, with offset 0 missing for ever */
+    rig_stop(&rig);
+}
+END_TEST
+
+static void add(TCase *tcase)
+{
+    tcase_add_test(tcase, an_answer_to_the_former_log_is_not_for_the_one_that_was_opened_again);
+}
+
+SLUICE_TEST_MAIN("broker_too_late", add)
