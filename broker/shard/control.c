@@ -353,7 +353,7 @@ static void on_image_asked(struct env_msg *msg)
     struct control_image_ask *ask = CONTAINER_OF(msg, struct control_image_ask, msg);
     struct control *control = ask->control;
 
-    ask->image = control->stopping ? NULL : image_ref(control->image);
+    ask->image = control->stopping ? NULL : image_ref(control->published); /* never goes back */
     ask->msg.fn = on_image_told;
     env_post(control->parent, &ask->msg);
 }

@@ -42,8 +42,9 @@ void control_begin_shutdown(struct control *control);
 void control_stop(struct control *control, struct env_msg *done);
 void control_free(struct control *control);
 
-/* Asks for the newest image, from the loop that called control_start(). done comes there, with a reference
- * that is the caller's, or with NULL when the control loop is ending (then perhaps never). Caller's memory.
+/* Asks for the image that the shards were told last, from the loop that called control_start(). done comes
+ * there, with a reference that is the caller's, or with NULL when the control loop is ending (then perhaps
+ * never). Caller's memory.
  */
 struct control_image_ask {
     struct env_msg msg;

@@ -101,7 +101,9 @@ static void config_topics(struct placing *placing, bool (*each)(void *ctx, const
 
 /* Shards never see metadata older than this broker's registration: it may call them leaders of an epoch that
  * their logs served in a former life, and after a power cut the same offsets of the same epoch would be
- * written twice. */
+ * written twice. Nor do they see any that is older than what they know: a snapshot may be (each controller
+ * takes its own, and one settles an image that is damaged), and what was made since would look deleted, with
+ * its data. The entries behind the snapshot follow. */
 static bool holds_registration(const struct control *control)
 {
     const struct image_broker *self = image_broker(control->image, control->broker->broker_id);
@@ -114,8 +116,9 @@ static bool holds_registration(const struct control *control)
 void control_publish(struct control *control)
 {
     struct placing placing = {.control = control};
+    bool older = image_index(control->image) < image_index(control->published);
 
-    if (control->image == control->published || !holds_registration(control))
+    if (control->image == control->published || older || !holds_registration(control))
         return;
     image_diff_partitions(control->published, control->image, count_change, &placing);
     config_topics(&placing, count_change);
