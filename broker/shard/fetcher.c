@@ -13,7 +13,7 @@
 #define RECONNECT_FIRST_US 20000
 #define RECONNECT_MAX_US   500000
 #define ANSWER_US          10000000           /* beyond what a fetch may wait for data */
-#define REPLY_SLACK_BYTES  (8u * 1024 * 1024) /* headers, and one batch above the limits (KIP-74) */
+#define REPLY_SLACK_BYTES  (8u * 1024 * 1024) /* headers */
 #define LINK_ARENA_BYTES   (64u * 1024 * 1024)
 
 /* -- connections -- */
@@ -214,6 +214,15 @@ static void on_retry(struct env_timer *timer)
     link_send_soon(CONTAINER_OF(timer, struct leader_link, retry));
 }
 
+/* One batch may be larger than what was asked for (KIP-74): as large as a request that brought it. */
+static uint32_t reply_bytes_max(const struct broker_config *config)
+{
+    uint64_t most = (uint64_t)config->replica_fetch_response_max_bytes +
+                    (uint64_t)config->socket_request_max_bytes + REPLY_SLACK_BYTES;
+
+    return (uint32_t)MIN(most, (uint64_t)INT32_MAX);
+}
+
 /* A leader that lost its power, or a network that drops packets, says nothing; and a follower that has said
  * all it may say hears of no failed transmission either. */
 static void on_answer_late(struct env_timer *timer)
@@ -260,8 +269,7 @@ static struct leader_link *link_new(struct replica_fetchers *fetchers, int32_t b
     link->broker_id = broker_id;
     list_init(&link->follows);
     list_init(&link->moved);
-    frame_in_init(&link->in, fetchers->shard->env->pool,
-                  (uint32_t)config->replica_fetch_response_max_bytes + REPLY_SLACK_BYTES);
+    frame_in_init(&link->in, fetchers->shard->env->pool, reply_bytes_max(config));
     arena_init(&link->arena, link->scratch, sizeof(link->scratch), LINK_ARENA_BYTES);
     env_timer_init(&link->reconnect, on_reconnect);
     env_timer_init(&link->answer, on_answer_late);

@@ -17,7 +17,7 @@
 
 #define FETCH_VERSION     17
 #define PIECE_BYTES       (1024 * 1024)
-#define REPLY_BYTES_MAX   (16u * 1024 * 1024) /* one batch may be larger than the piece asked for (KIP-74) */
+#define REPLY_SLACK_BYTES (16u * 1024 * 1024) /* headers, and the piece asked for */
 #define REQUEST_BYTES_MAX 4096u
 #define ARENA_BYTES       (256u * 1024)
 #define PEER_TIMEOUT_US   10000000
@@ -443,6 +443,14 @@ static void on_retry(struct env_timer *timer)
 
 /* -- life -- */
 
+/* One batch may be larger than the piece asked for (KIP-74): as large as a request that brought it. */
+static uint32_t reply_bytes_max(const struct shard *shard)
+{
+    uint64_t most = (uint64_t)shard->broker->config->socket_request_max_bytes + REPLY_SLACK_BYTES;
+
+    return (uint32_t)MIN(most, (uint64_t)INT32_MAX);
+}
+
 struct repairer *repairer_new(struct shard *shard)
 {
     struct repairer *r = calloc(1, sizeof(*r));
@@ -454,7 +462,7 @@ struct repairer *repairer_new(struct shard *shard)
     env_timer_init(&r->retry, on_retry);
     env_timer_init(&r->timeout, on_timeout);
     env_task_init(&r->look, on_look);
-    frame_in_init(&r->in, shard->env->pool, REPLY_BYTES_MAX);
+    frame_in_init(&r->in, shard->env->pool, reply_bytes_max(shard));
     arena_init(&r->arena, NULL, 0, ARENA_BYTES);
     return r;
 }

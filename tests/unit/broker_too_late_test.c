@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What comes too late: a leader's answer to the log that a follower had before it failed, metadata that are
- * older than what the shards know. */
+ * older than what the shards know. And replies that hold the largest batch there may be. */
 #include <stdio.h>
 #include <unistd.h>
 
@@ -143,6 +143,15 @@ START_TEST(an_answer_to_the_former_log_is_not_for_the_one_that_was_opened_again)
 }
 END_TEST
 
+START_TEST(a_reply_may_hold_the_largest_batch_that_a_leader_takes)
+{
+    struct leader_link *link = begin();
+    ck_assert_uint_ge(link->in.max_bytes, (uint32_t)rig.config.socket_request_max_bytes +
+                                              (uint32_t)rig.config.replica_fetch_response_max_bytes);
+    rig_stop(&rig);
+}
+END_TEST
+
 /* -- metadata -- */
 
 static struct image *image_at(uint64_t index, bool with_topic)
@@ -193,6 +202,7 @@ END_TEST
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, an_answer_to_the_former_log_is_not_for_the_one_that_was_opened_again);
+    tcase_add_test(tcase, a_reply_may_hold_the_largest_batch_that_a_leader_takes);
     tcase_add_test(tcase, shards_never_see_older_metadata_than_they_know);
 }
 
