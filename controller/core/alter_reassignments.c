@@ -43,6 +43,14 @@ static struct problem make_move(const struct reassigning *r, const struct image_
     return problem;
 }
 
+/* Whether nobody who stays is known to be complete, where somebody is: also while nobody leads. Who goes
+ * deletes what it holds as soon as it hears of it. */
+static bool loses_complete(const struct image_partition *p, const struct partition_change *change)
+{
+    bool stays = change->record.isr_count + change->record.elr_count > 0 && !change->unclean;
+    return p->isr_count + p->elr_count > 0 && !stays;
+}
+
 static struct problem reassign_one(const struct reassigning *r, struct str topic_name,
                                    const struct kafka_alter_partition_reassignments_request_partition *wanted)
 {
@@ -65,6 +73,9 @@ static struct problem reassign_one(const struct reassigning *r, struct str topic
         return (struct problem){
             KAFKA_INVALID_REPLICA_ASSIGNMENT,
             STR_LIT("Only replicas that would go are in sync; the partition would lose its leader")};
+    if (loses_complete(p, &change))
+        return (struct problem){KAFKA_INVALID_REPLICA_ASSIGNMENT,
+                                STR_LIT("Only replicas that would go are known to hold all records")};
     if (changed)
         plan_change(plan, &change);
     plan_may_cut(plan);
