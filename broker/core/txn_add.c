@@ -18,11 +18,11 @@ static struct txn *txn_for(struct txns *t, struct txn_call *call)
     struct txn *txn = txn_find(t, call->id);
     int16_t error = KAFKA_NONE;
 
-    if (!txn) {
+    if (!txn || !txn->known) { /* whoever says "none" is not the producer that is on its way to the log */
         txn_settle(t, call, KAFKA_INVALID_PRODUCER_ID_MAPPING);
         return NULL;
     }
-    if (txn->pending && txn->known) { /* first: the producer may be on its way to another id or epoch */
+    if (txn->pending) { /* first: the producer may be on its way to another id or epoch */
         txn_wait(t, txn, call);
         return NULL;
     }

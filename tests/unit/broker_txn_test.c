@@ -396,6 +396,24 @@ START_TEST(markers_are_asked_for_again_after_a_failover)
 }
 END_TEST
 
+/* AddPartitionsToTxn that names no producer (-1, -1), behind the InitProducerId that makes one. */
+START_TEST(nobody_takes_part_before_there_is_a_producer)
+{
+    struct world w;
+
+    world_init(&w);
+    struct ask *init = init_as(&w, -1, -1);
+    ck_assert(!init->answered);
+    ck_assert_int_eq(outcome(add_as(&w, -1, -1, true, 0, 1)), KAFKA_INVALID_PRODUCER_ID_MAPPING);
+    ck_assert_int_eq(outcome(add_as(&w, ID, 0, true, 0, 1)), KAFKA_INVALID_PRODUCER_ID_MAPPING);
+    ck_assert_int_eq(outcome(verify_as(&w, -1, -1, 0)), KAFKA_INVALID_PRODUCER_ID_MAPPING);
+    world_commit_all(&w);
+    ck_assert_int_eq(outcome(init), KAFKA_NONE);
+    ck_assert_int_eq(world_state(&w, NULL), TXN_EMPTY);
+    world_end(&w);
+}
+END_TEST
+
 START_TEST(used_up_epochs_give_another_id)
 {
     struct world w;
@@ -556,6 +574,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, who_waits_too_long_is_told_to_come_again);
     tcase_add_loop_test(tcase, a_new_producer_fences_and_gets_the_next_epoch, 0, 2);
     tcase_add_test(tcase, markers_are_asked_for_again_after_a_failover);
+    tcase_add_test(tcase, nobody_takes_part_before_there_is_a_producer);
     tcase_add_test(tcase, used_up_epochs_give_another_id);
     tcase_add_test(tcase, an_id_that_is_not_used_is_forgotten);
     tcase_add_test(tcase, a_refused_write_changes_nothing_and_what_must_come_is_tried_again);
