@@ -9,7 +9,7 @@ static int16_t check_producer(const struct txn *txn, const struct txn_call *call
 {
     if (txn->image.producer_id != call->producer_id)
         return KAFKA_INVALID_PRODUCER_ID_MAPPING;
-    return txn->image.epoch == call->producer_epoch ? KAFKA_NONE : KAFKA_PRODUCER_FENCED;
+    return txn_is_epoch(txn, call) ? KAFKA_NONE : KAFKA_PRODUCER_FENCED;
 }
 
 /* The txn for a call that needs it settled; NULL: the call has its answer, or waits. */

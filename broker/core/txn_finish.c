@@ -150,7 +150,7 @@ static void finish_v1(struct txns *t, struct txn *txn, struct txn_call *call)
 
     if (txn->image.producer_id != call->producer_id)
         txn_settle(t, call, KAFKA_INVALID_PRODUCER_ID_MAPPING);
-    else if (txn->image.epoch != call->producer_epoch)
+    else if (!txn_is_epoch(txn, call))
         txn_settle(t, call, KAFKA_PRODUCER_FENCED);
     else if (state == TXN_ONGOING)
         prepare(t, txn, call);
@@ -194,7 +194,7 @@ static void finish_v2(struct txns *t, struct txn *txn, struct txn_call *call)
         repeat_v2(t, txn, call);
     else if (txn->image.producer_id != call->producer_id)
         txn_settle(t, call, KAFKA_INVALID_PRODUCER_ID_MAPPING);
-    else if (txn->image.epoch != call->producer_epoch || txn_preparing(txn))
+    else if (!txn_is_epoch(txn, call) || txn_preparing(txn))
         txn_settle(t, call, KAFKA_PRODUCER_FENCED);
     else if (txn->image.state == TXN_ONGOING || !call->commit)
         prepare(t, txn, call);

@@ -112,6 +112,12 @@ void txn_abort(struct txns *t, struct txn *txn, struct txn_call *call);
 void txn_markers_due(struct txns *t, struct txn *txn);
 void txn_complete(struct txns *t, struct txn *txn);
 
+/* Whether the call comes from the producer of the present epoch. EPOCH_LAST was given to nobody. */
+static inline bool txn_is_epoch(const struct txn *txn, const struct txn_call *call)
+{
+    return txn->image.epoch == call->producer_epoch && call->producer_epoch != EPOCH_LAST;
+}
+
 /* -- txn.c -- */
 void txn_settle(struct txns *t, struct txn_call *call, int16_t error);
 /* The call waits for what is under way, then it is made again. */

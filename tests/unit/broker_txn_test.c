@@ -414,24 +414,33 @@ START_TEST(nobody_takes_part_before_there_is_a_producer)
 }
 END_TEST
 
+/* A producer at its id's last epoch but one. */
+static void use_up_epochs(struct world *w, int16_t *ret_epoch)
+{
+    int16_t epoch;
+
+    bring_to(w, TXN_EMPTY, true, &epoch);
+    while (epoch < INT16_MAX - 1) { /* an abort of nothing bumps, too */
+        struct ask *ask = end_as(w, ID, epoch, true, false);
+        world_commit_all(w);
+        ck_assert_int_eq(outcome(ask), KAFKA_NONE);
+        epoch = ask->call.producer_epoch;
+        arena_free(&ask->arena);
+        free(ask);
+        w->asks_count--;
+        w->answered--;
+    }
+    *ret_epoch = epoch;
+}
+
 START_TEST(used_up_epochs_give_another_id)
 {
     struct world w;
     int16_t epoch;
     struct ask *ask = NULL;
-
-    bring_to(&w, TXN_EMPTY, true, &epoch);
     int64_t id = ID;
-    while (epoch < INT16_MAX - 1) { /* an abort of nothing bumps, too */
-        ask = end_as(&w, id, epoch, true, false);
-        world_commit_all(&w);
-        ck_assert_int_eq(outcome(ask), KAFKA_NONE);
-        epoch = ask->call.producer_epoch;
-        arena_free(&ask->arena);
-        free(ask);
-        w.asks_count--;
-        w.answered--;
-    }
+
+    use_up_epochs(&w, &epoch);
     add_as(&w, id, epoch, true, 0, 1);
     world_commit_all(&w);
     ask = end_as(&w, id, epoch, true, true);
@@ -447,6 +456,36 @@ START_TEST(used_up_epochs_give_another_id)
     ck_assert_int_eq(ask->call.producer_id, ID + 1);
     ck_assert_int_eq(outcome(add_as(&w, ID + 1, 0, true, 0, 1)), WAITS);
     world_commit_all(&w);
+    world_end(&w);
+}
+END_TEST
+
+/* The coordinator fences a producer at the last epoch; whoever names it did not get it from us. */
+START_TEST(the_epoch_that_nobody_is_given_is_nobodys)
+{
+    struct world w;
+    int16_t epoch;
+
+    use_up_epochs(&w, &epoch);
+    add_as(&w, ID, epoch, true, 0, 1);
+    world_commit_all(&w);
+    world_pass(&w, WORLD_TIMEOUT_MS + 1);
+    world_commit_all(&w);
+    ck_assert_int_eq(w.markers.producer_epoch, INT16_MAX);
+    world_mark_all(&w);
+    world_commit_all(&w);
+    ck_assert_int_eq(world_state(&w, NULL), TXN_COMPLETE_ABORT);
+    struct ask *ask;
+    for (int i = 0; i < 4; i++) {
+        ask = end_as(&w, ID, INT16_MAX, i % 2 == 0, i / 2);
+        world_commit_all(&w); /* an epoch above it would be negative: no coordinator could load that */
+        ck_assert_int_eq(outcome(ask), KAFKA_PRODUCER_FENCED);
+    }
+    ck_assert_int_eq(outcome(add_as(&w, ID, INT16_MAX, true, 0, 1)), KAFKA_PRODUCER_FENCED);
+    ask = init_as(&w, -1, -1);
+    world_commit_all(&w);
+    ck_assert_int_ne(ask->call.producer_id, ID);
+    ck_assert_int_eq(ask->call.producer_epoch, 0);
     world_end(&w);
 }
 END_TEST
@@ -576,6 +615,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, markers_are_asked_for_again_after_a_failover);
     tcase_add_test(tcase, nobody_takes_part_before_there_is_a_producer);
     tcase_add_test(tcase, used_up_epochs_give_another_id);
+    tcase_add_test(tcase, the_epoch_that_nobody_is_given_is_nobodys);
     tcase_add_test(tcase, an_id_that_is_not_used_is_forgotten);
     tcase_add_test(tcase, a_refused_write_changes_nothing_and_what_must_come_is_tried_again);
     tcase_add_test(tcase, every_short_life_ends_well);
