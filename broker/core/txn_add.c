@@ -46,12 +46,16 @@ static bool has_all(const struct txn *txn, const struct txn_call *call)
     return true;
 }
 
-static bool asked_before(const struct txn_call *call, int32_t i)
+/* Sorted, each once: a request may name one as often as it likes. Returns how many are left. */
+static int32_t form_partitions(struct txn_partition *p, int32_t count)
 {
-    for (int32_t k = 0; k < i; k++)
-        if (txn_partition_cmp(&call->partitions[k], &call->partitions[i]) == 0)
-            return true;
-    return false;
+    int32_t kept = 0;
+
+    txn_sort_partitions(p, count);
+    for (int32_t i = 0; i < count; i++)
+        if (kept == 0 || txn_partition_cmp(&p[kept - 1], &p[i]) != 0)
+            p[kept++] = p[i];
+    return kept;
 }
 
 static void write_ongoing(struct txns *t, struct txn *txn, struct txn_call *call)
@@ -66,8 +70,9 @@ static void write_ongoing(struct txns *t, struct txn *txn, struct txn_call *call
     if (had > 0)
         memcpy(next.partitions, txn->image.partitions, (size_t)had * sizeof(*next.partitions));
     for (int32_t i = 0; i < call->partitions_count; i++)
-        if (!(goes_on && txn_find_partition(txn, &call->partitions[i]) >= 0) && !asked_before(call, i))
+        if (!(goes_on && txn_find_partition(txn, &call->partitions[i]) >= 0))
             next.partitions[next.partitions_count++] = call->partitions[i];
+    next.partitions_count = form_partitions(next.partitions, next.partitions_count);
     next.state = TXN_ONGOING;
     next.client_version = call->v2 ? 2 : 0;
     if (!goes_on)

@@ -433,6 +433,35 @@ static void use_up_epochs(struct world *w, int16_t *ret_epoch)
     *ret_epoch = epoch;
 }
 
+#define MANY_PARTITIONS 2000
+#define MANY_NAMED      (4 * MANY_PARTITIONS)
+
+/* A request may name a partition as often as it likes. */
+START_TEST(partitions_that_are_named_again_and_again_take_part_once)
+{
+    static struct txn_partition named[MANY_NAMED];
+    struct kafka_describe_transactions_response_transaction_state now;
+    struct world w;
+    int16_t epoch;
+
+    for (int i = 0; i < MANY_NAMED; i++)
+        named[i] = (struct txn_partition){STR_LIT("t"), MIN(i, MANY_PARTITIONS - 1)};
+    bring_to(&w, TXN_ONGOING, false, &epoch);
+    struct ask *ask = world_ask(&w, TXN_CALL_ADD);
+    ask->call.producer_id = ID;
+    ask->call.producer_epoch = epoch;
+    ask->call.partitions = named;
+    ask->call.partitions_count = MANY_NAMED;
+    world_call(&w, ask);
+    world_commit_all(&w);
+    ck_assert_int_eq(outcome(ask), KAFKA_NONE);
+    world_state(&w, &now);
+    ck_assert_int_eq(now.topics_count, 2);
+    ck_assert_int_eq(now.topics[0].partitions_count + now.topics[1].partitions_count, MANY_PARTITIONS + 2);
+    world_end(&w);
+}
+END_TEST
+
 START_TEST(used_up_epochs_give_another_id)
 {
     struct world w;
@@ -614,6 +643,7 @@ static void add(TCase *tcase)
     tcase_add_loop_test(tcase, a_new_producer_fences_and_gets_the_next_epoch, 0, 2);
     tcase_add_test(tcase, markers_are_asked_for_again_after_a_failover);
     tcase_add_test(tcase, nobody_takes_part_before_there_is_a_producer);
+    tcase_add_test(tcase, partitions_that_are_named_again_and_again_take_part_once);
     tcase_add_test(tcase, used_up_epochs_give_another_id);
     tcase_add_test(tcase, the_epoch_that_nobody_is_given_is_nobodys);
     tcase_add_test(tcase, an_id_that_is_not_used_is_forgotten);
