@@ -146,7 +146,7 @@ struct member *member_find(const struct group *group, struct str id);
 struct member *member_find_instance(const struct group *group, struct str instance_id);
 struct pending_member *pending_find(const struct group *group, struct str id);
 void pending_drop(struct groups *g, struct pending_member *pending);
-/* A new id from what the client calls itself. The copy is the caller's. */
+/* A new id that begins with what the client calls itself, as far as there is room. The caller's copy. */
 struct str member_id_make(struct groups *g, struct str prefix);
 struct member *member_add(struct groups *g, struct group *group, struct str id, struct str instance_id);
 void member_remove(struct groups *g, struct group *group, struct member *member);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "broker/core/group_internal.h"
+#include "proto/kafka/codec.h"
 
 #define UUID_CHARS 36
 
@@ -36,7 +37,8 @@ struct str call_str(struct group_call *call, struct str s)
 struct str member_id_make(struct groups *g, struct str prefix)
 {
     static const char hex[] = "0123456789abcdef";
-    int32_t prefix_len = MAX(prefix.len, 0), len = prefix_len + 1 + UUID_CHARS;
+    int32_t prefix_len = MIN(MAX(prefix.len, 0), KAFKA_STRING_MAX - 1 - UUID_CHARS);
+    int32_t len = prefix_len + 1 + UUID_CHARS;
     char *p = group_alloc(g, (size_t)len), *at = p + prefix_len;
 
     if (prefix_len > 0)

@@ -187,6 +187,33 @@ START_TEST(malformed_first_heartbeats_are_refused)
 }
 END_TEST
 
+/* Ids are made of what clients call themselves, and stand in records: as a string of the protocol. */
+START_TEST(a_client_with_the_longest_name_gets_an_id)
+{
+    static char name[32767];
+    struct ask *ask = ask_new(&w, GROUP_CALL_CONSUMER_HEARTBEAT, 0);
+    struct kafka_consumer_group_heartbeat_request *in = &ask->in.consumer;
+
+    memset(name, 'n', sizeof(name));
+    kafka_consumer_group_heartbeat_request_init(in);
+    kafka_consumer_group_heartbeat_response_init(&ask->out.consumer);
+    ask->call.client_id = (struct str){name, sizeof(name)};
+    in->group_id = ask->call.group_id;
+    in->member_id = STR_LIT("");
+    in->instance_id = in->rack_id = in->subscribed_topic_regex = in->server_assignor = STR_NULL;
+    in->rebalance_timeout_ms = 20000;
+    ask->names[0] = STR_LIT("t");
+    in->subscribed_topic_names = ask->names;
+    in->subscribed_topic_names_count = 1;
+    in->topic_partitions_count = 0;
+    ask_send(&w, ask);
+    ck_assert_int_eq(w.pending_count, 1);
+    ck_assert_int_le(ask->out.consumer.member_id.len, (int)sizeof(name));
+    world_decide(&w, KAFKA_NOT_ENOUGH_REPLICAS); /* the world's log is small */
+    ck_assert_int_eq(ask->call.error, KAFKA_COORDINATOR_NOT_AVAILABLE);
+}
+END_TEST
+
 START_TEST(a_full_group_takes_nobody)
 {
     w.settings.consumer_size_max = 1;
@@ -412,6 +439,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_refused_write_changes_nothing);
     tcase_add_test(tcase, a_group_that_was_refused_is_none);
     tcase_add_test(tcase, malformed_first_heartbeats_are_refused);
+    tcase_add_test(tcase, a_client_with_the_longest_name_gets_an_id);
     tcase_add_test(tcase, a_full_group_takes_nobody);
     tcase_add_test(tcase, topics_that_change_bump_the_epoch);
     tcase_add_test(tcase, patterns_subscribe_to_what_matches);
