@@ -200,7 +200,7 @@ void group_txn_commit(struct groups *g, struct group_call *call);
 
 /* group_offsets.c, for commits in a transaction, too: whether that member of a classic group may commit in
  * this generation (it counts as a sign of life); and one committed offset into the write that was begun (its
- * times are set here), or OFFSET_METADATA_TOO_LARGE. */
+ * times are set here), or OFFSET_METADATA_TOO_LARGE, INVALID_COMMIT_OFFSET_SIZE (of the whole write). */
 int16_t offsets_check_member(struct groups *g, struct group *group, struct str id, struct str instance_id,
                              int32_t generation);
 int16_t offsets_write(struct groups *g, struct group *group, struct str topic, struct group_offset *offset);

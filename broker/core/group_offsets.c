@@ -170,6 +170,9 @@ int16_t offsets_check_member(struct groups *g, struct group *group, struct str i
     return KAFKA_NONE;
 }
 
+/* The group's id, which may be long, stands in every record: a small request makes a large write. */
+#define COMMIT_BYTES_MAX (16 << 20)
+
 int16_t offsets_write(struct groups *g, struct group *group, struct str topic, struct group_offset *offset)
 {
     offset->commit_ms = g->wall_ms;
@@ -178,6 +181,8 @@ int16_t offsets_write(struct groups *g, struct group *group, struct str topic, s
         offset->metadata = STR_LIT("");
     if (offset->metadata.len > g->settings->metadata_max)
         return KAFKA_OFFSET_METADATA_TOO_LARGE;
+    if (writer_pos(&g->out) >= COMMIT_BYTES_MAX)
+        return KAFKA_INVALID_COMMIT_OFFSET_SIZE;
     write_offset(g, group, topic, offset);
     return KAFKA_NONE;
 }

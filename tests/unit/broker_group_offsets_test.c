@@ -241,6 +241,40 @@ START_TEST(metadata_that_is_too_long_is_refused_for_its_partition)
 }
 END_TEST
 
+#define LONG_ID    32000
+#define LONG_COUNT 2000 /* each repeats the id in its key */
+#define LONG_BYTES (32 << 20)
+
+START_TEST(a_commit_does_not_grow_with_what_its_request_repeats)
+{
+    static char id[LONG_ID];
+    static struct kafka_offset_commit_request_partition in[LONG_COUNT];
+    static struct kafka_offset_commit_response_partition out[LONG_COUNT];
+    struct ask *ask = ask_new(&w, GROUP_CALL_COMMIT, 7);
+
+    memset(id, 'g', sizeof(id));
+    for (int i = 0; i < LONG_COUNT; i++)
+        in[i].committed_metadata = STR_LIT("");
+    kafka_offset_commit_request_init(&ask->in.commit);
+    ask->call.group_id = ask->in.commit.group_id = (struct str){id, LONG_ID};
+    ask->in.commit.member_id = STR_LIT("");
+    ask->in.commit.topics = &ask->part.commit;
+    ask->out.commit.topics = &ask->topic_out;
+    ask->part.commit = (struct kafka_offset_commit_request_topic){
+        .name = STR_LIT("t"), .partitions = in, .partitions_count = LONG_COUNT};
+    ask->topic_out.partitions = out;
+    ask->topic_out.partitions_count = LONG_COUNT;
+    ask->in.commit.topics_count = ask->out.commit.topics_count = 1;
+    ask_send(&w, ask);
+    ck_assert_int_eq(w.pending_count, 1);
+    ck_assert_int_lt(w.pending[0].len, LONG_BYTES);
+    ck_assert_int_eq(out[0].error_code, KAFKA_NONE);
+    ck_assert_int_eq(out[LONG_COUNT - 1].error_code, KAFKA_INVALID_COMMIT_OFFSET_SIZE);
+    world_decide(&w, KAFKA_MESSAGE_TOO_LARGE);
+    ck_assert_int_eq(ask->call.error, KAFKA_INVALID_COMMIT_OFFSET_SIZE);
+}
+END_TEST
+
 START_TEST(a_commit_too_large_for_the_log_is_refused_as_kafka_does)
 {
     struct ask *ask = commit_as(&w, "", -1, 4);
@@ -324,6 +358,7 @@ static void add(TCase *tcase)
     tcase_add_loop_test(tcase, offsets_are_deleted_unless_somebody_reads_the_topic, 0, 2);
     tcase_add_test(tcase, subscriptions_that_cannot_be_read_keep_their_offsets);
     tcase_add_test(tcase, metadata_that_is_too_long_is_refused_for_its_partition);
+    tcase_add_test(tcase, a_commit_does_not_grow_with_what_its_request_repeats);
     tcase_add_test(tcase, a_commit_too_large_for_the_log_is_refused_as_kafka_does);
     tcase_add_loop_test(tcase, only_offsets_that_nobody_reads_expire_in_a_stable_group, 0, 2);
     tcase_add_test(tcase, a_topic_of_the_same_name_begins_anew);
