@@ -4,8 +4,9 @@
 #include "broker/core/group_internal.h"
 #include "proto/kafka/gen/join_group.h"
 
-#define KNOWN_MEMBER_VERSION    4 /* KIP-394 */
-#define SKIP_ASSIGNMENT_VERSION 9 /* KIP-814 */
+#define KNOWN_MEMBER_VERSION    4  /* KIP-394 */
+#define SKIP_ASSIGNMENT_VERSION 9  /* KIP-814 */
+#define PROTOCOLS_MAX           64 /* of one member: choosing one compares each with each, of every member */
 
 /* -- protocols -- */
 
@@ -476,7 +477,8 @@ void group_join(struct groups *g, struct group_call *call)
     if (request->session_timeout_ms < g->settings->session_min_ms ||
         request->session_timeout_ms > g->settings->session_max_ms) {
         refuse(g, call, KAFKA_INVALID_SESSION_TIMEOUT, request->member_id);
-    } else if (request->protocol_type.len <= 0 || request->protocols_count <= 0) {
+    } else if (request->protocol_type.len <= 0 || request->protocols_count <= 0 ||
+               request->protocols_count > PROTOCOLS_MAX) {
         refuse(g, call, KAFKA_INCONSISTENT_GROUP_PROTOCOL, request->member_id);
     } else if (group && group->consumer) {
         cgroup_join(g, group, call);

@@ -334,6 +334,38 @@ START_TEST(bad_requests_change_nothing)
 }
 END_TEST
 
+#define MANY_PROTOCOLS 1000
+
+/* Choosing one compares each with each, of each member. */
+START_TEST(a_member_with_more_protocols_than_there_are_is_refused)
+{
+    static struct kafka_join_group_request_protocol protocols[MANY_PROTOCOLS];
+    static char names[MANY_PROTOCOLS][WORLD_NAME_MAX];
+
+    world_init(&w);
+    struct ask *ask = ask_new(&w, GROUP_CALL_JOIN, 3);
+    for (int i = 0; i < MANY_PROTOCOLS; i++) {
+        snprintf(names[i], sizeof(names[i]), "p%d", i);
+        protocols[i] = (struct kafka_join_group_request_protocol){.name = str_from(names[i]),
+                                                                  .metadata = {(const uint8_t *)"m", 1}};
+    }
+    kafka_join_group_request_init(&ask->in.join);
+    kafka_join_group_response_init(&ask->out.join);
+    ask->in.join.group_id = ask->call.group_id;
+    ask->in.join.session_timeout_ms = 10000;
+    ask->in.join.member_id = STR_LIT("");
+    ask->in.join.group_instance_id = STR_NULL;
+    ask->in.join.protocol_type = STR_LIT("consumer");
+    ask->in.join.protocols = protocols;
+    ask->in.join.protocols_count = MANY_PROTOCOLS;
+    ask_send(&w, ask);
+    ck_assert(ask->answered);
+    ck_assert_int_eq(ask->call.error, KAFKA_INCONSISTENT_GROUP_PROTOCOL);
+    ck_assert_uint_eq(groups_count(w.g), 0);
+    world_end(&w);
+}
+END_TEST
+
 START_TEST(a_new_coordinator_goes_on_where_the_old_one_was)
 {
     world_init(&w);
@@ -484,6 +516,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_new_member_needs_an_id_first);
     tcase_add_test(tcase, a_static_member_comes_back_without_a_rebalance);
     tcase_add_test(tcase, bad_requests_change_nothing);
+    tcase_add_test(tcase, a_member_with_more_protocols_than_there_are_is_refused);
     tcase_add_test(tcase, a_new_coordinator_goes_on_where_the_old_one_was);
     tcase_add_test(tcase, offsets_of_idle_groups_expire);
     tcase_add_test(tcase, deleting_takes_group_and_offsets);
