@@ -463,6 +463,8 @@ static int64_t expire_topic(struct groups *g, struct group *group, const struct 
     for (int32_t i = 0; i < topic->count; i++) {
         if (!orphaned(g, known, &topic->offsets[i]) && !expired(g, group, topic->name, &topic->offsets[i]))
             continue;
+        if (group_txn_pending(g, group->id, topic->name, topic->offsets[i].partition))
+            continue; /* the tombstone would be the last word, whatever the marker says */
         write_offset_gone(g, group, topic->name, topic->offsets[i].partition);
         gone++;
     }

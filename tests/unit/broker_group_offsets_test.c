@@ -285,6 +285,22 @@ START_TEST(a_commit_too_large_for_the_log_is_refused_as_kafka_does)
 }
 END_TEST
 
+/* Its tombstone would stand behind the commit, and be the last word. */
+START_TEST(an_offset_does_not_expire_while_a_transaction_is_about_to_change_it)
+{
+    decided(commit_as(&w, "", -1, 4));
+    world_pass(&w, 3500000);
+    decided(txn_commit_as("", -1, 9));
+    world_pass(&w, 800000); /* retention is looked at */
+    world_commit_all(&w);
+    world_mark(&w, PRODUCER, _i == 0);
+    ck_assert_int_eq(offset_of(&w), _i == 0 ? 9 : 4);
+    world_pass(&w, 4300000); /* then as any other */
+    world_commit_all(&w);
+    ck_assert_int_eq(offset_of(&w), -1);
+}
+END_TEST
+
 /* The group lives on: what nobody in it reads expires, what somebody reads does not. */
 START_TEST(only_offsets_that_nobody_reads_expire_in_a_stable_group)
 {
@@ -360,6 +376,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, metadata_that_is_too_long_is_refused_for_its_partition);
     tcase_add_test(tcase, a_commit_does_not_grow_with_what_its_request_repeats);
     tcase_add_test(tcase, a_commit_too_large_for_the_log_is_refused_as_kafka_does);
+    tcase_add_loop_test(tcase, an_offset_does_not_expire_while_a_transaction_is_about_to_change_it, 0, 2);
     tcase_add_loop_test(tcase, only_offsets_that_nobody_reads_expire_in_a_stable_group, 0, 2);
     tcase_add_test(tcase, a_topic_of_the_same_name_begins_anew);
     tcase_add_test(tcase, what_was_pending_of_a_deleted_topic_never_counts);
