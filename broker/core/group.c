@@ -114,11 +114,20 @@ void group_call_start(struct groups *g, struct group_call *call)
     start[call->type](g, call);
 }
 
+/* Offsets in a transaction are for this moment: when the round is over, a marker may have ended it, and what
+ * was written then would begin one that nobody ends. Clients come again. */
+static bool cannot_wait(const struct groups *g, const struct group_call *call)
+{
+    const struct group *group = call->type == GROUP_CALL_TXN_COMMIT ? group_find(g, call->group_id) : NULL;
+
+    return group && group->round_seq != 0;
+}
+
 void groups_call(struct groups *g, struct group_call *call)
 {
     ASSERT(!call->settled && call->type < GROUP_CALL_COUNT);
     list_init(&call->link);
-    if (g->loading)
+    if (g->loading || cannot_wait(g, call))
         settle(g, call, KAFKA_COORDINATOR_LOAD_IN_PROGRESS);
     else if (needs_name(call->type) && call->group_id.len <= 0)
         settle(g, call, KAFKA_INVALID_GROUP_ID);

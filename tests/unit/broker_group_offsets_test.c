@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Committed offsets: who may commit in a transaction and when that counts, what OffsetDelete takes, what is
  * refused one partition at a time, and what becomes of offsets whose topic is deleted. */
-#include "tests/unit/broker_group_asks.h"
+#include "tests/unit/broker_consumer_group_asks.h"
 
 #define PRODUCER 77
 
@@ -133,6 +133,22 @@ START_TEST(of_two_commits_the_last_in_the_log_counts)
     decided(commit_as(&w, "", -1, 9));
     world_mark(&w, PRODUCER, true); /* its offset stands before the other */
     ck_assert_int_eq(offset_of(&w), 9);
+}
+END_TEST
+
+/* What waits is run later: the marker of its transaction may stand in the log by then, and nothing would ever
+ * end the one that it would begin. */
+START_TEST(a_commit_in_a_transaction_does_not_wait_for_a_round)
+{
+    struct ask *enter = enter_as(&w, "a", "t");
+
+    ck_assert(!enter->answered && w.pending_count == 1);
+    struct ask *ask = txn_commit_as("", -1, 5);
+    ck_assert(ask->answered);
+    ck_assert_int_eq(ask->call.error, KAFKA_COORDINATOR_LOAD_IN_PROGRESS);
+    world_mark(&w, PRODUCER, false);
+    ck_assert_int_eq(decided(enter), KAFKA_NONE);
+    ck_assert_int_eq(stable_error(), KAFKA_NONE);
 }
 END_TEST
 
@@ -368,6 +384,7 @@ static void add(TCase *tcase)
     tcase_add_loop_test(tcase, an_offset_of_a_transaction_counts_with_its_marker, 0, 2);
     tcase_add_test(tcase, a_new_coordinator_knows_what_is_pending);
     tcase_add_test(tcase, of_two_commits_the_last_in_the_log_counts);
+    tcase_add_test(tcase, a_commit_in_a_transaction_does_not_wait_for_a_round);
     tcase_add_test(tcase, a_refused_transactional_commit_leaves_nothing);
     tcase_add_test(tcase, fenced_members_commit_nothing_in_transactions);
     tcase_add_test(tcase, a_rebalance_does_not_refuse_transactional_commits);
