@@ -25,6 +25,12 @@ static void end_waits(struct groups *g, struct group *group)
         pending_drop(g, CONTAINER_OF(group->pending_members.next, struct pending_member, link));
 }
 
+/* Members' assignments say nothing: what counts is what each said to have kept when it joined. */
+static bool by_their_word(const struct group *group)
+{
+    return group->state == GROUP_COMPLETING || (group->state == GROUP_PREPARING && group->untold);
+}
+
 /* What the member may still be reading: what its last generation gave it until it joins the next one; then
  * what it said to have kept (cooperative members do). */
 static bool read_assigned(struct groups *g, const struct group *group, const struct member *member,
@@ -32,7 +38,7 @@ static bool read_assigned(struct groups *g, const struct group *group, const str
 {
     if (MUTANT(UPGRADE_FORGETS_OWNERS))
         return protocol_read_assignment(g, BYTES_NULL, ret);
-    if (group->state == GROUP_STABLE || group->state == GROUP_PREPARING)
+    if (!by_their_word(group))
         return protocol_read_assignment(g, member->assignment, ret);
     *ret = *owned;
     return true;
@@ -89,9 +95,9 @@ static struct cmember *convert_members(struct groups *g, const struct group *gro
             return NULL;
     if (apart(members, count))
         return members;
-    for (int32_t i = 0; i < count && group->state == GROUP_COMPLETING; i++) /* somebody's word was wrong */
+    for (int32_t i = 0; i < count && by_their_word(group); i++) /* somebody's word was wrong */
         members[i].assigned = members[i].target = (struct tp_set){NULL, 0};
-    return group->state == GROUP_COMPLETING ? members : NULL;
+    return by_their_word(group) ? members : NULL;
 }
 
 int16_t group_upgrade(struct groups *g, struct group *group, struct group_call *call)

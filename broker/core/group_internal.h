@@ -69,6 +69,7 @@ struct group {
     int64_t state_ms;            /* wall clock of the last change of state, -1 unknown */
     bool stored;                 /* the log has a record of it */
     uint64_t storing_seq;        /* the leader's assignment on its way to the log; 0: none */
+    bool untold;                 /* members' assignments are of a generation that nobody was told of (yet) */
     uint32_t writes;             /* under way */
     uint32_t record_writes;      /* of them WRITE_RECORDS */
     struct cgroup *consumer;     /* group_consumer.h; NULL: a classic group */

@@ -175,6 +175,7 @@ static void become_empty(struct groups *g, struct group *group)
 {
     group_str_set(g, &group->protocol, STR_NULL);
     group_str_set(g, &group->leader, STR_NULL);
+    group->untold = false;
     group_set_state(g, group, GROUP_EMPTY);
     write_begin(g);
     write_group(g, group);

@@ -258,6 +258,7 @@ static enum err replay_group(struct groups *g, struct reader *key, struct bytes 
     group_str_set(g, &group->leader, v.leader);
     group->state = v.members_count > 0 ? GROUP_STABLE : GROUP_EMPTY;
     group->stored = true;
+    group->untold = false;
     return OK;
 }
 

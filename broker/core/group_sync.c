@@ -58,6 +58,7 @@ static void store(struct groups *g, struct group *group, struct group_call *call
         struct member *member = CONTAINER_OF(it, struct member, link);
         group_bytes_set(g, &member->assignment, assignment_of(request, member->id));
     }
+    group->untold = true;
     write_begin(g);
     write_group(g, group);
     group->storing_seq = write_end(g, WRITE_SYNC, group, NULL);
@@ -82,6 +83,7 @@ void group_sync_stored(struct groups *g, struct group *group, uint64_t seq, int1
         return;
     }
     PROBE(GROUP_STABLE);
+    group->untold = false;
     group_set_state(g, group, GROUP_STABLE);
     group_syncs_settle(g, group, KAFKA_NONE);
 }

@@ -405,6 +405,34 @@ START_TEST(members_that_are_about_to_join_again_keep_what_they_read_through_an_u
 }
 END_TEST
 
+/* The same, owning all of "t" when it joins. */
+static const char OWNS_ALL[] = "\0\1\0\0\0\1\0\1t\0\0\0\0\0\0\0\1\0\1t\0\0\0\4"
+                               "\0\0\0\0\0\0\0\1\0\0\0\2\0\0\0\3";
+static const char HALF[] = "\0\1\0\0\0\1\0\1t\0\0\0\2\0\0\0\0\0\0\0\1\xff\xff\xff\xff";
+
+/* A cooperative member reads on until it is told otherwise: an assignment that a rebalance overtook on its
+ * way to the log was told to nobody. */
+START_TEST(an_assignment_that_nobody_was_told_takes_nothing_from_its_members)
+{
+    char id[WORLD_NAME_MAX], other[WORLD_NAME_MAX];
+
+    classic_group(id);
+    done(join_bytes(&w, 5, id, OWNS_ALL, sizeof(OWNS_ALL) - 1), KAFKA_NONE);
+    struct ask *sync = sync_bytes(&w, id, 2, HALF, sizeof(HALF) - 1);
+    ck_assert(!sync->answered);
+    struct ask *ask = join_classic("");
+    str_copy(ask->out.join.member_id, other, sizeof(other));
+    ck_assert(!join_classic(other)->answered);
+    ck_assert_int_eq(sync->call.error, KAFKA_REBALANCE_IN_PROGRESS);
+    if (_i == 0)
+        world_commit_all(&w);
+    else
+        world_decide(&w, KAFKA_NOT_ENOUGH_REPLICAS);
+    ask = done(enter_as(&w, "b", "t"), KAFKA_NONE);
+    ck_assert_int_eq(assigned_count(ask), 0);
+}
+END_TEST
+
 START_TEST(malformed_classic_members_bar_the_upgrade)
 {
     struct ask *ask = join_as(&w, 3, "", NULL, "not what Kafka says");
@@ -450,6 +478,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, who_would_have_a_group_change_its_protocol_hears_that_the_log_refused);
     tcase_add_test(tcase, an_id_that_was_handed_out_does_not_bar_the_other_protocol);
     tcase_add_test(tcase, members_that_are_about_to_join_again_keep_what_they_read_through_an_upgrade);
+    tcase_add_loop_test(tcase, an_assignment_that_nobody_was_told_takes_nothing_from_its_members, 0, 2);
     tcase_add_test(tcase, malformed_classic_members_bar_the_upgrade);
     tcase_add_test(tcase, a_policy_may_forbid_the_upgrade);
 }
