@@ -176,13 +176,14 @@ static void on_answer(struct peer_call *call, struct reader *body)
 
 /* -- whom to -- */
 
-/* -1: nobody leads it just now; the topic is gone: *ret_gone. */
+/* -1: nobody leads it just now; the partition is gone (its topic, which may have come back with fewer):
+ * *ret_gone. */
 static int32_t leader_of(const struct shard *shard, const struct marker_job *job, bool *ret_gone)
 {
     const struct image_topic *topic = image_topic_by_name(shard->image, job->topic);
     const struct image_partition *state = topic ? image_partition(shard->image, topic, job->index) : NULL;
 
-    *ret_gone = topic == NULL;
+    *ret_gone = topic == NULL || job->index >= topic->partitions_count;
     return state ? state->leader : -1;
 }
 
