@@ -14,6 +14,7 @@
 
 #define LOAD_PIECE_BYTES   (1 << 20) /* read per turn, so that others have their turns too */
 #define LOAD_RETRY_US      5000 /* no room for a cold read, or an index is being made: asked again after this */
+#define LOAD_AGAIN_US      1000000     /* the log cannot be read: asked again after this */
 #define BATCH_BYTES_WANTED (256 << 10) /* writes share a batch up to this size */
 #define BATCH_BYTES_MAX    (256 << 20) /* of one write alone; the topic's own limit refuses long before */
 #define NO_TIMEOUT_MS      INT32_MAX   /* the core has time-outs of its own; the log keeps what it took */
@@ -386,6 +387,17 @@ static void load_failed(struct coordinator *c, enum err err)
     coordinator_break(c);
 }
 
+/* A damaged range is mended from another replica; descriptors and memory come back; what was deleted
+ * meanwhile is stepped over. If we lead no more, the new state is on its way. */
+static void load_refused(struct coordinator *c, const struct partition_read_result *result)
+{
+    if (result->error == KAFKA_OFFSET_OUT_OF_RANGE)
+        c->load_next = MAX(c->load_next, result->log_start);
+    if (result->error == KAFKA_CORRUPT_MESSAGE)
+        log_event(c, "coordinator.load_waits", c->load_next, ERR_CORRUPT);
+    env_timer_set(c->shard->env, &c->load_timer, env_now_us(c->shard->env) + LOAD_AGAIN_US);
+}
+
 /* Records of a later version are left alone: another version of the broker wrote them. */
 static enum err replay_batch(struct coordinator *c, const uint8_t *batch)
 {
@@ -514,10 +526,10 @@ static void load_piece(struct coordinator *c, bool may_wait)
         env_timer_set(c->shard->env, &c->load_timer, env_now_us(c->shard->env) + LOAD_RETRY_US);
     if (later || c->load_read)
         return;
-    if (err != OK || result.error == KAFKA_CORRUPT_MESSAGE)
-        load_failed(c, err == OK ? ERR_CORRUPT : err);
+    if (err != OK)
+        load_failed(c, err);
     else if (result.error != KAFKA_NONE)
-        return; /* we lead no more: the new state is on its way */
+        load_refused(c, &result);
     else if (c->load_next >= c->load_end || (nothing && result.high_watermark >= c->load_end))
         load_done(c);
     else if (nothing)
