@@ -14,7 +14,8 @@
 
 #define LOAD_PIECE_BYTES   (1 << 20) /* read per turn, so that others have their turns too */
 #define LOAD_RETRY_US      5000 /* no room for a cold read, or an index is being made: asked again after this */
-#define LOAD_AGAIN_US      1000000     /* the log cannot be read: asked again after this */
+#define LOAD_AGAIN_US      1000000 /* the log cannot be read: asked again after this */
+#define WRITE_AGAIN_US     100000 /* what the core writes because the log refused is given to it after this */
 #define BATCH_BYTES_WANTED (256 << 10) /* writes share a batch up to this size */
 #define BATCH_BYTES_MAX    (256 << 20) /* of one write alone; the topic's own limit refuses long before */
 #define NO_TIMEOUT_MS      INT32_MAX   /* the core has time-outs of its own; the log keeps what it took */
@@ -35,6 +36,7 @@ struct coordinator {
     struct load_read *load_read; /* under way; NULL: none */
     struct env_task turn_end;
     struct list batches; /* of struct flight, oldest first */
+    bool refused;        /* a write, when they were given to the log last: the core may have more */
 };
 
 /* A batch on its way to the high watermark. */
@@ -65,6 +67,8 @@ static void core_timer_set(struct coordinator *c)
 {
     uint64_t due = c->type->deadline(c->core);
 
+    if (c->refused)
+        due = MIN(due, env_now_us(c->shard->env) + WRITE_AGAIN_US);
     if (due == UINT64_MAX)
         env_timer_cancel(c->shard->env, &c->core_timer);
     else if (!env_timer_armed(&c->core_timer) || c->core_timer.node.key != due)
@@ -218,6 +222,7 @@ static void fly(struct coordinator *c, struct filling *filling)
         if (flight && batch)
             list_remove(&flight->link);
         free(flight);
+        c->refused = true;
         c->type->failed(c->core, filling->first, filling->last, error);
     } else if (!waits) {
         flight_over(flight, KAFKA_NONE);
@@ -278,6 +283,7 @@ static void put_write(struct coordinator *c, struct filling *filling, const stru
         if (filling->open)
             batch_builder_free(&filling->builder);
         filling->open = false;
+        c->refused = true;
         c->type->failed(c->core, filling->first, filling->last,
                         err == ERR_TOO_LARGE ? KAFKA_MESSAGE_TOO_LARGE : KAFKA_COORDINATOR_NOT_AVAILABLE);
     } else if (write->transactional) {
@@ -285,18 +291,20 @@ static void put_write(struct coordinator *c, struct filling *filling, const stru
     }
 }
 
-/* A failed write makes the core write again, perhaps: until there is nothing left. */
+/* A refused write makes the core write again, perhaps: a while later, or the log would be asked as fast as it
+ * refuses. */
 static void write_all(struct coordinator *c)
 {
     struct filling filling = {.open = false};
     struct coordinator_write write;
 
-    do {
-        while (c->core && c->type->take_write(c->core, &write))
-            put_write(c, &filling, &write);
-        if (c->core && filling.open)
-            fly(c, &filling);
-    } while (c->core && filling.open);
+    c->refused = false;
+    while (c->core && c->type->take_write(c->core, &write))
+        put_write(c, &filling, &write);
+    if (c->core && filling.open)
+        fly(c, &filling);
+    if (c->core && c->refused)
+        core_timer_set(c);
 }
 
 static void on_turn_end(struct env_task *task)
