@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ListTransactions: what this broker coordinates. */
-#include <regex.h>
-#include <string.h>
-
+#include "broker/core/topic_regex.h"
 #include "broker/core/txn.h"
 #include "broker/handlers/txnwise.h"
 #include "common/base/assert.h"
@@ -12,8 +10,7 @@
 
 struct list_op {
     struct kafka_list_transactions_response *lists; /* one per part */
-    regex_t pattern;
-    bool has_pattern;
+    struct topic_regex *pattern;                    /* NULL: every id */
     struct kafka_list_transactions_response response;
 };
 
@@ -32,12 +29,7 @@ static int16_t worst_error(const struct txnwise *op)
 /* The whole id, as Kafka's pattern does (KIP-1152). */
 static bool matches(const struct list_op *list, struct str id)
 {
-    regmatch_t match = {.rm_so = 0, .rm_eo = id.len};
-
-    if (!list->has_pattern)
-        return true;
-    return regexec(&list->pattern, id.p, 1, &match, REG_STARTEND) == 0 && match.rm_so == 0 &&
-           match.rm_eo == id.len;
+    return !list->pattern || topic_regex_matches(list->pattern, id);
 }
 
 static bool join_lists(struct txnwise *op, struct list_op *list)
@@ -64,8 +56,6 @@ static void finish(struct txnwise *op)
     if (!join_lists(op, list))
         list->response.error_code = KAFKA_UNKNOWN_SERVER_ERROR;
     txnwise_encode(op, list_transactions, &list->response);
-    if (list->has_pattern)
-        regfree(&list->pattern);
 }
 
 static bool known_state(struct str name)
@@ -89,20 +79,13 @@ static bool note_unknown_states(struct request *rq, const struct kafka_list_tran
 }
 
 /* KAFKA_NONE; INVALID_REGULAR_EXPRESSION. */
-static int16_t take_pattern(struct list_op *list, struct str pattern)
+static int16_t take_pattern(struct request *rq, struct list_op *list, struct str pattern)
 {
-    char text[PATTERN_MAX + 1];
-
     if (pattern.len <= 0)
         return KAFKA_NONE;
-    if (pattern.len > PATTERN_MAX)
-        return KAFKA_INVALID_REGULAR_EXPRESSION;
-    memcpy(text, pattern.p, (size_t)pattern.len);
-    text[pattern.len] = '\0';
-    if (regcomp(&list->pattern, text, REG_EXTENDED) != 0)
-        return KAFKA_INVALID_REGULAR_EXPRESSION;
-    list->has_pattern = true;
-    return KAFKA_NONE;
+    return pattern.len <= PATTERN_MAX && topic_regex_compile(&rq->arena, pattern, &list->pattern) == OK
+               ? KAFKA_NONE
+               : KAFKA_INVALID_REGULAR_EXPRESSION;
 }
 
 static void start(struct request *rq, struct kafka_list_transactions_request *request, struct list_op *list)
@@ -111,11 +94,8 @@ static void start(struct request *rq, struct kafka_list_transactions_request *re
 
     list->lists = arena_calloc(&rq->arena, (size_t)count, sizeof(*list->lists));
     struct txnwise *op = txnwise_begin(rq, count, list->lists ? request : NULL, list, finish);
-    if (!op) {
-        if (list->has_pattern)
-            regfree(&list->pattern);
+    if (!op)
         return;
-    }
     txnwise_add_all(op, TXN_CALL_LIST);
     for (int32_t i = 0; i < op->parts_count; i++) {
         op->parts[i].request.call.request = request;
@@ -137,7 +117,7 @@ void handle_list_transactions(struct request *rq)
     }
     rq->arena.cap_bytes = METADATA_ARENA_BYTES; /* parts and answers follow from the log */
     kafka_list_transactions_response_init(&list->response);
-    int16_t error = take_pattern(list, request->transactional_id_pattern);
+    int16_t error = take_pattern(rq, list, request->transactional_id_pattern);
     if (error == KAFKA_NONE && !note_unknown_states(rq, request, &list->response))
         error = KAFKA_UNKNOWN_SERVER_ERROR;
     if (error == KAFKA_NONE) {
