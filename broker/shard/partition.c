@@ -16,6 +16,7 @@
 #include "proto/kafka/error.h"
 
 #define INDEX_TEXT_MAX 13 /* "-2147483648" and the zero */
+#define TXNS_KEPT      64 /* by a follower, before it looks for those that are decided */
 
 /* -- effects -- */
 
@@ -49,9 +50,18 @@ static void fx_epoch_start(struct partition *p, const struct replica_effect *fx)
         partition_fail(p, err);
 }
 
+/* Who asks what is stable forgets what is decided; a follower may be asked by nobody. */
+static void forget_decided(struct partition *p, int64_t high_watermark)
+{
+    struct producer_state *producers = p->log ? plog_producers(p->log) : NULL;
+    if (producers && p->core.role == REPLICA_FOLLOWER && producers->txns_count >= TXNS_KEPT)
+        producer_state_first_unstable(producers, high_watermark);
+}
+
 static void fx_high_watermark(struct partition *p, const struct replica_effect *fx)
 {
     wake(p, READER_CONSUMER);
+    forget_decided(p, fx->offset);
     partition_maintain_moved(p);
     if (!env_timer_armed(&p->persist))
         env_timer_set(p->host->env, &p->persist, env_now_us(p->host->env) + PARTITION_PERSIST_US);
