@@ -607,10 +607,10 @@ static void finish_load(struct manifest *m, const struct load *load, struct mani
     report->clean_stop = load->clean_stop && !report->damaged;
     report->same_boot = memcmp(load->boot_id, m->boot_id, BOOT_SIZE) == 0;
     report->partitions = HASH_COUNT(m->nodes);
-    bool power_lost = !report->damaged && !report->clean_stop && !report->same_boot;
+    bool other_boot = !report->damaged && !report->same_boot;
     for (struct node *node = m->nodes; node; node = node->hh.next) {
         node->clean = node->clean && report->clean_stop;
-        node->power_lost = node->power_lost || power_lost;
+        node->power_lost = node->power_lost || (other_boot && !node->clean);
     }
     report->points_lost = report->damaged || memcmp(load->boot_id, POINTS_LOST, BOOT_SIZE) == 0;
     m->points_lost = report->points_lost;

@@ -518,15 +518,13 @@ static enum err sync_all(struct plog *log)
 {
     struct env_file *file;
     enum err err = OK;
-    if (log->round) /* what it covers is not durable yet: do it again */
-        log->meta_dirty = log->epochs_dirty = log->dir_dirty = true;
     for (int32_t i = 0; i < log->segments_count && err == OK; i++) {
-        if (!log->segments[i].dirty && (!log->round || plog_segment_end(log, i) <= log->synced_end))
+        if (!log->segments[i].dirty)
             continue;
         err = plog_segment_file(log, &log->segments[i], &file);
         if (err == OK)
             err = env_file_sync_wait(file);
-        if (err == OK && (log->segments[i].txn_dirty || log->round))
+        if (err == OK && log->segments[i].txn_dirty)
             err = plog_aborted_sync_wait(log, &log->segments[i]);
         log->segments[i].dirty = err != OK;
     }
@@ -543,6 +541,8 @@ static enum err sync_all(struct plog *log)
  * are read again. */
 enum err plog_close_clean(struct plog *log)
 {
+    if (log->round) /* it may fail yet; then no later sync says so, as the kernel tells each failure once */
+        return ERR_BUSY;
     enum err err = plog_staged_write(log);
     bool empty = is_empty(log) && !plog_active(log)->dirty;
     if (err == OK)

@@ -93,7 +93,8 @@ struct plog_report {
 enum err plog_open(const struct plog_setup *setup, struct plog **ret_log, struct plog_report *ret_report);
 
 /* Writes derived files and blocks until all that cannot be derived again is durable; afterwards the log may
- * be opened as clean. */
+ * be opened as clean. ERR_BUSY: a sync is under way, whose failure nobody would hear of; nothing was done,
+ * and what lies above plog_synced_end() is scanned (and written again) at the next start. */
 enum err plog_close_clean(struct plog *log);
 
 /* Frees without writing. A sync in flight is waited for in the background: `synced` is not called again. */

@@ -473,8 +473,9 @@ static void let_go(struct partition *p)
     p->core.members_count = 0;
 }
 
-void partition_close(struct partition *p, bool clean)
+bool partition_close(struct partition *p, bool clean)
 {
+    bool kept = true;
     partition_write_out(p);
     let_go(p);
     partition_forget_compaction(p);
@@ -482,13 +483,15 @@ void partition_close(struct partition *p, bool clean)
         enum err err = plog_close_clean(p->log);
         if (err == OK)
             p->core.synced_end = p->core.log_end;
-        else
+        else if (err != ERR_BUSY)
             PARTITION_LOG(p, ERROR, "partition.close_failed", F_ERR("error", err));
         partition_persist(p, p->core.synced_end, err == OK);
+        kept = err == OK || p->config.sync_before_ack;
     }
     if (p->log)
         plog_close(p->log);
     free_partition(p);
+    return kept;
 }
 
 void partition_delete(struct partition *p)

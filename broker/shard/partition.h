@@ -75,8 +75,9 @@ enum err partition_open(const struct partition_host *host, const struct image_to
                         const struct partition_config *config, struct partition **ret_partition);
 
 /* Closes; clean = true writes what a clean shutdown promises (synced log, recovery point, producer snapshot).
- * All waits are answered first. */
-void partition_close(struct partition *p, bool clean);
+ * All waits are answered first. False: that could not be done, and records that count without a sync
+ * (flush.messages) may not outlive a loss of power. */
+bool partition_close(struct partition *p, bool clean);
 
 /* Removes the partition's files (topic deleted: rename, then unlink). p is gone. */
 void partition_delete(struct partition *p);

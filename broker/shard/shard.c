@@ -330,7 +330,8 @@ static void close_route(void *ctx, struct route *route)
         return;
     coordinator_route_closing(route);
     fetchers_remove(closing->shard->fetchers, route->partition);
-    partition_close(route->partition, closing->clean);
+    if (!partition_close(route->partition, closing->clean))
+        closing->shard->failed_partitions++; /* this broker does not end cleanly */
     route->partition = NULL;
     shard_recount(closing->shard, route);
 }

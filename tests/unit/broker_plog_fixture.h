@@ -74,6 +74,8 @@ static inline void fixture_run(struct plog_fixture *f)
 
 static inline void fixture_close(struct plog_fixture *f, bool clean)
 {
+    while (f->log && clean && plog_syncing(f->log))
+        mem_world_run(f->world, mem_world_now_us(f->world) + 50);
     if (f->log && clean)
         ck_assert_int_eq(plog_close_clean(f->log), OK);
     if (f->log)
