@@ -182,9 +182,10 @@ static void child_result(struct env_msg *msg)
 static void child_task(struct env_task *task)
 {
     struct child *child = CONTAINER_OF(task, struct child, task);
+    struct env *loop = child->loop;
     child->order[child->len++] = 'd';
-    env_post(conf_env, &child->result);
-    env_stop(child->loop);
+    env_post(conf_env, &child->result); /* who gets it may let go of the child at once */
+    env_stop(loop);
 }
 
 static void child_timer(struct env_timer *timer)

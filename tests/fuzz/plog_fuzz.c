@@ -106,6 +106,8 @@ static enum err open_log(void)
 
 static void close_log(bool clean)
 {
+    while (clean && plog_syncing(fuzz.log))
+        mem_world_run(fuzz.world, mem_world_now_us(fuzz.world) + 50);
     if (clean)
         ASSERT(plog_close_clean(fuzz.log) == OK);
     plog_close(fuzz.log);

@@ -18,6 +18,12 @@
 
 /* -- what leaders count on -- */
 
+static uint32_t broker_bit(int32_t broker_id)
+{
+    int32_t broker = broker_id - BROKER_BASE;
+    return broker >= 0 && broker < CLUSTER_BROKERS_MAX ? 1u << broker : 0;
+}
+
 /* The topic's number; -1: not one of ours. */
 static int topic_of(const struct partition *partition)
 {
@@ -38,6 +44,30 @@ static const struct image *newest_image(const struct counted *counted)
             newest = image;
     }
     return newest;
+}
+
+/* Controllers that have applied something may die before the others have: what was known once stays known. */
+static void learn_partition(struct counted_known *known, const struct image_partition *p)
+{
+    *known = (struct counted_known){.said = true};
+    for (int32_t i = 0; i < p->replicas_count; i++)
+        known->replicas |= broker_bit(p->replicas[i]);
+    for (int32_t i = 0; i < p->isr_count; i++)
+        known->isr |= broker_bit(p->isr[i]);
+}
+
+static void learn(struct counted *counted, const struct image *image)
+{
+    if (image == NULL || image_index(image) < counted->index)
+        return;
+    counted->index = image_index(image);
+    memset(counted->known, 0, sizeof(counted->known));
+    for (int t = 0; t < CLUSTER_TOPICS_MAX; t++) {
+        char name[] = {'t', (char)('0' + t), 0};
+        const struct image_topic *topic = image_topic_by_name(image, str_from(name));
+        for (int32_t i = 0; topic != NULL && i < MIN(topic->partitions_count, CLUSTER_PARTITIONS_MAX); i++)
+            learn_partition(&counted->known[t][i], image_partition(image, topic, i));
+    }
 }
 
 /* The leaders met on the way; what the others hold is known at the end of it. */
@@ -77,17 +107,10 @@ static void note_replica(void *ctx, struct partition *partition)
 
 /* False: the controllers took it out of the ISR (moved away, perhaps added again with an empty log), and the
  * leader has not heard of that yet: it waits for a replica that owes nothing. */
-static bool still_in_sync(const struct image *image, int topic, int32_t index, int32_t broker_id)
+static bool still_in_sync(const struct counted *counted, int topic, int32_t index, int32_t broker_id)
 {
-    char name[] = {'t', (char)('0' + topic), 0};
-    const struct image_topic *found = image != NULL ? image_topic_by_name(image, str_from(name)) : NULL;
-    if (found == NULL || index >= found->partitions_count)
-        return true; /* nobody says otherwise */
-    const struct image_partition *p = image_partition(image, found, index);
-    for (int32_t i = 0; i < p->isr_count; i++)
-        if (p->isr[i] == broker_id)
-            return true;
-    return false;
+    const struct counted_known *known = &counted->known[topic][index];
+    return !known->said || (known->isr & broker_bit(broker_id)) != 0; /* nobody says otherwise */
 }
 
 /* Those that do hold it are not written down: they are all, all the time. */
@@ -101,7 +124,7 @@ static void note_member(struct look *look, int32_t broker_id, int topic, const s
         return;
     bool *lost = &counted->lost[broker][topic][leader->index];
     *lost = *lost && in_sync;
-    if (*lost || !in_sync || !still_in_sync(look->image, topic, leader->index, broker_id))
+    if (*lost || !in_sync || !still_in_sync(counted, topic, leader->index, broker_id))
         return;
     int64_t *known = &counted->ends[broker][topic][leader->index];
     int64_t held = counted->open[broker][topic][leader->index];
@@ -132,30 +155,22 @@ static void look_at_leader(struct look *look, const struct partition *partition)
 
 /* -- replicas that were moved away: their data is deleted, they owe nothing -- */
 
-static void forget_moved(struct counted *counted, int topic, const struct image_partition *p)
+static void forget_moved(struct counted *counted, int topic, int index)
 {
-    bool replica[CLUSTER_BROKERS_MAX] = {false};
-    for (int32_t i = 0; i < p->replicas_count; i++) {
-        int broker = p->replicas[i] - BROKER_BASE;
-        if (broker >= 0 && broker < CLUSTER_BROKERS_MAX)
-            replica[broker] = true;
-    }
+    const struct counted_known *known = &counted->known[topic][index];
     for (int b = 0; b < CLUSTER_BROKERS_MAX; b++) {
-        if (replica[b])
+        if (!known->said || (known->replicas & broker_bit(b + BROKER_BASE)))
             continue;
-        counted->ends[b][topic][p->index] = -1;
-        counted->lost[b][topic][p->index] = false;
+        counted->ends[b][topic][index] = -1;
+        counted->lost[b][topic][index] = false;
     }
 }
 
-static void look_for_moves(struct counted *counted, const struct image *image)
+static void look_for_moves(struct counted *counted)
 {
-    for (int t = 0; image != NULL && t < CLUSTER_TOPICS_MAX; t++) {
-        char name[] = {'t', (char)('0' + t), 0};
-        const struct image_topic *topic = image_topic_by_name(image, str_from(name));
-        for (int32_t i = 0; topic != NULL && i < MIN(topic->partitions_count, CLUSTER_PARTITIONS_MAX); i++)
-            forget_moved(counted, t, image_partition(image, topic, i));
-    }
+    for (int t = 0; t < CLUSTER_TOPICS_MAX; t++)
+        for (int i = 0; i < CLUSTER_PARTITIONS_MAX; i++)
+            forget_moved(counted, t, i);
 }
 
 void counted_look(struct counted *counted)
@@ -163,6 +178,7 @@ void counted_look(struct counted *counted)
     if (counted == NULL)
         return;
     struct look look = {.counted = counted, .image = newest_image(counted)};
+    learn(counted, look.image);
     memset(counted->open, 0xff, sizeof(counted->open)); /* -1 */
     for (int i = 0; i < counted->cluster->options.brokers; i++) {
         const struct broker *broker = node_broker(cluster_node(counted->cluster, ROLE_BROKER, i));
@@ -172,7 +188,7 @@ void counted_look(struct counted *counted)
     }
     for (int i = 0; i < look.leader_count; i++)
         look_at_leader(&look, look.leaders[i]);
-    look_for_moves(counted, look.image);
+    look_for_moves(counted);
 }
 
 static void on_tick(struct world_event *event)

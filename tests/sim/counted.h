@@ -10,6 +10,12 @@
 
 #define COUNTED_DOUBT_US 10000000u /* a broker that is not fenced has told by then that it doubts */
 
+/* What the newest metadata say of a partition. */
+struct counted_known {
+    bool said;              /* they know it */
+    uint32_t replicas, isr; /* bits of brokers, by their place */
+};
+
 struct counted {
     struct cluster *cluster;
     struct world_event tick;
@@ -26,6 +32,8 @@ struct counted {
     uint64_t doubted_us[CLUSTER_BROKERS_MAX][CLUSTER_TOPICS_MAX]
                        [CLUSTER_PARTITIONS_MAX]; /* and unfenced since */
     int64_t open[CLUSTER_BROKERS_MAX][CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
+    uint64_t index; /* of the newest metadata that any controller has applied so far */
+    struct counted_known known[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
 };
 
 /* Looks at leaders from time to time, from now on; never changes anything. NULL when memory is out. */
