@@ -383,6 +383,16 @@ static bool differs(const struct image_partition *a, const struct meta_partition
            !ids_equal(a->last_known_elr, a->last_known_elr_count, b->last_known_elr, b->last_known_elr_count);
 }
 
+/* A replica that is moved away deletes what it holds, as soon as it hears of it. Should it be added again,
+ * its fetches of before must not count: they come in an epoch that is over. */
+static bool moves_away(const struct image_partition *before, const struct meta_partition *record)
+{
+    for (int32_t i = 0; i < before->replicas_count; i++)
+        if (!ids_contain(record->replicas, record->replicas_count, before->replicas[i]))
+            return true;
+    return false;
+}
+
 static struct meta_partition unchanged(struct uuid topic_id, const struct image_partition *p)
 {
     return (struct meta_partition){
@@ -424,7 +434,8 @@ bool partition_change_make(const struct image *brokers, struct uuid topic_id,
         return false;
     ASSERT(before->partition_epoch < INT32_MAX && before->leader_epoch <= before->partition_epoch);
     ret->record.partition_epoch++;
-    new_epoch = new_epoch || ret->record.leader != before->leader;
+    new_epoch = new_epoch || ret->record.leader != before->leader ||
+                (ret->record.leader != NODE_NONE && moves_away(before, &ret->record));
     ret->record.leader_epoch += new_epoch && !MUTANT(LEADER_EPOCH_STAYS);
     return true;
 }
