@@ -38,9 +38,8 @@ static enum err open_in(struct plog_compaction *job)
  * missing offsets nobody could tell any more) nor win over newer records. */
 static bool in_line(struct plog_compaction *job, const struct batch_header *batch)
 {
-    bool at = batch->base_offset == job->expected ||
-              (batch->base_offset > job->expected && job->shadow.config.may_have_gaps);
-    bool fits = at && !plog_damage_jumps(&job->walk, batch, job->expected, job->sources[job->at].end_offset);
+    int64_t source_end = job->sources[job->at].end_offset;
+    bool fits = plog_damage_in_line(&job->shadow, &job->walk, batch, job->expected, source_end);
     job->expected = batch->last_offset + 1;
     return fits;
 }

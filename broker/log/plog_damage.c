@@ -116,6 +116,18 @@ uint32_t plog_damage_pass(const struct plog *log, const struct plog_segment *seg
     return position;
 }
 
+bool plog_damage_behind(const struct plog *log, const struct plog_segment *seg, uint32_t position,
+                        int64_t *ret_next)
+{
+    for (int32_t i = 0; i < log->damages_count; i++)
+        if (log->damages[i].segment == seg->base_offset && log->damages[i].position == position) {
+            *ret_next = log->damages[i].offset;
+            return true;
+        }
+    *ret_next = plog_segment_end(log, (int32_t)(seg - log->segments));
+    return position >= seg->size;
+}
+
 bool plog_damage_in(const struct plog *log, const struct plog_segment *seg)
 {
     for (int32_t i = 0; i < log->damages_count; i++)
@@ -306,9 +318,8 @@ static int64_t behind_known(const struct plog *log, int64_t offset)
     return offset;
 }
 
-/* Whether the batch that the walk has just passed stands where one may. */
-static bool in_line(const struct plog *log, const struct plog_walk *walk, const struct batch_header *batch,
-                    int64_t expected, int64_t seg_end)
+bool plog_damage_in_line(const struct plog *log, const struct plog_walk *walk,
+                         const struct batch_header *batch, int64_t expected, int64_t seg_end)
 {
     int64_t from = behind_known(log, expected);
     return batch->base_offset >= from &&
@@ -324,7 +335,7 @@ enum err plog_damage_walk(struct plog *log, struct plog_segment *seg, struct plo
     while (err == OK) {
         line->position = plog_damage_hop(log, seg->base_offset, walk->position);
         err = plog_walk_next(walk, ret_batch, NULL);
-        if (err == OK && in_line(log, walk, ret_batch, line->expected, seg_end)) {
+        if (err == OK && plog_damage_in_line(log, walk, ret_batch, line->expected, seg_end)) {
             line->expected = ret_batch->last_offset + 1;
             line->good++;
             return OK;
@@ -367,10 +378,8 @@ static enum err walk_to_bad(struct plog *log, struct plog_walk *walk, int64_t *e
         err = plog_walk_next(walk, &batch, NULL);
         if (err)
             break;
-        int64_t from = behind_known(log, *expected);
-        bool gap = batch.base_offset > from && from >= 0 && !log->config.may_have_gaps;
         err = check_epoch(log, &batch);
-        if (err == OK && (batch.base_offset < from || gap || plog_damage_jumps(walk, &batch, from, seg_end)))
+        if (err == OK && !plog_damage_in_line(log, walk, &batch, *expected, seg_end))
             err = ERR_CORRUPT;
         if (err == ERR_CORRUPT) {
             walk->position = position;

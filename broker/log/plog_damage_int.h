@@ -52,6 +52,14 @@ enum err plog_damage_walk(struct plog *log, struct plog_segment *seg, struct plo
  * the one behind it begins before it ends. */
 bool plog_damage_jumps(const struct plog_walk *walk, const struct batch_header *batch, int64_t expected,
                        int64_t seg_end);
+/* Whether a batch that the walk has just passed stands where one may: where `expected` (-1: anything) or the
+ * known damage there ends, or behind that where offsets may be missing; and it does not jump. */
+bool plog_damage_in_line(const struct plog *log, const struct plog_walk *walk,
+                         const struct batch_header *batch, int64_t expected, int64_t seg_end);
+/* The offset that follows the bytes in front of position, where no batch of this segment says it: of what is
+ * known to be damaged there, or (false, unless the segment ends there) of the next segment. */
+bool plog_damage_behind(const struct plog *log, const struct plog_segment *seg, uint32_t position,
+                        int64_t *ret_next);
 /* Whether the next good batch from position on (where one ends) begins within (expected, after): where
  * offsets may be missing, that is how a base offset shows that says too much. Reads up to that batch. */
 enum err plog_damage_within(const struct plog_walk *walk, uint32_t position, int64_t expected, int64_t after,

@@ -327,21 +327,6 @@ static bool jumps(int64_t expected, int64_t base_offset, int64_t next_offset, in
     return expected >= 0 && base_offset > expected && next_base > expected && next_base < next_offset;
 }
 
-/* The offset that follows the batch which ends at position `end`, where nothing of this segment says it: of
- * what is known to be damaged there, or of the next segment. */
-static bool known_behind(const struct fetch *f, uint32_t end, int64_t *ret_next)
-{
-    const struct plog_damage *list;
-    int32_t count = plog_damages_all(f->log, &list);
-    for (int32_t i = 0; i < count; i++)
-        if (list[i].segment == f->seg->base_offset && list[i].position == end) {
-            *ret_next = list[i].offset;
-            return true;
-        }
-    *ret_next = plog_segment_end(f->log, f->place);
-    return end >= f->seg->size;
-}
-
 /* Without a batch before it, the first batch's offsets are held against what follows; with gaps, too, when it
  * does not begin where that one ended. */
 static enum err know_expected(struct fetch *f)
@@ -355,7 +340,7 @@ static enum err know_expected(struct fetch *f)
     if (first->base_offset == f->expected || good_until(f, first->position) >= end ||
         (f->expected >= 0 && !f->log->config.may_have_gaps))
         return OK;
-    if (!known_behind(f, end, &next)) {
+    if (!plog_damage_behind(f->log, f->seg, end, &next)) {
         enum err err = header_at(f, &w, end, &p);
         if (err)
             return err; /* ERR_CORRUPT: bad bytes follow, and nobody knows yet */
@@ -386,7 +371,7 @@ static bool is_placed(const struct fetch *f, const struct iobuf *buf, uint32_t a
     size_t size;
     if (!f->log->config.may_have_gaps || batch_base_offset(p) <= expected)
         return true;
-    if (!known_behind(f, f->first.position + end, &next)) {
+    if (!plog_damage_behind(f->log, f->seg, f->first.position + end, &next)) {
         if (buf->len - end < BATCH_HEADER_BYTES ||
             batch_peek(buf->data + end, BATCH_HEADER_BYTES, &size) != OK)
             return false;

@@ -78,19 +78,15 @@ enum err plog_scrub_next(struct plog *log, struct plog_scrub *scrub, uint64_t *r
     return OK;
 }
 
-/* Where the batch at bytes + at, of size, may end at most: where the next one begins, or what is known to be
+/* Where the batch that ends at bytes + end may end at most: where the next one begins, or what is known to be
  * damaged, or the next segment. -1: bad bytes follow; -2: that is not in bytes. */
 static int64_t ends_before(const struct plog *log, const struct plog_scrub *scrub,
                            const struct plog_segment *seg, const uint8_t *bytes, uint32_t len, uint32_t end)
 {
     size_t size;
-    const struct plog_damage *list;
-    int32_t count = plog_damages_all(log, &list);
-    for (int32_t i = 0; i < count; i++)
-        if (list[i].segment == seg->base_offset && list[i].position == scrub->position + end)
-            return list[i].offset;
-    if (scrub->position + end >= seg->size)
-        return plog_segment_end(log, (int32_t)(seg - log->segments));
+    int64_t next;
+    if (plog_damage_behind(log, seg, scrub->position + end, &next))
+        return next;
     if (len - end < BATCH_HEADER_BYTES)
         return -2;
     return batch_peek(bytes + end, BATCH_HEADER_BYTES, &size) == OK ? batch_base_offset(bytes + end) : -1;

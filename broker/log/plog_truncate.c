@@ -41,27 +41,26 @@ struct cut {
     int64_t end;
 };
 
-/* find_cut() from one place on. ret_cut->end: where the batch that the index has there ends.
- * ERR_OUT_OF_RANGE: the two do not agree, or that batch is damaged: nothing in front of the cut is known for
- * sure. */
-static enum err find_from(struct plog *log, struct plog_segment *seg, uint32_t from, int64_t offset,
+/* find_cut() from a batch on: position 0, or one of which the index says where it begins, and its end.
+ * ERR_OUT_OF_RANGE: it ends elsewhere, or is damaged: nothing in front of the cut is known for sure. */
+static enum err find_from(struct plog *log, struct plog_segment *seg, struct cut indexed, int64_t offset,
                           struct cut *ret_cut)
 {
+    uint32_t from = indexed.position;
     struct plog_walk walk;
     struct batch_header batch;
     struct plog_line line = {.expected = from > 0 ? -1 : seg->base_offset, .inside = from > 0};
     enum err err = plog_walk_begin(&walk, log, seg, from, false);
     if (err)
         return err;
-    int64_t indexed = ret_cut->end;
     *ret_cut = (struct cut){.position = from, .end = seg->base_offset};
     while ((err = plog_damage_walk(log, seg, &walk, &line, &batch)) == OK && batch.last_offset < offset) {
         *ret_cut = (struct cut){.position = walk.position, .end = batch.last_offset + 1};
-        if (from > 0 && line.good == 1 && ret_cut->end != indexed)
+        if (from > 0 && line.good == 1 && ret_cut->end != indexed.end)
             break;
     }
     plog_walk_end(&walk);
-    if (from > 0 && line.good <= 1 && ret_cut->end != indexed)
+    if (from > 0 && line.good <= 1 && ret_cut->end != indexed.end)
         return ERR_OUT_OF_RANGE;
     return err == ERR_NOT_FOUND ? OK : err;
 }
@@ -73,10 +72,10 @@ static enum err find_cut(struct plog *log, struct plog_segment *seg, int64_t off
     uint32_t position;
     int64_t last;
     enum err err = plog_index_entry(log, seg, MAX(offset - 1, seg->base_offset), &position, &last);
-    ret_cut->end = last + 1;
     if (err == OK)
-        err = find_from(log, seg, position, offset, ret_cut);
-    return err == ERR_OUT_OF_RANGE ? find_from(log, seg, 0, offset, ret_cut) : err;
+        err = find_from(log, seg, (struct cut){position, last + 1}, offset, ret_cut);
+    return err == ERR_OUT_OF_RANGE ? find_from(log, seg, (struct cut){0, seg->base_offset}, offset, ret_cut)
+                                   : err;
 }
 
 /* Makes a segment that may be closed the active one again: index in memory up to its new size, figures of its

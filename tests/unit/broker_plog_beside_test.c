@@ -97,19 +97,31 @@ static uint8_t *all_bytes(struct sample *s)
     return bytes;
 }
 
+/* Short segments or one long one, with offsets missing or not; the good bytes are the caller's. */
+static uint8_t *start(struct sample *s, int variant)
+{
+    sample_start(s, variant & 2 ? 1 << 20 : 2500);
+    s->f.setup.config.may_have_gaps = variant & 1;
+    ck_assert_int_eq(fixture_open(&s->f, true, s->end[BATCHES], 0), OK);
+    return all_bytes(s);
+}
+
+/* The log as it was at first, open, but for one bad batch. */
+static void start_again(struct sample *s, int batch, int how)
+{
+    back(s);
+    ck_assert_int_eq(fixture_open(&s->f, true, s->end[BATCHES], 0), OK);
+    damage_one(s, batch, how);
+}
+
 START_TEST(whoever_meets_a_bad_batch_first_it_is_found_and_mended)
 {
     struct sample s;
-    sample_start(&s, _i & 2 ? 1 << 20 : 2500);
-    s.f.setup.config.may_have_gaps = _i & 1;
-    ck_assert_int_eq(fixture_open(&s.f, true, s.end[BATCHES], 0), OK);
-    uint8_t *bytes = all_bytes(&s);
+    uint8_t *bytes = start(&s, _i);
     for (int batch = 0; batch < 8; batch++)
         for (int how = 0; how < 8; how++)
             for (int64_t asked = 0; asked < s.end[12]; asked++) {
-                back(&s);
-                ck_assert_int_eq(fixture_open(&s.f, true, s.end[BATCHES], 0), OK);
-                damage_one(&s, batch, how);
+                start_again(&s, batch, how);
                 check_whoever(&s, bytes, asked);
             }
     free(bytes);
@@ -235,17 +247,12 @@ START_TEST(a_cut_beside_damage_leaves_a_log_that_goes_on_where_it_ends)
 {
     struct sample s;
     struct plog_damage found;
-    sample_start(&s, _i & 2 ? 1 << 20 : 2500);
-    s.f.setup.config.may_have_gaps = _i & 1;
-    ck_assert_int_eq(fixture_open(&s.f, true, s.end[BATCHES], 0), OK);
-    uint8_t *bytes = all_bytes(&s);
+    uint8_t *bytes = start(&s, _i);
     for (int batch = 1; batch < 6; batch++)
         for (int how = 0; how < 8; how++)
             for (int64_t to = s.end[batch - 1] + 1; to <= s.end[batch + 2]; to++)
                 for (int known = 0; known < 2; known++) {
-                    back(&s);
-                    ck_assert_int_eq(fixture_open(&s.f, true, s.end[BATCHES], 0), OK);
-                    damage_one(&s, batch, how);
+                    start_again(&s, batch, how);
                     if (known)
                         ck_assert_int_eq(plog_damage_search(s.f.log, s.end[batch], &found), OK);
                     cut_beside(&s, bytes, batch, to);
@@ -356,15 +363,10 @@ static void scrub_all(struct sample *s)
 START_TEST(what_a_scrubber_calls_good_stands_at_its_offset)
 {
     struct sample s;
-    sample_start(&s, _i & 2 ? 1 << 20 : 2500);
-    s.f.setup.config.may_have_gaps = _i & 1;
-    ck_assert_int_eq(fixture_open(&s.f, true, s.end[BATCHES], 0), OK);
-    uint8_t *bytes = all_bytes(&s);
+    uint8_t *bytes = start(&s, _i);
     for (int batch = 0; batch < 8; batch++)
         for (int how = 0; how < 8; how++) {
-            back(&s);
-            ck_assert_int_eq(fixture_open(&s.f, true, s.end[BATCHES], 0), OK);
-            damage_one(&s, batch, how);
+            start_again(&s, batch, how);
             scrub_all(&s);
             check_whoever(&s, bytes, 0);
         }
