@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "broker/broker.h"
+#include "broker/core/epoch_cache.h"
 #include "broker/log/manifest.h"
 #include "broker/shard/partition_internal.h"
 #include "common/base/assert.h"
@@ -27,6 +28,7 @@ struct dump {
     char dir[64];
     int64_t expected; /* base offset of the next batch; -1: any */
     bool damaged, only_look;
+    struct epoch_cache *epochs; /* as the checkpoint has them; NULL: not asked */
 };
 
 static void note(struct dump *dump, enum history_what what, int64_t offset, int32_t epoch, int64_t arg)
@@ -66,6 +68,16 @@ static bool is_compacted(const struct dump *dump)
     return dump->topic == dump->cluster->options.compact_topic;
 }
 
+/* Whether the checkpoint of epochs speaks against a batch. The newest epochs may not be in it yet. */
+static bool is_contradicted(const struct epoch_cache *epochs, int64_t base, int32_t epoch)
+{
+    if (epochs == NULL || epochs->count == 0)
+        return false;
+    int32_t known = epoch_cache_at(epochs, base);
+    bool older = base < epochs->entries[epochs->count - 1].start_offset;
+    return known > epoch || (older && known != EPOCH_NONE && known < epoch);
+}
+
 /* On the rotten disk: zeros are room for what comes, everything else is to be a batch. No checksum covers its
  * base offset, which is to be the next one, or above it where there may be gaps. */
 static bool is_rotten(struct dump *dump, const uint8_t *p, size_t len)
@@ -78,7 +90,8 @@ static bool is_rotten(struct dump *dump, const uint8_t *p, size_t len)
         return true;
     bool gap = dump->expected >= 0 && base > dump->expected;
     bool far = base > dump->end + INT32_MAX;
-    bool bad = base < dump->expected || far || (gap && !is_compacted(dump));
+    bool bad = base < dump->expected || far || (gap && !is_compacted(dump)) ||
+               is_contradicted(dump->epochs, base, batch_leader_epoch(p));
     dump->expected = batch_next_offset(p);
     return bad;
 }
@@ -124,6 +137,35 @@ static bool has_damage(struct dump *dump)
     return dump->damaged;
 }
 
+static void *resize(void *ctx, void *old, size_t old_size, size_t new_size)
+{
+    (void)ctx;
+    (void)old_size;
+    if (new_size > 0)
+        return realloc(old, new_size);
+    free(old);
+    return NULL;
+}
+
+/* The same, and whether the checkpoint of epochs agrees with the batches: a bit that flips there shows when
+ * the broker starts again, as a batch that it cannot trust. */
+static bool has_damage_or_doubt(struct dump *dump)
+{
+    char path[128], text[4096];
+    const struct core_alloc alloc = {.resize = resize};
+    struct epoch_cache epochs;
+    size_t len = 0;
+    snprintf(path, sizeof(path), "%s/leader-epoch-checkpoint", dump->dir);
+    epoch_cache_init(&epochs, &alloc);
+    bool doubt = disk_peek(dump->node->process, path, 0, text, sizeof(text), &len) == OK &&
+                 epoch_cache_parse(&epochs, text, (uint32_t)len) != OK;
+    dump->epochs = &epochs;
+    doubt = doubt || has_damage(dump);
+    dump->epochs = NULL;
+    epoch_cache_free(&epochs);
+    return doubt;
+}
+
 bool replicas_are_damaged(struct cluster *cluster)
 {
     struct dump dump = {.cluster = cluster, .node = cluster->rotten, .end = INT64_MAX / 2};
@@ -133,7 +175,7 @@ bool replicas_are_damaged(struct cluster *cluster)
     for (dump.topic = 0; dump.topic < cluster->options.topics; dump.topic++)
         for (dump.partition = 0; dump.partition < cluster->options.partitions; dump.partition++) {
             snprintf(dump.dir, sizeof(dump.dir), "/data/t%d-%d", dump.topic, dump.partition);
-            damaged = damaged || has_damage(&dump);
+            damaged = damaged || has_damage_or_doubt(&dump);
         }
     return damaged;
 }

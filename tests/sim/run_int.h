@@ -27,8 +27,8 @@ uint64_t replicas_data_end(struct process *process, const char *path);
  * batch. */
 bool replicas_may_flip(void *node, const char *path, uint64_t offset);
 
-/* Whether the broker whose disk rots holds a bad batch of the workload's topics: a flipped bit that is not
- * mended, or that nobody knows of. */
+/* Whether the broker whose disk rots holds a bad batch of the workload's topics, or a checkpoint of epochs
+ * that speaks against one: a flipped bit that is not mended, or that nobody knows of. */
 bool replicas_are_damaged(struct cluster *cluster);
 
 /* Flips a bit of the batch of t<topic>-<partition> that holds the offset. False: there is none. */
