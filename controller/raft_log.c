@@ -327,7 +327,10 @@ enum err raft_log_append(struct raft_log *log, uint64_t index, const struct raft
         free(frames);
         return ERR_NOMEM;
     }
-    enum err err = write_entries(log, active, index, entries, frames, count);
+    bool replaces = index <= raft_log_last(log) && log->handler != NULL;
+    enum err err = replaces ? log->handler->replaces(log->ctx, index) : OK;
+    if (err == OK)
+        err = write_entries(log, active, index, entries, frames, count);
     free(frames);
     return err;
 }

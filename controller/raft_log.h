@@ -35,6 +35,8 @@ struct raft_log_handler {
     void (*failed)(void *ctx, enum err err);
     /* A new segment stands and is durable; the owner records its sequence number, blocking. */
     enum err (*rolled)(void *ctx, uint64_t sequence);
+    /* Entries from index on are about to be replaced; the owner expects them no longer, blocking. */
+    enum err (*replaces)(void *ctx, uint64_t index);
 };
 
 struct raft_log_options {

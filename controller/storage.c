@@ -436,8 +436,24 @@ static enum err record_roll(void *ctx, uint64_t sequence)
     return s->has_state ? write_state_wait(s) : OK;
 }
 
+/* What replaces a suffix may, at first, end in an older term than that suffix did: a leader of a later term
+ * sends entries of older ones before its own. */
+static enum err record_replaced(void *ctx, uint64_t index)
+{
+    struct storage *s = ctx;
+    const struct snapshot *snapshot = snapshot_newest(s->snapshots);
+    ASSERT(index > 0);
+    if (!s->has_state || s->state.log_index < index)
+        return OK;
+    s->state.log_index = index - 1;
+    s->state.log_term = raft_log_term(s->log, index - 1);
+    if (s->state.log_term == 0 && snapshot != NULL)
+        s->state.log_term = snapshot->id.term;
+    return write_fields_wait(s);
+}
+
 static const struct raft_log_handler log_handler = {
-    .durable = forward_durable, .failed = forward_failed, .rolled = record_roll};
+    .durable = forward_durable, .failed = forward_failed, .rolled = record_roll, .replaces = record_replaced};
 
 static enum err load_log(struct storage *s, const struct storage_options *o, char *text)
 {

@@ -486,6 +486,32 @@ START_TEST(a_snapshot_of_an_older_term_voids_a_longer_log_of_a_newer_one)
 }
 END_TEST
 
+/* A leader of term 5 replaces what one of term 4 left by entries of term 3, and then by its own, which did not
+ * become durable. */
+START_TEST(what_replaces_a_suffix_may_end_in_an_older_term)
+{
+    struct fixture f;
+    setup(&f, 13);
+    ck_assert_int_eq(append(&f, 2, 8, 1), OK);
+    ck_assert_int_eq(storage_set_vote_wait(f.storage, 4, 1), OK);
+    ck_assert_int_eq(append(&f, 10, 3, 4), OK);
+    run(&f);
+    ck_assert_int_eq(storage_set_vote_wait(f.storage, 5, 0), OK);
+    ck_assert_int_eq(append(&f, 10, 2, 3), OK);
+    run(&f);
+    ck_assert_int_eq(append(&f, 12, 1, 5), OK);
+    mem_env_crash(f.m, MEM_DROP);
+    storage_close(f.storage);
+    mem_env_restart(f.m);
+    ck_assert_msg(try_open(&f, 3) == OK, "%s", f.text);
+    ck_assert_uint_eq(raft_log_last(storage_log(f.storage)), 11);
+    ck_assert_uint_eq(raft_log_term(storage_log(f.storage), 11), 3);
+    ck_assert_uint_eq(storage_term(f.storage), 5);
+    check_entries(&f, 1);
+    teardown(&f);
+}
+END_TEST
+
 START_TEST(a_received_snapshot_takes_its_name_only_when_every_byte_is_right)
 {
     struct fixture f, g;
@@ -605,6 +631,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, the_newest_two_snapshots_are_kept_and_a_damaged_one_is_passed_over);
     tcase_add_test(tcase, a_snapshot_past_the_log_voids_the_log);
     tcase_add_test(tcase, a_snapshot_of_an_older_term_voids_a_longer_log_of_a_newer_one);
+    tcase_add_test(tcase, what_replaces_a_suffix_may_end_in_an_older_term);
     tcase_add_test(tcase, a_received_snapshot_takes_its_name_only_when_every_byte_is_right);
     tcase_add_test(tcase, whatever_step_fails_nothing_acknowledged_is_lost);
 }
