@@ -742,7 +742,7 @@ enum err consensus_take_snapshot(struct consensus *c, const struct consensus_sou
 {
     const struct snapshot *newest = snapshot_newest(storage_snapshots(c->storage));
     struct snapshot_id id = {.index = c->applied, .term = c->applied_term};
-    if (c->failed || c->receiver.writer != NULL || c->receiver.finishing)
+    if (c->failed || snapshot_receiver_busy(&c->receiver, c->applied))
         return ERR_BUSY;
     if (id.index == 0 || c->config == NULL || (newest != NULL && newest->id.index >= id.index))
         return ERR_EXISTS;

@@ -138,6 +138,13 @@ bool snapshot_receiver_piece(struct snapshot_receiver *receiver, const struct qu
     return true;
 }
 
+bool snapshot_receiver_busy(struct snapshot_receiver *receiver, uint64_t applied)
+{
+    if (receiver->writer != NULL && receiver->id.index <= applied)
+        abort_transfer(receiver);
+    return receiver->writer != NULL || receiver->finishing;
+}
+
 void snapshot_receiver_stop(struct snapshot_receiver *receiver)
 {
     abort_transfer(receiver);

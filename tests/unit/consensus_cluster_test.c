@@ -91,6 +91,48 @@ START_TEST(a_node_far_behind_gets_a_snapshot_and_trimmed_logs_stay_usable)
 }
 END_TEST
 
+/* A first piece of a snapshot that the node does not have yet. */
+static void send_piece(const struct node *from, const struct node *to, uint64_t index)
+{
+    uint8_t data[100] = {0};
+    struct writer w;
+    uint64_t term = consensus_status(from->consensus).term;
+    struct quorum_message m = {.type = QUORUM_PIECE,
+                               .from = from->id,
+                               .to = to->id,
+                               .directory_id = storage_directory_id(from->storage),
+                               .term = term,
+                               .piece = {.index = index, .index_term = term, .data = {data, sizeof(data)}}};
+    writer_init(&w, to->env->pool, 512, 4096);
+    quorum_message_encode(&w, &m);
+    struct iobuf *buf = writer_take(&w);
+    ck_assert_ptr_nonnull(buf);
+    consensus_receive(to->consensus, from->id, buf->data, buf->len);
+    iobuf_unref(buf);
+    writer_free(&w);
+}
+
+START_TEST(a_transfer_that_broke_off_holds_up_no_snapshot)
+{
+    struct cluster *k = three_nodes(7);
+    ck_assert(mem_world_run_until(k->world, 2000000, rig_has_leader, k));
+    struct node *leader = rig_leader_of(k);
+    struct node *follower = &k->nodes[(leader->id + 1) % NODES];
+    ck_assert_int_eq(rig_submit(leader, 100), OK);
+    ck_assert(mem_world_run_until(k->world, 2000000, rig_all_equal, k));
+    send_piece(leader, follower, consensus_status(follower->consensus).applied_index + 10);
+    ck_assert_int_eq(rig_take_snapshot(follower), ERR_BUSY);
+    for (int i = 0; i < 20; i++)
+        ck_assert_int_eq(rig_submit(leader, 100), OK);
+    rig_run(k, 300000);
+    ck_assert(rig_all_equal(k));
+    ck_assert_int_eq(rig_take_snapshot(follower), OK);
+    rig_run(k, 300000);
+    ck_assert_uint_eq(follower->snapshots, 1);
+    rig_cluster_free(k);
+}
+END_TEST
+
 START_TEST(a_failed_sync_stops_the_node_and_the_others_go_on)
 {
     struct cluster *k = three_nodes(4);
@@ -302,6 +344,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, three_nodes_elect_one_leader_and_commit);
     tcase_add_test(tcase, leadership_moves_on_request_without_losing_what_was_acknowledged);
     tcase_add_test(tcase, a_node_far_behind_gets_a_snapshot_and_trimmed_logs_stay_usable);
+    tcase_add_test(tcase, a_transfer_that_broke_off_holds_up_no_snapshot);
     tcase_add_test(tcase, a_failed_sync_stops_the_node_and_the_others_go_on);
     tcase_add_test(tcase, a_controller_with_a_new_disk_is_not_believed);
     tcase_add_test(tcase, a_hint_that_the_leader_is_gone_shortens_the_election);
