@@ -50,8 +50,9 @@ static void shutdown_begun(struct command *command, uint64_t index)
 {
     struct session *session = session_find(command->core, command->broker_id);
     const struct image_broker *broker = image_broker(command->core->committed, command->broker_id);
-    if (session && broker && broker->epoch == session->broker_epoch)
-        ASSERT(broker->in_controlled_shutdown || session->shutdown_index == INDEX_NONE);
+    if (!session || !broker || broker->epoch != session->broker_epoch)
+        return; /* another incarnation registered meanwhile: it was not asked to go */
+    ASSERT(broker->in_controlled_shutdown || session->shutdown_index == INDEX_NONE);
     session->shutdown_index = index;
 }
 

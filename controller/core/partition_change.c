@@ -384,7 +384,8 @@ static bool differs(const struct image_partition *a, const struct meta_partition
 }
 
 /* A replica that is moved away deletes what it holds, as soon as it hears of it. Should it be added again,
- * its fetches of before must not count: they come in an epoch that is over. */
+ * neither its fetches of before nor, where nobody leads, its word of what it holds (words.c) must count: they
+ * come in an epoch that is over. */
 static bool moves_away(const struct image_partition *before, const struct meta_partition *record)
 {
     for (int32_t i = 0; i < before->replicas_count; i++)
@@ -434,8 +435,7 @@ bool partition_change_make(const struct image *brokers, struct uuid topic_id,
         return false;
     ASSERT(before->partition_epoch < INT32_MAX && before->leader_epoch <= before->partition_epoch);
     ret->record.partition_epoch++;
-    new_epoch = new_epoch || ret->record.leader != before->leader ||
-                (ret->record.leader != NODE_NONE && moves_away(before, &ret->record));
+    new_epoch = new_epoch || ret->record.leader != before->leader || moves_away(before, &ret->record);
     ret->record.leader_epoch += new_epoch && !MUTANT(LEADER_EPOCH_STAYS);
     return true;
 }

@@ -34,12 +34,14 @@ static void plan_removal(struct command *command, const struct image_broker *bro
     char text[12];
     struct meta_record record = {.type = META_BROKER_REMOVED,
                                  .broker_removed = {.broker_id = broker->id, .broker_epoch = broker->epoch}};
+    /* Who comes under this id later may have another disk, and nobody will know. */
+    struct broker_loss loss = {.broker_id = broker->id, .disk_gone = true};
     struct image *base = image_ref(command->core->latest); /* what is walked; the plan's own moves on */
     command->broker_id = broker->id;
     image_each_config(base, CONFIG_RESOURCE_BROKER, broker_config_name(broker->id, text), forget_config,
                       command);
-    plan_record(&command->plan, &record);
-    plan_review(&command->plan, command->broker_id); /* who comes under this id later may have another disk */
+    plan_review_loss(&command->plan, &loss);
+    plan_record(&command->plan, &record); /* last: until all is settled it can be asked for again */
     image_unref(base);
 }
 
