@@ -101,6 +101,9 @@ void plan_change(struct plan *plan, const struct partition_change *change);
 /* Here the plan may be cut into two entries: what came before stands alone. */
 void plan_may_cut(struct plan *plan);
 
+/* Here it is cut: what follows is another entry, and may review again. */
+void plan_cut(struct plan *plan);
+
 /* Proposes what was planned (nothing: no effect) and makes it part of latest; or, when the plan failed,
  * forgets it. */
 enum err plan_end(struct plan *plan);

@@ -129,6 +129,12 @@ void plan_may_cut(struct plan *plan)
         flush(plan);
 }
 
+void plan_cut(struct plan *plan)
+{
+    flush(plan);
+    plan->reviewed = false;
+}
+
 enum err plan_end(struct plan *plan)
 {
     flush(plan);

@@ -50,8 +50,21 @@ static struct broker_loss loss_of(const struct image_broker *former,
                                 .disk_gone = disk_gone};
 }
 
+/* What the newcomer lost is settled before it is registered: should this controller die in between, the
+ * newcomer asks the next one, which looks for what it lost again. Once registered it would be known. */
+static void plan_loss(struct plan *plan, const struct broker_loss *loss)
+{
+    const struct image_broker *former = image_broker(plan_image(plan), loss->broker_id);
+    if (loss->broker_id == NODE_NONE)
+        return;
+    if (former && !former->fenced)
+        plan_broker_state(plan, former, true, former->in_controlled_shutdown);
+    plan_review_loss(plan, loss);
+    plan_cut(plan);
+}
+
 static void plan_registration(struct command *command, const struct rpc_register_broker_request *request,
-                              int64_t epoch, const struct broker_loss *loss)
+                              int64_t epoch)
 {
     struct meta_record record = {.type = META_BROKER,
                                  .broker = {
@@ -67,14 +80,15 @@ static void plan_registration(struct command *command, const struct rpc_register
                                      .min_isr = request->min_isr,
                                  }};
     plan_record(&command->plan, &record);
-    plan_review_loss(&command->plan, loss);
+    plan_review(&command->plan, NODE_NONE);
 }
 
 static void registered(struct command *command, uint64_t index)
 {
     struct session *session = session_find(command->core, command->broker_id);
-    if (session && session->broker_epoch == command->reply.register_broker.broker_epoch)
-        ASSERT(index >= (uint64_t)session->broker_epoch); /* as promised in records.h */
+    if (!session || session->broker_epoch != command->reply.register_broker.broker_epoch)
+        return;                                       /* another incarnation registered meanwhile */
+    ASSERT(index >= (uint64_t)session->broker_epoch); /* as promised in records.h */
     session->registration_index = index;
 }
 
@@ -103,8 +117,9 @@ const struct core_effects *core_register_broker(struct core *core, uint64_t now_
     command->broker_id = request->broker_id;
     command->committed = registered;
     struct broker_loss loss = loss_of(former, request);
-    plan_registration(command, request, epoch, &loss);
-    if (!session_start(core, request->broker_id, epoch))
+    plan_loss(&command->plan, &loss);
+    plan_registration(command, request, epoch);
+    if (command->plan.err == OK && !session_start(core, request->broker_id, epoch))
         command_refuse(command, KAFKA_THROTTLING_QUOTA_EXCEEDED);
     else
         command_end(command);

@@ -76,17 +76,22 @@ static void commit(struct world *w, int n)
     w->count -= n;
 }
 
-static void bring_up(struct world *w, int32_t id)
+static void register_as(struct world *w, int32_t id, uint8_t life, uint64_t now_us)
 {
     struct meta_endpoint endpoint = {.name = STR_LIT("P"), .host = STR_LIT("h"), .port = 1};
     struct rpc_register_broker_request registration = {.broker_id = id,
-                                                       .incarnation_id = {{1, (uint8_t)id}},
-                                                       .directory_id = {{(uint8_t)id}},
+                                                       .incarnation_id = {{life, (uint8_t)id}},
+                                                       .directory_id = {{(uint8_t)id, life}},
                                                        .rack = STR_NULL,
                                                        .endpoints = &endpoint,
                                                        .endpoints_count = 1,
                                                        .clean_start = true};
-    take(w, core_register_broker(&w->core, 0, 1, &registration));
+    take(w, core_register_broker(&w->core, now_us, 1, &registration));
+}
+
+static void bring_up(struct world *w, int32_t id)
+{
+    register_as(w, id, 1, 0);
     commit(w, w->count);
     struct rpc_heartbeat_request beat = {.broker_id = id,
                                          .broker_epoch = image_broker(w->image, id)->epoch,
@@ -95,10 +100,10 @@ static void bring_up(struct world *w, int32_t id)
     commit(w, w->count);
 }
 
-static void create_topics(struct world *w)
+static void create_topics(struct world *w, int count)
 {
     static const char *const names[TOPICS] = {"t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8", "t9"};
-    for (int t = 0; t < TOPICS; t++) {
+    for (int t = 0; t < count; t++) {
         struct kafka_create_topics_request_topic topic;
         kafka_create_topics_request_topic_init(&topic);
         topic.name = str_from(names[t]);
@@ -126,7 +131,7 @@ static void start_empty(struct world *w)
 static void start(struct world *w)
 {
     start_empty(w);
-    create_topics(w);
+    create_topics(w, TOPICS);
     ck_assert_uint_eq(image_partition_count(w->image), TOPICS * CORE_PARTITIONS_PER_REQUEST_MAX);
 }
 
@@ -196,6 +201,68 @@ START_TEST(a_fence_is_cut_into_entries_and_a_new_controller_finishes_it)
             "# 100k partitions: fence planned in %.0f ms, activation with repair %.0f ms, decoded and "
             "applied in %.0f ms\n",
             (t1 - t0) * 1e3, (t3 - t2) * 1e3, (t4 - t3) * 1e3);
+    stop(&w);
+}
+END_TEST
+
+static bool count_eligible(void *ctx, const struct image_topic *topic)
+{
+    struct led *found = ctx;
+    for (int32_t i = 0; i < topic->partitions_count; i++) {
+        const struct image_partition *p = image_partition(found->image, topic, i);
+        for (int32_t n = 0; n < p->elr_count; n++)
+            found->count += p->elr[n] == found->broker_id;
+    }
+    return true;
+}
+
+static int eligible(const struct image *image, int32_t broker_id)
+{
+    struct led found = {image, broker_id, 0};
+    image_each_topic(image, count_eligible, &found);
+    return found.count;
+}
+
+/* All are fenced, broker 1 last: it alone is eligible for everything. */
+static void leave_one_eligible(struct world *w)
+{
+    beat(w, 1, 2000000);
+    take(w, core_tick(&w->core, 3000000));
+    commit(w, w->count);
+    take(w, core_tick(&w->core, 5000000));
+    commit(w, w->count);
+    ck_assert_int_eq(eligible(w->image, 1), CORE_PARTITIONS_PER_REQUEST_MAX);
+}
+
+/* The first entry is committed, the others go with the leadership; the next controller grants full sessions. */
+static void change_controller_after_one(struct world *w)
+{
+    ck_assert_int_gt(w->count, 2);
+    commit(w, 1);
+    for (int i = 0; i < w->count; i++)
+        iobuf_unref(w->inflight[i]);
+    w->count = 0;
+    take(w, core_deactivate(&w->core, 5000000));
+    take(w, core_activate(&w->core, 5000001, 1, w->image, 2));
+    commit(w, w->count);
+    take(w, core_tick(&w->core, 9000000));
+    commit(w, w->count);
+}
+
+START_TEST(what_a_broker_lost_is_settled_though_its_controller_dies_meanwhile)
+{
+    struct world w;
+    start_empty(&w);
+    create_topics(&w, 1);
+    leave_one_eligible(&w);
+    register_as(&w, 1, 2, 5000000); /* with another disk */
+    change_controller_after_one(&w);
+    ck_assert_int_gt(eligible(w.image, 1), 0);
+    register_as(&w, 1, 2, 9000000); /* it was not answered */
+    commit(&w, w.count);
+    ck_assert_int_eq(eligible(w.image, 1), 0);
+    ck_assert_uint_eq(image_broker(w.image, 1)->directory_id.b[1], 2);
+    core_check(&w.core);
     stop(&w);
 }
 END_TEST
@@ -275,6 +342,7 @@ END_TEST
 static void add(TCase *tc)
 {
     tcase_add_test(tc, a_request_with_a_hundred_thousand_names_takes_linear_time);
+    tcase_add_test(tc, what_a_broker_lost_is_settled_though_its_controller_dies_meanwhile);
     tcase_add_test(tc, with_too_much_in_flight_only_vital_requests_get_through);
     tcase_add_test(tc, heartbeats_keep_sessions_even_when_no_answer_fits);
     tcase_add_test(tc, a_fence_is_cut_into_entries_and_a_new_controller_finishes_it);
