@@ -255,6 +255,7 @@ struct control *control_start(struct env *parent, struct broker_shared *broker,
     control->published = control->image ? image_ref(control->image) : NULL;
     list_init(&control->calls);
     route_table_init(&control->placement);
+    route_table_init(&control->left);
     arena_init(&control->arena, NULL, 0, CONTROL_ARENA_BYTES);
     env_timer_init(&control->retry, on_retry);
     env_timer_init(&control->heartbeat_timer, control_on_heartbeat_timer);
@@ -319,6 +320,7 @@ static void on_stop(struct env_msg *msg)
         image_edit_abort(control->snapshot.edit);
     writer_free(&control->snapshot.rest);
     route_table_free(&control->placement);
+    route_table_free(&control->left);
     arena_free(&control->arena);
     image_unref(control->image);
     image_unref(control->published);

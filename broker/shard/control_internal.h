@@ -93,6 +93,8 @@ struct control {
     bool defaults_changed;
     struct snapshot_read snapshot;
     struct route_table placement;
+    struct route_table left; /* shards that may still give directories up, by the directory's name, */
+    uint64_t left_index;     /* until all have applied the metadata of this index */
     uint32_t partitions_of[BROKER_SHARDS_MAX];
     struct applied_note applied[BROKER_SHARDS_MAX];
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The metadata: committed entries tailed from the active controller (a snapshot first when far behind),
  * applied to the image, and each new version mailed to the shards with what it changes for this broker. */
+#include <string.h>
+
 #include "broker/shard/control_internal.h"
 #include "broker/shard/shard.h"
 #include "broker/shard/shard_image.h"
@@ -22,6 +24,7 @@ struct placing {
     struct control *control;
     struct image_step *step; /* NULL while counting */
     uint32_t count;
+    bool leaving; /* those that leave are added, else those that are here */
 };
 
 static bool here(const struct control *control, const struct image_partition *state)
@@ -51,20 +54,61 @@ static unsigned emptiest_shard(const struct control *control)
     return best;
 }
 
-/* The shard that owns the replica: chosen when it appears, kept while it stays. */
-static unsigned place(struct control *control, struct uuid topic_id, int32_t index, bool stays)
+/* Topics that follow each other under one name have the same directories; so has a replica that comes again.
+ */
+static struct uuid directory_of(const struct image_topic *topic)
 {
-    struct route *route = route_find(&control->placement, topic_id, index);
+    uint64_t words[2];
+    struct uuid key;
+
+    for (uint64_t i = 0; i < ARRAY_LEN(words); i++)
+        words[i] = hash_bytes(topic->name.p, (size_t)topic->name.len, i);
+    STATIC_ASSERT(sizeof(words) == sizeof(key), "two words fill a key");
+    memcpy(&key, words, sizeof(key));
+    return key;
+}
+
+/* A directory that a shard may not have given up yet is that shard's next, which does one after the other:
+ * another one would open it under the former log, which then takes it away. */
+static unsigned choose_shard(const struct control *control, const struct image_topic *topic, int32_t index)
+{
+    const struct route *left = route_find(&control->left, directory_of(topic), index);
+
+    return left ? left->shard : emptiest_shard(control);
+}
+
+static void note_left(struct control *control, const struct image_topic *topic, int32_t index, unsigned shard)
+{
+    struct route *left = route_put(&control->left, directory_of(topic), index, shard);
+
+    ASSERT(left);
+    left->shard = shard;
+    control->left_index = image_index(control->image);
+}
+
+static void forget_left(struct control *control)
+{
+    if (control->left.count == 0 || control_applied_min(control) < control->left_index)
+        return;
+    route_table_free(&control->left);
+    route_table_init(&control->left);
+}
+
+/* The shard that owns the replica: chosen when it appears, kept while it stays. */
+static unsigned place(struct control *control, const struct image_topic *topic, int32_t index, bool stays)
+{
+    struct route *route = route_find(&control->placement, topic->id, index);
 
     if (!route) {
-        route = route_put(&control->placement, topic_id, index, emptiest_shard(control));
+        route = route_put(&control->placement, topic->id, index, choose_shard(control, topic, index));
         ASSERT(route);
         control->partitions_of[route->shard]++;
     }
     unsigned shard = route->shard;
     if (!stays) {
+        note_left(control, topic, index, shard);
         control->partitions_of[shard]--;
-        route_remove(&control->placement, topic_id, index);
+        route_remove(&control->placement, topic->id, index);
     }
     return shard;
 }
@@ -77,9 +121,10 @@ static bool add_change(void *ctx, const struct image_topic *topic, const struct 
     int32_t index = after ? after->index : before->index;
 
     placing->step->topics_gone |= !after;
-    if (stays || here(placing->control, before))
-        placing->step->changes[placing->step->changes_count++] =
-            (struct route_change){topic->id, index, place(placing->control, topic->id, index, stays)};
+    if (stays == placing->leaving || !(stays || here(placing->control, before)))
+        return true;
+    placing->step->changes[placing->step->changes_count++] =
+        (struct route_change){topic->id, index, place(placing->control, topic, index, stays)};
     return true;
 }
 
@@ -124,6 +169,10 @@ void control_publish(struct control *control)
     config_topics(&placing, count_change);
     placing.step = image_step_new(control->image, placing.count);
     ASSERT(placing.step);
+    forget_left(control);
+    placing.leaving = true; /* they make room for others of their name */
+    image_diff_partitions(control->published, control->image, add_change, &placing);
+    placing.leaving = false;
     image_diff_partitions(control->published, control->image, add_change, &placing);
     config_topics(&placing, add_change);
     placing.step->defaults_changed = control->defaults_changed;

@@ -2,6 +2,7 @@
 /* What comes too late: a leader's answer to the log that a follower had before it failed, metadata that are
  * older than what the shards know. And replies that hold the largest batch there may be. */
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "broker/shard/control_internal.h"
@@ -199,11 +200,133 @@ START_TEST(shards_never_see_older_metadata_than_they_know)
 }
 END_TEST
 
+/* -- topics that follow each other under one name -- */
+
+static struct control placer;
+
+static void placer_init(void)
+{
+    memset(&placer, 0, sizeof(placer));
+    placer.broker = &rig.shared;
+    placer.registered = true;
+    placer.broker_epoch = 1;
+    route_table_init(&placer.placement);
+    route_table_init(&placer.left);
+    placer.image = image_ref(rig.image);
+    placer.published = image_ref(rig.image);
+}
+
+static void placer_free(void)
+{
+    image_unref(placer.image);
+    image_unref(placer.published);
+    route_table_free(&placer.placement);
+    route_table_free(&placer.left);
+}
+
+static struct uuid id_of(uint8_t n)
+{
+    return (struct uuid){{n}};
+}
+
+/* The next entry: topic "t" with the id `gone` is deleted, one with the id `made` is created; 0: none. */
+static void follow_up(uint8_t gone, uint8_t made)
+{
+    struct image_edit *edit = image_edit_begin(placer.image);
+    int32_t self = 1;
+    struct meta_record broker = {.type = META_BROKER,
+                                 .broker = {.broker_id = 1, .broker_epoch = 1, .rack = STR_NULL}};
+    struct meta_record removal = {.type = META_TOPIC_REMOVED, .topic_removed = {id_of(gone)}};
+    struct meta_record topic = {.type = META_TOPIC, .topic = {id_of(made), STR_LIT("t")}};
+    struct meta_record partition = {.type = META_PARTITION,
+                                    .partition = {id_of(made), .leader = 1, .replicas = &self,
+                                                  .replicas_count = 1, .isr = &self, .isr_count = 1}};
+    if (!image_broker(placer.image, 1))
+        ck_assert_int_eq(image_edit_apply(edit, &broker), OK);
+    if (gone)
+        ck_assert_int_eq(image_edit_apply(edit, &removal), OK);
+    if (made)
+        ck_assert_int_eq(image_edit_apply(edit, &topic), OK);
+    if (made)
+        ck_assert_int_eq(image_edit_apply(edit, &partition), OK);
+    published(&placer, image_edit_commit(edit, image_index(placer.image) + 1, 1));
+}
+
+static bool all_applied(void *ctx)
+{
+    for (unsigned i = 0; i < rig.shared.shard_count; i++)
+        if (image_index(rig.shards[i].image) < image_index(placer.published))
+            return false;
+    return true;
+}
+
+static bool has_log(void)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "%s/t-0/00000000000000000000.log", rig.dir);
+    return access(path, F_OK) == 0;
+}
+
+/* Differences of metadata come in no order: in every other of these the new topic came first, and was
+ * deleted with the former one. */
+START_TEST(a_topic_made_in_the_place_of_another_by_the_same_metadata_keeps_its_directory)
+{
+    rig_start(&rig, 1, NULL);
+    placer_init();
+    struct rig_client *client = rig_connect(&rig);
+    for (uint8_t n = 1; n <= 12; n++) {
+        follow_up((uint8_t)(n - 1), n);
+        rig_until(&rig, all_applied, NULL);
+        ck_assert_int_eq(rig_produce(client, 0, &record), KAFKA_NONE);
+        ck_assert_msg(has_log(), "topic %d has no directory", n);
+    }
+    placer_free();
+    rig_stop(&rig);
+}
+END_TEST
+
+static int shard_of(uint8_t topic)
+{
+    const struct route *route = route_find(&placer.placement, id_of(topic), 0);
+    return route ? (int)route->shard : -1;
+}
+
+START_TEST(a_directory_that_a_shard_may_not_have_given_up_is_given_to_no_other)
+{
+    rig_start(&rig, 2, NULL);
+    placer_init();
+    placer.partitions_of[0] = 9;
+    follow_up(0, 1);
+    ck_assert_int_eq(shard_of(1), 1);
+    placer.partitions_of[0] = 0; /* from now on the other shard is the emptier one */
+    placer.partitions_of[1] = 9;
+    follow_up(1, 0);
+    follow_up(0, 2); /* before anybody has applied that */
+    ck_assert_int_eq(shard_of(2), 1);
+    follow_up(2, 1);
+    ck_assert_int_eq(shard_of(1), 1);
+    rig_until(&rig, all_applied, NULL);
+    ck_assert(has_log());
+    for (int i = 0; i < 2; i++)
+        atomic_store(&placer.applied[i].index, image_index(placer.published));
+    follow_up(1, 0);
+    for (int i = 0; i < 2; i++)
+        atomic_store(&placer.applied[i].index, image_index(placer.published));
+    follow_up(0, 3);
+    ck_assert_int_eq(shard_of(3), 0);
+    rig_until(&rig, all_applied, NULL);
+    placer_free();
+    rig_stop(&rig);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, an_answer_to_the_former_log_is_not_for_the_one_that_was_opened_again);
     tcase_add_test(tcase, a_reply_may_hold_the_largest_batch_that_a_leader_takes);
     tcase_add_test(tcase, shards_never_see_older_metadata_than_they_know);
+    tcase_add_test(tcase, a_topic_made_in_the_place_of_another_by_the_same_metadata_keeps_its_directory);
+    tcase_add_test(tcase, a_directory_that_a_shard_may_not_have_given_up_is_given_to_no_other);
 }
 
 SLUICE_TEST_MAIN("broker_too_late", add)
