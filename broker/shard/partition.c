@@ -367,6 +367,7 @@ static void report_open(struct partition *p, const struct plog_report *report)
     p->cut_bytes = report->cut_bytes;
     p->missing_synced = report->missing_from >= 0 || report->damages > 0 || report->cut_good || report->doubt;
     p->back.marked = report->doubt;
+    p->back.shorter = report->missing_from >= 0 || report->doubt;
     p->back.holed = report->damages > 0;
     if (report->damages > 0)
         PARTITION_LOG(p, ERROR, "partition.damaged", F_STR("first", report->damage),

@@ -30,7 +30,7 @@ static void leave(struct partition *p)
                                           .leader_epoch = p->back.seen_epoch,
                                           .leave = true,
                                           .lost_data = p->back.lost && !p->core.failed};
-    if (p->back.leaving || p->host->leave == NULL || !p->back.seen_counts)
+    if (p->back.leaving || p->host->leave == NULL || !(p->back.seen_counts || p->back.seen_last))
         return;
     p->back.leaving = p->back.told = true;
     p->back.leave_epoch = request.lost_data ? request.leader_epoch : -1;
@@ -68,21 +68,58 @@ static void see(struct partition *p, const struct image_partition *state)
     int32_t self = p->host->broker_id;
     p->back.seen_epoch = state->leader_epoch;
     p->back.seen_leads = state->leader == self;
+    p->back.seen_headless = state->leader < 0;
     p->back.seen_nobody = state->leader < 0 && state->isr_count + state->elr_count == 0;
+    p->back.seen_last =
+        p->back.seen_nobody && holds_id(state->last_known_elr, state->last_known_elr_count, self);
     p->back.seen_counts = p->back.seen_leads || holds_id(state->isr, state->isr_count, self) ||
                           holds_id(state->elr, state->elr_count, self);
 }
 
-/* Who lost something leads only in an epoch that began after the controllers had confirmed to know it: one
- * that began meanwhile counted on this replica. */
-static bool doubt_is_over(const struct partition *p)
+/* Whether nobody can count on what the log held before: a leader may have proposed this replica for what it
+ * told of the former log, and that proposal may be under way for long. It is void in another epoch and once
+ * this replica was let in and has left again, and true when the log holds all that again. */
+static bool nobody_counts_on_more(struct partition *p)
 {
     const struct partition_back *back = &p->back;
-    if (p->host->leave == NULL || !back->seen_counts)
+    if (back->seen_headless)
+        return !(back->seen_last && back->shorter);
+    int64_t durable = partition_back_durable(p);
+    bool durable_counts = p->config.sync_before_ack || back->holed;
+    return back->seen_epoch > back->had_epoch || back->heard_epoch >= back->had_epoch ||
+           (durable_counts ? durable : p->core.log_end) >= back->had_end;
+}
+
+/* Who lost something leads only in an epoch that began after the controllers had confirmed to know it: one
+ * that began meanwhile counted on this replica. */
+static bool doubt_is_over(struct partition *p)
+{
+    const struct partition_back *back = &p->back;
+    if (p->host->leave == NULL)
         return true;
     if (!back->lost)
         return !back->seen_leads || back->seen_epoch > back->hold_epoch;
+    if (!back->seen_counts)
+        return nobody_counts_on_more(p);
     return back->seen_leads && back->heard_epoch >= 0 && back->seen_epoch > back->heard_epoch;
+}
+
+static void end_doubt(struct partition *p)
+{
+    if (p->back.marked)
+        plog_doubt_clear(p->host->env, p->host->data_dir, p->name);
+    p->back.doubt = p->back.lost = p->back.marked = false;
+    p->back.had_end = 0;
+}
+
+/* What there is to say, now and until it is heard. */
+static void speak(struct partition *p)
+{
+    bool lost = p->back.doubt && p->back.lost && (p->back.seen_counts || p->back.seen_last);
+    if (p->back.seen_nobody && !lost)
+        tell_end(p);
+    else if (p->back.doubt)
+        leave(p);
 }
 
 void partition_leave_done(struct partition *p, int16_t error)
@@ -90,7 +127,8 @@ void partition_leave_done(struct partition *p, int16_t error)
     p->back.leaving = false;
     if (error == KAFKA_NONE)
         p->back.heard_epoch = MAX(p->back.heard_epoch, p->back.leave_epoch);
-    bool again = p->back.seen_nobody || (error != KAFKA_NONE && p->back.doubt);
+    bool unsaid = p->back.lost && !p->core.failed && p->back.leave_epoch < 0; /* it was another word */
+    bool again = p->back.seen_nobody || (p->back.doubt && (error != KAFKA_NONE || unsaid));
     if (again && !env_timer_armed(&p->back.timer))
         arm(p, LEAVE_US);
     if (p->back.doubt && p->back.lost && !p->core.failed && p->host->again && doubt_is_over(p))
@@ -99,23 +137,21 @@ void partition_leave_done(struct partition *p, int16_t error)
 
 bool partition_back_holds(struct partition *p, const struct image_partition *state)
 {
+    bool doubts = p->back.doubt && !p->core.failed;
+    if (doubts && p->back.lost && p->back.hold_epoch >= 0 && !p->back.seen_counts && doubt_is_over(p))
+        end_doubt(p); /* whatever this state says of us counts on the log as it is */
     see(p, state);
-    if (p->core.failed && !p->back.told)
-        leave(p);
-    if (p->back.seen_nobody && !p->core.failed)
-        tell_end(p);
-    if (!p->back.doubt || p->core.failed)
-        return false;
-    if (p->back.hold_epoch < 0)
-        p->back.hold_epoch = p->back.seen_epoch;
-    if (doubt_is_over(p)) {
-        if (p->back.marked)
-            plog_doubt_clear(p->host->env, p->host->data_dir, p->name);
-        p->back.doubt = p->back.lost = p->back.marked = false;
+    if (p->core.failed) {
+        if (!p->back.told)
+            leave(p);
         return false;
     }
-    leave(p);
-    return p->back.seen_leads;
+    if (p->back.doubt && p->back.hold_epoch < 0)
+        p->back.hold_epoch = p->back.seen_epoch;
+    if (p->back.doubt && doubt_is_over(p))
+        end_doubt(p);
+    speak(p);
+    return p->back.doubt && p->back.seen_leads;
 }
 
 void partition_back_doubt(struct partition *p)
@@ -209,11 +245,14 @@ static void forget_core(struct partition *p)
 }
 
 /* What was acknowledged without a sync and is gone now must not be led without. */
-static void judge(struct partition *p, const struct plog_report *report)
+static void judge(struct partition *p, const struct plog_report *report, int64_t had_end)
 {
     bool promised = report->cut_bytes > 0 && !p->config.sync_before_ack;
-    if (promised || p->missing_synced)
-        partition_back_doubt(p);
+    if (!promised && !p->missing_synced)
+        return;
+    p->back.had_end = MAX(p->back.had_end, had_end);
+    p->back.had_epoch = p->back.hold_epoch;
+    partition_back_doubt(p);
 }
 
 static void reopen(struct partition *p)
@@ -238,7 +277,7 @@ static void reopen(struct partition *p)
     forget_core(p);
     partition_start_log(p, &known, &report);
     partition_trim_later(p);
-    judge(p, &report);
+    judge(p, &report, end);
     if (p->host->reopened)
         p->host->reopened(p->host->ctx, p);
 }
@@ -254,10 +293,7 @@ static void due(struct env_timer *timer)
 {
     struct partition *p = CONTAINER_OF(timer, struct partition, back.timer);
     if (!p->core.failed) {
-        if (p->back.seen_nobody)
-            tell_end(p);
-        else if (p->back.doubt)
-            leave(p);
+        speak(p);
     } else if (must_wait(p)) {
         leave(p);
         arm(p, LEAVE_US);

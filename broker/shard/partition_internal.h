@@ -26,6 +26,9 @@ struct partition_back {
     bool told;          /* the controllers were told of this failure */
     bool doubt;         /* does not lead in hold_epoch or before, and tells the controllers */
     bool lost;          /* of what was promised, something is missing */
+    bool shorter;       /* synced data among it, so that others may hold more */
+    int64_t had_end;    /* lost in this life of the broker: where the log ended before, */
+    int32_t had_epoch;  /* and in which epoch that was told to leaders last */
     bool marked;        /* and a mark beside the log says so (plog_torn.h) */
     bool holed;         /* synced data was bad when the log was opened, and is not mended durably */
     bool leaving;
@@ -36,6 +39,8 @@ struct partition_back {
     int32_t seen_epoch;           /* leader epoch of the last state from the image, -1: none yet */
     bool seen_leads, seen_counts; /* we lead there; we are leader, in sync or eligible there */
     bool seen_nobody;             /* nobody is */
+    bool seen_last;               /* and we led last */
+    bool seen_headless;           /* nobody leads */
 };
 
 /* Waiting to be compacted. */

@@ -2,6 +2,7 @@
 /* A replica whose log failed comes back by itself, and one that lost data does not lead as if nothing had
  * happened. */
 #include "broker/log/disk_guard.h"
+#include "broker/shard/partition_internal.h"
 #include "broker/shard/partition_repair.h"
 #include "tests/unit/broker_fixture.h"
 
@@ -441,6 +442,144 @@ START_TEST(a_full_disk_refuses_new_records_only_and_for_as_long_as_it_is_full)
 }
 END_TEST
 
+/* -- counted on for what the former log held -- */
+
+/* Replica 2 leads in epoch 4. */
+static void follow(struct fixture *f, int32_t partition_epoch, int32_t isr_count)
+{
+    static const int32_t replicas[] = {1, 2}, isr[] = {2, 1};
+    struct image_partition state = {.leader = 2,
+                                    .leader_epoch = 4,
+                                    .partition_epoch = partition_epoch,
+                                    .replicas = replicas,
+                                    .replicas_count = 2,
+                                    .isr = isr,
+                                    .isr_count = isr_count};
+    partition_apply(f->b.p, &state, &f->config);
+}
+
+static void follow_again(void *ctx, struct partition *p)
+{
+    the->reopened++;
+    follow(the, 5, 1);
+}
+
+/* Of a topic that is not synced before it is acknowledged: five records were acknowledged, and told to the
+ * leader as held; then the log failed, and is back without them. */
+static void come_back_shorter(struct fixture *f)
+{
+    struct waiter w;
+    uint64_t size;
+    setup(f, false);
+    f->b.host.reopened = follow_again;
+    ck_assert_int_eq(produce(&f->b, 5, 1, &w).error, KAFKA_NONE);
+    follow(f, 5, 1); /* not in sync; replica 2 is about to propose it */
+    partition_fail(f->b.p, ERR_IO);
+    mem_env_bytes(f->b.mem, DATA_DIR "/orders-0/00000000000000000000.log", &size)[80] ^= 1;
+    seconds(f, 3);
+    ck_assert_int_eq(f->reopened, 1);
+    ck_assert_int_eq(view_of(&f->b).log_end, 0);
+    ck_assert_int_eq(f->leaves, 0);
+}
+
+/* The proposal may have waited for a controller all that time. */
+START_TEST(let_in_for_what_the_former_log_held_it_leaves_and_does_not_lead)
+{
+    struct fixture f;
+    come_back_shorter(&f);
+    follow(&f, 6, 2);
+    ck_assert_int_eq(f.leaves, 1);
+    ck_assert(f.last.lost_data);
+    ck_assert_int_eq(f.last.leader_epoch, 4);
+    state(&f, 1, 6); /* replica 2 died at once */
+    ck_assert(!view_of(&f.b).is_leader);
+    partition_leave_done(f.b.p, KAFKA_FENCED_LEADER_EPOCH);
+    seconds(&f, 2);
+    ck_assert_int_eq(f.leaves, 2);
+    ck_assert(f.last.lost_data);
+    ck_assert_int_eq(f.last.leader_epoch, 6);
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(once_it_holds_all_that_again_it_may_be_let_in)
+{
+    struct fixture f;
+    come_back_shorter(&f);
+    struct iobuf *batch = make_batch(5, 50, 1700000000000, -1, -1, -1);
+    batch_set_base_offset(batch->data, 0);
+    batch_set_leader_epoch(batch->data, 3);
+    ck_assert_int_eq(partition_follower_append(f.b.p, 4, batch->data, (int32_t)batch->len, batch, 5, 0), OK);
+    iobuf_unref(batch);
+    follow(&f, 6, 2);
+    ck_assert_int_eq(f.leaves, 0);
+    state(&f, 1, 6);
+    ck_assert(view_of(&f.b).is_leader);
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(a_last_known_leader_that_lacks_synced_data_says_so_before_it_tells_its_end)
+{
+    struct fixture f;
+    struct waiter w;
+    static const int32_t replicas[] = {1, 2};
+    setup(&f, false);
+    produce(&f.b, 4, 1, &w);
+    seconds(&f, 1);
+    struct manifest_entry entry = {.topic_id = fixture_topic_id, .recovery_point = 9};
+    manifest_put(f.b.manifest, &entry);
+    broker_close(&f.b, false);
+    broker_open(&f.b, &f.config);
+    ck_assert(view_of(&f.b).missing_synced);
+    struct image_partition nobody = {.leader = -1,
+                                     .leader_epoch = 4,
+                                     .partition_epoch = 4,
+                                     .replicas = replicas,
+                                     .replicas_count = 2,
+                                     .last_known_elr = replicas,
+                                     .last_known_elr_count = 1};
+    partition_apply(f.b.p, &nobody, &f.config);
+    ck_assert_int_eq(f.leaves, 1);
+    ck_assert(f.last.lost_data && !f.last.tells_end);
+    nobody.partition_epoch = 5;
+    nobody.last_known_elr_count = 0;
+    partition_apply(f.b.p, &nobody, &f.config);
+    partition_leave_done(f.b.p, KAFKA_NONE);
+    seconds(&f, 2);
+    ck_assert_int_eq(f.leaves, 2);
+    ck_assert(f.last.tells_end);
+    ck_assert_int_eq(f.last.end_offset, 4);
+    state(&f, 1, 5); /* it is the longest all the same */
+    ck_assert(view_of(&f.b).is_leader);
+    teardown(&f);
+}
+END_TEST
+
+START_TEST(a_loss_is_said_after_the_word_that_was_under_way)
+{
+    struct fixture f;
+    struct waiter w;
+    uint64_t size;
+    setup(&f, false);
+    ck_assert_int_eq(produce(&f.b, 5, 1, &w).error, KAFKA_NONE);
+    broker_apply(&f.b, 2, 4, 5, 2, 2, &f.config);
+    f.leader = 2;
+    f.epoch = 4;
+    partition_fail(f.b.p, ERR_IO);
+    mem_env_bytes(f.b.mem, DATA_DIR "/orders-0/00000000000000000000.log", &size)[80] ^= 1;
+    seconds(&f, 3);
+    ck_assert_int_eq(f.reopened, 1);
+    ck_assert_int_eq(f.leaves, 1); /* that it failed; the answer is under way */
+    ck_assert(!f.last.lost_data);
+    partition_leave_done(f.b.p, KAFKA_NONE);
+    seconds(&f, 2);
+    ck_assert_int_eq(f.leaves, 2);
+    ck_assert(f.last.lost_data);
+    teardown(&f);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, a_log_that_cannot_be_opened_is_offline_and_tried_again);
@@ -454,6 +593,10 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_follower_that_came_back_with_a_hole_is_durable_below_it_until_it_is_mended);
     tcase_add_test(tcase, being_elected_meanwhile_does_not_end_the_doubt);
     tcase_add_test(tcase, while_nobody_is_complete_the_end_of_the_log_is_told_again_and_again);
+    tcase_add_test(tcase, let_in_for_what_the_former_log_held_it_leaves_and_does_not_lead);
+    tcase_add_test(tcase, once_it_holds_all_that_again_it_may_be_let_in);
+    tcase_add_test(tcase, a_last_known_leader_that_lacks_synced_data_says_so_before_it_tells_its_end);
+    tcase_add_test(tcase, a_loss_is_said_after_the_word_that_was_under_way);
     tcase_add_test(tcase, a_directory_that_is_set_aside_may_have_been_ours_and_is_told_as_lost);
 }
 
