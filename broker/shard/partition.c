@@ -476,8 +476,8 @@ static void let_go(struct partition *p)
 
 bool partition_close(struct partition *p, bool clean)
 {
-    bool kept = true;
     partition_write_out(p);
+    bool kept = !p->core.failed; /* perhaps just now: nobody was told */
     let_go(p);
     partition_forget_compaction(p);
     if (p->log && clean && !p->core.failed) {

@@ -18,6 +18,7 @@ struct route {
     struct coordinator *coordinator; /* owner's table only; of an internal topic that this broker leads */
     uint64_t opening;                /* of all that this shard opened, which one `partition` is */
     uint8_t counted;                 /* the gauges that count it (shard.h) */
+    bool failed;                     /* counted in shard->failed_partitions */
     struct route *next;              /* same hash */
 };
 

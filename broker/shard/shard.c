@@ -126,14 +126,23 @@ static int64_t host_broker_epoch(void *ctx, int32_t broker_id)
     return broker && !broker->fenced && !broker->in_controlled_shutdown ? broker->epoch : -1;
 }
 
+void shard_note_failed(struct shard *shard, struct route *route, bool failed)
+{
+    if (route->failed == failed)
+        return;
+    route->failed = failed;
+    ASSERT(failed || shard->failed_partitions > 0);
+    shard->failed_partitions = failed ? shard->failed_partitions + 1 : shard->failed_partitions - 1;
+}
+
 static void host_failed(void *ctx, struct partition *p, enum err err)
 {
     struct shard *shard = ctx;
 
     struct route *route = route_find(&shard->routes, partition_topic_id(p), partition_index(p));
 
-    shard->failed_partitions++;
     if (route) {
+        shard_note_failed(shard, route, true);
         shard_recount(shard, route);
         coordinator_route_changed(shard, route);
     }
@@ -156,8 +165,10 @@ static void host_reopened(void *ctx, struct partition *p)
 {
     struct shard *shard = ctx;
 
-    ASSERT(shard->failed_partitions > 0);
-    shard->failed_partitions--;
+    struct route *route = route_find(&shard->routes, partition_topic_id(p), partition_index(p));
+
+    if (route)
+        shard_note_failed(shard, route, false);
     shard_count(shard, reopened_logs, 1);
     LOG(shard->broker->log, INFO, "partition.online", F_VIEW("topic", partition_topic(p)),
         F_I64("partition", partition_index(p)));
@@ -331,7 +342,7 @@ static void close_route(void *ctx, struct route *route)
     coordinator_route_closing(route);
     fetchers_remove(closing->shard->fetchers, route->partition);
     if (!partition_close(route->partition, closing->clean))
-        closing->shard->failed_partitions++; /* this broker does not end cleanly */
+        shard_note_failed(closing->shard, route, true); /* this broker does not end cleanly */
     route->partition = NULL;
     shard_recount(closing->shard, route);
 }

@@ -174,6 +174,10 @@ void shard_measure_lag(struct shard *shard);
 /* Records of partitions led here, with other replicas in sync, that are not below the high watermark yet. */
 uint64_t shard_unreplicated(struct shard *shard);
 
+/* The route's replica is among those that are offline for a failed log, or is not any more; said twice, it
+ * counts once. */
+void shard_note_failed(struct shard *shard, struct route *route, bool failed);
+
 /* The state of a route's partition may have changed: brings the gauges up to date. */
 void shard_recount(struct shard *shard, struct route *route);
 

@@ -83,12 +83,13 @@ static void open_route(struct shard *shard, struct image *image, struct route *r
     topic_settings_resolve(image, shard->broker->config, topic->name, &config);
     err = partition_open(&shard->host, topic, route->index, &config, &route->partition);
     if (err != OK) {
-        shard->failed_partitions++;
+        shard_note_failed(shard, route, true);
         LOG(shard->broker->log, ERROR, "partition.open_failed", F_VIEW("topic", topic->name),
             F_I64("partition", route->index), F_STR("error", err_text(err)));
         route->partition = NULL;
         return;
     }
+    shard_note_failed(shard, route, false);
     route->opening = ++shard->openings;
     fetchers_add(shard->fetchers, route->partition);
     if (partition_damages(route->partition) > 0)
@@ -124,6 +125,7 @@ static void drop_route(struct shard *shard, struct uuid topic_id, int32_t index)
         partition_delete(route->partition);
         route->partition = NULL;
     }
+    shard_note_failed(shard, route, false); /* what is not here any more is not left in doubt */
     shard_recount(shard, route);
     route_remove(&shard->routes, topic_id, index);
 }

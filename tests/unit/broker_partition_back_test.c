@@ -580,6 +580,23 @@ START_TEST(a_loss_is_said_after_the_word_that_was_under_way)
 }
 END_TEST
 
+START_TEST(no_end_is_clean_whose_last_write_failed)
+{
+    struct fixture f;
+    struct waiter w;
+    setup(&f, false);
+    struct iobuf *batch = make_batch(1, 50, 1700000000000, -1, -1, -1);
+    append_batch(&f.b, batch, 1, &w);
+    iobuf_unref(batch);
+    mem_env_fail_write_after(f.b.mem, 1);
+    ck_assert(!partition_close(f.b.p, true));
+    f.b.p = NULL;
+    mem_env_repair(f.b.mem);
+    manifest_close(f.b.manifest, false);
+    teardown(&f);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, a_log_that_cannot_be_opened_is_offline_and_tried_again);
@@ -597,6 +614,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, once_it_holds_all_that_again_it_may_be_let_in);
     tcase_add_test(tcase, a_last_known_leader_that_lacks_synced_data_says_so_before_it_tells_its_end);
     tcase_add_test(tcase, a_loss_is_said_after_the_word_that_was_under_way);
+    tcase_add_test(tcase, no_end_is_clean_whose_last_write_failed);
     tcase_add_test(tcase, a_directory_that_is_set_aside_may_have_been_ours_and_is_told_as_lost);
 }
 

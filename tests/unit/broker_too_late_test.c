@@ -144,6 +144,19 @@ START_TEST(an_answer_to_the_former_log_is_not_for_the_one_that_was_opened_again)
 }
 END_TEST
 
+START_TEST(a_replica_that_is_deleted_while_it_is_offline_leaves_the_stop_clean)
+{
+    begin();
+    for (int i = 0; i < 2; i++) /* whatever fails twice counts once */
+        partition_fail(rig_partition(&rig, "t", 0), ERR_IO);
+    rig_until(&rig, is_offline, NULL);
+    ck_assert_uint_eq(rig.shards[0].failed_partitions, 1);
+    rig_topic_removed(&rig, "t", 2);
+    ck_assert_uint_eq(rig.shards[0].failed_partitions, 0);
+    rig_stop(&rig);
+}
+END_TEST
+
 START_TEST(a_reply_may_hold_the_largest_batch_that_a_leader_takes)
 {
     struct leader_link *link = begin();
@@ -323,6 +336,7 @@ END_TEST
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, an_answer_to_the_former_log_is_not_for_the_one_that_was_opened_again);
+    tcase_add_test(tcase, a_replica_that_is_deleted_while_it_is_offline_leaves_the_stop_clean);
     tcase_add_test(tcase, a_reply_may_hold_the_largest_batch_that_a_leader_takes);
     tcase_add_test(tcase, shards_never_see_older_metadata_than_they_know);
     tcase_add_test(tcase, a_topic_made_in_the_place_of_another_by_the_same_metadata_keeps_its_directory);
