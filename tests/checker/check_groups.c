@@ -224,13 +224,21 @@ static bool may_count(const struct commit *commit, const struct checker_event *e
     return !txn || (txn->outcome != TXN_ABORTED && txn->commit && txn->commit->rec.time_us <= e->rec.time_us);
 }
 
+/* Whether a commit would be refused behind `last`: the group is in a later generation by then. What was
+ * committed in a transaction before that counts when the transaction ends. */
+static bool is_too_late(const struct commit *commit, const struct checker_event *last)
+{
+    int32_t generation = commit->event->rec.epoch;
+    return !commit->txn && generation > 0 && last->invoke->rec.epoch > generation;
+}
+
 /* Whether a commit of that offset may stand after `last`: it was not complete when that one began. */
 static bool explained(const struct member_key *m, const struct checker_event *last,
                       const struct checker_event *e)
 {
     for (const struct commit *commit = m->all; commit; commit = commit->before) {
         const struct checker_event *done = commit->event->done;
-        if (commit->event->rec.offset != e->rec.offset || !may_count(commit, e))
+        if (commit->event->rec.offset != e->rec.offset || !may_count(commit, e) || is_too_late(commit, last))
             continue;
         if (!done || done->rec.type == HISTORY_INFO || done->rec.time_us >= last->invoke->rec.time_us)
             return true;

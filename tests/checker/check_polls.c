@@ -46,11 +46,10 @@ static void move(struct polls *p, const struct checker_event *e)
                               .resets = resets->count};
 }
 
-/* What the consumer should have got first; it was left out by event e. */
-static void report_skip(struct checker *c, const struct key *key, const struct cursor *cursor,
+/* What the consumer should have got first, at or behind index i; it was left out by event e. */
+static void report_skip(struct checker *c, const struct key *key, const struct cursor *cursor, uint32_t i,
                         const struct checker_event *e, bool internal)
 {
-    uint32_t i = cursor->next;
     while (!key->order[i]->stable)
         i++;
     const struct slot *slot = key->order[i];
@@ -64,13 +63,14 @@ static void check_step(struct checker *c, const struct key *key, const struct cu
                        const struct checker_event *e, uint32_t index)
 {
     bool internal = e->invoke && cursor->polled->invoke == e->invoke;
+    uint32_t from = MAX(cursor->next, check_order_find(key, key->trimmed)); /* by now, not in the end */
     if (index < cursor->next) {
         struct checker_violation found = CHECK_FOUND(NONMONOTONIC_POLL, e, cursor->polled, e);
         if (internal)
             found.kind = CHECKER_INT_NONMONOTONIC_POLL;
         check_report_in(c, key, found);
-    } else if (key->stable_before[index] > key->stable_before[cursor->next]) {
-        report_skip(c, key, cursor, e, internal);
+    } else if (index > from && key->stable_before[index] > key->stable_before[from]) {
+        report_skip(c, key, cursor, from, e, internal);
     }
 }
 
@@ -96,6 +96,13 @@ static void advance(struct polls *p, const struct checker_event *e)
     }
     if (cursor->polled && !(e->rec.flags & HISTORY_FINAL))
         cursor->call = e->invoke;
+}
+
+static void trim(struct checker *c, const struct checker_event *e)
+{
+    struct key *key = check_key(c, &e->rec);
+    if (key)
+        key->trimmed = MAX(key->trimmed, e->rec.offset);
 }
 
 static bool moves(const struct history_record *rec)
@@ -125,6 +132,8 @@ void check_polls(struct checker *c)
         const struct checker_event *e = &c->events[i];
         if (moves(&e->rec))
             move(&p, e);
+        else if (e->rec.op == HISTORY_TRIM)
+            trim(c, e);
         else if (e->rec.op == HISTORY_POLL && e->rec.type == HISTORY_OK)
             advance(&p, e);
     }

@@ -48,7 +48,7 @@ static void missing(struct checker *c, const struct value *value)
 /* Whether the value may be gone because retention or a deletion was allowed to reach it. */
 static bool trimmed(const struct value *value)
 {
-    return value->place ? value->place->rec.offset < value->key->trim : value->key->trim > 0;
+    return (value->place ? value->place->rec.offset : value->from) < value->key->trim;
 }
 
 void check_presence(struct checker *c)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* I16: in one round of comparison all replicas of a partition hold the same batches, from the highest of
  * their log starts up to the lowest of their high watermarks. Below what DeleteRecords or retention has
- * removed somewhere (trim) one may lack what another still has, but not hold something else. */
+ * removed somewhere (trim) one may lack what another still has, but not hold something else. In a compacted
+ * log each may lack records, but of every compaction key all have the newest. */
 #include <stdlib.h>
 
 #include "tests/checker/checker_int.h"
@@ -136,6 +137,69 @@ static void find_missing(struct checker *c, const struct round *round, const str
     map_free(&batches);
 }
 
+/* The newest record of a compaction key, of all replicas or of one. */
+struct newest {
+    const struct checker_event *event; /* NULL: none */
+    bool unknown;                      /* in a transaction: an aborted one leaves nothing behind */
+};
+
+static struct newest *newest_of(struct checker *c, struct map *map, uint32_t replica,
+                                const struct checker_event *e)
+{
+    return check_entry(c, map, replica, (uint32_t)(e->rec.arg2 < 0 ? -e->rec.arg2 : e->rec.arg2),
+                       sizeof(struct newest));
+}
+
+static void add_newest(struct newest *newest, const struct checker_event *e)
+{
+    if (!newest)
+        return;
+    newest->unknown |= e->rec.txn != 0;
+    if (!newest->event || newest->event->rec.offset < e->rec.offset)
+        newest->event = e;
+}
+
+/* Compaction takes a record when there is a newer one of its key. Only the last trace of a key may go, a
+ * tombstone; not before all that is older. */
+static void compare_newest(struct checker *c, const struct round *round, struct map *map,
+                           const struct newest *all)
+{
+    for (uint32_t i = 0; i < round->replica_count && !c->no_memory; i++) {
+        const struct newest *own = newest_of(c, map, i + 1, all->event);
+        if (!own || (own->event && own->event->rec.offset == all->event->rec.offset))
+            continue;
+        if (own->event || all->event->rec.arg2 > 0)
+            diverged(c, all->event, own->event ? own->event : round->replicas[i].any);
+    }
+}
+
+static bool has_compaction_key(const struct round *round, const struct checker_event *e)
+{
+    return (e->rec.flags & HISTORY_COMPACTED) && e->rec.arg2 != 0 && e->rec.offset >= round->trim &&
+           within(round, e);
+}
+
+static void check_newest(struct checker *c, struct round *round)
+{
+    struct map map; /* number of the replica from 1 (0: all), compaction key -> struct newest */
+    map_init(&map);
+    for (const struct listed *l = round->list; l && !c->no_memory; l = l->next) {
+        const struct replica *own = replica_of(round, l->event);
+        if (!own || !has_compaction_key(round, l->event))
+            continue;
+        add_newest(newest_of(c, &map, 0, l->event), l->event);
+        add_newest(newest_of(c, &map, (uint32_t)(own - round->replicas) + 1, l->event), l->event);
+    }
+    for (const struct listed *l = round->list; l && !c->no_memory; l = l->next) {
+        struct newest *all = has_compaction_key(round, l->event) ? newest_of(c, &map, 0, l->event) : NULL;
+        if (!all || all->event != l->event || all->unknown)
+            continue;
+        compare_newest(c, round, &map, all);
+        all->unknown = true; /* once */
+    }
+    map_free(&map);
+}
+
 static void check_round(struct checker *c, struct round *round)
 {
     struct map first;
@@ -162,5 +226,7 @@ void check_replicas(struct checker *c)
             collect(&r, &c->events[i]);
     for (struct round *round = r.first; round && !c->no_memory; round = round->next)
         check_round(c, round);
+    for (struct round *round = r.first; round && !c->no_memory; round = round->next)
+        check_newest(c, round);
     map_free(&r.by_key);
 }

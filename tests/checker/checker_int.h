@@ -17,7 +17,7 @@ struct slot {
     const struct checker_event *read_final; /* the same among final reads */
     uint32_t index;                         /* place in the version order of its key */
     int32_t epoch;                          /* of the batch, -1 unknown */
-    bool stable;                            /* every reader that passes it must return it */
+    bool stable;                            /* every reader that passes it must return it, unless trimmed */
 };
 
 /* Where one process stands in one partition, as a producer and as a consumer. */
@@ -27,6 +27,13 @@ struct cursor {
     uint32_t next;                      /* index in the version order that the next poll must start at */
     uint32_t resets;                    /* the process's resets of all keys when this was set */
     const struct checker_event *call;   /* invoke of the last poll; for realtime-lag */
+};
+
+/* From this event on what is below an offset may be gone. */
+struct trim {
+    const struct checker_event *event;
+    int64_t end; /* where the log ended at least when it was written down, while events are gone through */
+    struct trim *next;
 };
 
 /* One partition. */
@@ -42,9 +49,11 @@ struct key {
     const struct checker_event *
         *known_since; /* by index: the first acknowledgment among it and all above, or NULL */
     const struct slot
-        *last_read;    /* the highest slot that final polls returned; any polls if there are none */
-    int64_t trim;      /* what is below may be gone */
-    int64_t log_start; /* seen so far, while events are gone through in order */
+        *last_read; /* the highest slot that final polls returned; any polls if there are none */
+    int64_t trim;   /* what is below may be gone, in the end */
+    struct trim *trims, **trim_tail; /* those that allowed more than those before, in order of time */
+    int64_t trimmed;                 /* what is below may be gone, while polls are gone through in order */
+    int64_t log_start, end;          /* seen so far, while events are gone through in order */
     const struct checker_event *unclean; /* the first allowed unclean election */
     const struct checker_event *final;   /* the first final poll */
     const struct checker_event *acked;   /* the first acknowledged write that must stay */
@@ -60,6 +69,7 @@ struct value {
     const struct checker_event *place;  /* the first that says where it stands, with an offset */
     const struct checker_event *read, *read_final;
     struct txn *txn;
+    int64_t from;       /* it stands here or above: the log ended there when it was sent */
     bool repeated;      /* a second place was seen */
     bool read_too_soon; /* reported by check_isolation() */
     struct value *next;
@@ -154,6 +164,14 @@ uint32_t check_order_find(const struct key *key, int64_t offset);
  * any) was committed, and its writer was promised that it stays. After index_orders() has found the outcomes.
  */
 bool check_stable(const struct value *value);
+
+/* Whether what was told of a write's place holds for ever: no election cuts it off, and nobody writes it
+ * twice. In a compacted topic (arg2) it may go, but to a newer one of its key, and its place stays its own.
+ */
+static inline bool check_keeps_place(const struct history_record *rec)
+{
+    return !(rec->flags & HISTORY_MAY_BE_LOST) || (rec->arg2 > 0 && !(rec->flags & HISTORY_MAY_REPEAT));
+}
 
 /* Whether a call ended in this way. */
 static inline bool check_done(const struct checker_event *invoke, enum history_type type)

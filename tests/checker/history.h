@@ -45,14 +45,16 @@
  * - ADMIN: what = SET, GET, CREATE or DELETE of the register named by key; arg = value (0: absent)
  * - ASSIGN: key (or none: all keys of the process), offset it starts at (-1 unknown), group and epoch =
  *   generation, node = coordinator that gave it. REVOKE: key (or none), group
- * - SEEK: key (or none), offset (-1 unknown); also a reset after an out-of-range answer
+ * - SEEK: key (or none), offset (-1 unknown). Not a reset after an out-of-range answer: TRIM says what may be
+ *   passed over
  * - TRIM: key, offset: from now on retention or DeleteRecords may remove what is below it
  * - METADATA: key; what = LEADER: epoch, node = leader (topic HISTORY_QUORUM, partition 0, epoch = term: the
  *   leader of the controllers); ISR: arg, arg2 = bit sets of ISR and replicas; JOINED: node was in the ISR
  *   with log end `offset` while the high watermark was arg; HELD: when the node died its disk held all up to
  *   `offset`, and a leader had counted on it for arg
- * - REPLICA: key, node, call = round of comparison; what = BATCH: offset, epoch, arg = CRC; HIGH_WATERMARK or
- *   LOG_START of that replica: offset
+ * - REPLICA: key, node, call = round of comparison; what = BATCH: offset, epoch, arg = CRC; with COMPACTED
+ * arg2 = number that stands for the record's key (negative: of a tombstone), 0 unknown, txn != 0: in a
+ * transaction; HIGH_WATERMARK or LOG_START of that replica: offset
  * - IMAGE: metadata image of a node: offset, arg = hash. ENTRY: entry `offset` of the quorum's log as a node
  *   applied it: epoch = term, arg = CRC, or what else tells it from others
  * - HEALTH: arg = how much there was of something, arg2 = how much may be

@@ -44,6 +44,7 @@ struct key *check_key(struct checker *c, const struct history_record *rec)
     key->number = (uint32_t)c->stats.keys++;
     key->topic = rec->topic;
     key->partition = rec->partition;
+    key->trim_tail = &key->trims;
     *c->key_tail = key;
     c->key_tail = &key->next;
     return key;
@@ -204,6 +205,19 @@ static bool well_formed(const struct history_record *rec)
     return whats == 0 ? rec->what == HISTORY_WHAT_NONE : (whats >> rec->what & 1) != 0;
 }
 
+static void allow_trim(struct checker *c, struct key *key, const struct checker_event *e)
+{
+    if (e->rec.offset <= key->trim)
+        return;
+    key->trim = e->rec.offset;
+    struct trim *trim = check_alloc(c, 1, sizeof(*trim));
+    if (!trim)
+        return;
+    trim->event = e;
+    *key->trim_tail = trim;
+    key->trim_tail = &trim->next;
+}
+
 /* What was seen without a call. */
 static void observe(struct checker *c, const struct checker_event *e)
 {
@@ -211,7 +225,7 @@ static void observe(struct checker *c, const struct checker_event *e)
     if (e->rec.type != HISTORY_OK)
         check_bad(c, e, NULL);
     if (e->rec.op == HISTORY_TRIM && key)
-        key->trim = MAX(key->trim, e->rec.offset);
+        allow_trim(c, key, e);
     if (e->rec.op == HISTORY_METADATA && (e->rec.flags & HISTORY_UNCLEAN) && key && !key->unclean)
         key->unclean = e;
 }

@@ -55,7 +55,7 @@ static void mark_stable(struct key *key)
     for (uint32_t i = 0; i < key->slot_count; i++) {
         struct slot *slot = key->order[i];
         slot->index = i;
-        slot->stable = slot->offset >= key->trim && check_stable(slot->value);
+        slot->stable = check_stable(slot->value);
         key->stable_before[i + 1] = key->stable_before[i] + slot->stable;
         if (key->final ? slot->read_final != NULL : slot->read != NULL)
             key->last_read = slot;
@@ -69,7 +69,8 @@ static void mark_known(struct key *key)
     for (uint32_t i = key->slot_count; i-- > 0;) {
         const struct value *value = key->order[i]->value;
         const struct checker_event *ack = check_done(value->invoke, HISTORY_OK) ? value->invoke->done : NULL;
-        if (key->order[i]->stable && ack && (!first || ack->rec.time_us < first->rec.time_us))
+        if (key->order[i]->stable && key->order[i]->offset >= key->trim && ack &&
+            (!first || ack->rec.time_us < first->rec.time_us))
             first = ack;
         key->known_since[i] = first;
     }

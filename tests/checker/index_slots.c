@@ -64,12 +64,31 @@ static struct slot *claim(struct checker *c, struct key *key, const struct check
     return slot->value == value ? slot : NULL;
 }
 
+/* Whether a record of the same writer stands between the log's start, as it is by now, and an offset. */
+static bool is_known(const struct checker *c, const struct key *key, const struct value *value, int64_t end)
+{
+    for (const struct value *v = c->value_list; v; v = v->next)
+        if (v != value && v->key == key && v->invoke && value->invoke && v->place &&
+            v->invoke->rec.process == value->invoke->rec.process && v->place->rec.offset >= key->log_start &&
+            v->place->rec.offset < end)
+            return true;
+    return false;
+}
+
 /* A replica that began anew where the leader's log began knows nothing of producers whose records were all
  * deleted, and lets those that it does not know begin with any number (as in Kafka): a record that was
- * repeated after its deletion may stand twice. */
-static bool was_deleted(const struct key *key, const struct checker_event *a, const struct checker_event *b)
+ * repeated after its deletion may stand twice. Not one that stood twice before anybody asked for a deletion,
+ * and not while another one of its producer is there. */
+static bool was_deleted(const struct checker *c, const struct key *key, const struct value *value,
+                        const struct checker_event *a, const struct checker_event *b)
 {
-    return MIN(a->rec.offset, b->rec.offset) < key->log_start;
+    int64_t first = MIN(a->rec.offset, b->rec.offset), second = MAX(a->rec.offset, b->rec.offset);
+    const struct trim *trim = key->trims;
+    if (first >= key->log_start)
+        return false;
+    while (trim && trim->event->rec.offset <= first)
+        trim = trim->next;
+    return !(trim && trim->end > second) && !is_known(c, key, value, second);
 }
 
 /* A value has one place, unless its producer is not idempotent. */
@@ -83,7 +102,7 @@ static void place(struct checker *c, struct key *key, const struct checker_event
     if (value->key != key || value->place->rec.offset == e->rec.offset || value->repeated || may_repeat)
         return;
     value->repeated = true;
-    if (was_deleted(key, value->place, e)) {
+    if (was_deleted(c, key, value, value->place, e)) {
         c->stats.excused++;
         return;
     }
@@ -93,7 +112,7 @@ static void place(struct checker *c, struct key *key, const struct checker_event
 static void index_ack(struct checker *c, const struct checker_event *e)
 {
     struct value *value = check_value(c, &e->rec);
-    if (!e->invoke || !value || (value->invoke->rec.flags & HISTORY_MAY_BE_LOST))
+    if (!e->invoke || !value || !check_keeps_place(&value->invoke->rec))
         return;
     if (!value->key->acked)
         value->key->acked = e;
@@ -131,23 +150,42 @@ static void index_read(struct checker *c, const struct checker_event *e)
     add_edge(c, e, value->txn);
 }
 
-static void index_start(struct checker *c, const struct checker_event *e)
+/* Where the log begins and ends by now, as far as the history tells. */
+static void index_bounds(struct checker *c, const struct checker_event *e)
 {
-    struct key *key = check_key(c, &e->rec);
-    if (key)
+    bool sample = e->rec.op == HISTORY_SAMPLE && e->rec.type == HISTORY_OK;
+    bool acked = e->rec.op == HISTORY_PRODUCE && e->rec.type == HISTORY_OK && e->invoke;
+    bool place = check_is_read(&e->rec) || (acked && check_keeps_place(&e->invoke->rec));
+    struct key *key = sample || place || e->rec.op == HISTORY_TRIM ? check_key(c, &e->rec) : NULL;
+    if (!key)
+        return;
+    if (sample && e->rec.what == HISTORY_LOG_START)
         key->log_start = MAX(key->log_start, e->rec.offset);
+    else if (sample || place)
+        key->end = MAX(key->end, e->rec.offset + place);
+    for (struct trim *trim = e->rec.op == HISTORY_TRIM ? key->trims : NULL; trim; trim = trim->next)
+        if (trim->event == e)
+            trim->end = key->end;
+}
+
+static void index_send(struct checker *c, const struct checker_event *e)
+{
+    struct value *value = check_value(c, &e->rec);
+    if (value && value->invoke == e)
+        value->from = value->key->end;
 }
 
 void index_slots(struct checker *c)
 {
     for (size_t i = 0; i < c->event_count && !c->no_memory; i++) {
         const struct checker_event *e = &c->events[i];
+        index_bounds(c, e);
+        if (e->rec.op == HISTORY_PRODUCE && e->rec.type == HISTORY_INVOKE)
+            index_send(c, e);
         if (e->rec.op == HISTORY_PRODUCE && e->rec.type == HISTORY_OK)
             index_ack(c, e);
         if (check_is_read(&e->rec))
             index_read(c, e);
-        if (e->rec.op == HISTORY_SAMPLE && e->rec.what == HISTORY_LOG_START && e->rec.type == HISTORY_OK)
-            index_start(c, e);
         struct key *key =
             e->rec.op == HISTORY_POLL && (e->rec.flags & HISTORY_FINAL) ? check_key(c, &e->rec) : NULL;
         if (key && !key->final && e->rec.type == HISTORY_OK)
