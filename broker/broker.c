@@ -660,6 +660,12 @@ void broker_each_replica(const struct broker *broker, void (*each)(void *ctx, st
             route_each(&broker->slots[i].shard.routes, visit_route, &visit);
 }
 
+const struct image *broker_image(const struct broker *broker)
+{
+    bool runs = broker->spawned_count > 0 && !broker->ending && broker->slots[0].initialized;
+    return runs ? broker->slots[0].shard.image : NULL;
+}
+
 void broker_free(struct broker *broker)
 {
     if (broker->dir)

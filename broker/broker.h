@@ -12,6 +12,7 @@
 #include "common/base/err.h"
 
 struct broker;
+struct image;
 struct broker_config;
 struct config;
 struct env;
@@ -57,6 +58,10 @@ bool broker_ready(const struct broker *broker, char *reason, size_t size);
  * thread (the simulator's observers); nothing is locked. */
 void broker_each_replica(const struct broker *broker, void (*each)(void *ctx, struct partition *partition),
                          void *ctx);
+
+/* The metadata that its first shard goes by; NULL: none yet. Borrowed until the loop goes on; for the same
+ * world. */
+const struct image *broker_image(const struct broker *broker);
 
 /* Frees the memory: after stopped() (or instead of broker_start()), when the loops made by env_spawn have
  * ended, since they may still hold its address. */

@@ -163,6 +163,7 @@ struct cluster {
     uint64_t reached[REACH_COUNT];
     struct node *rotten; /* the broker in whose files bits flip; NULL: none */
     bool draining;       /* producers send nothing new */
+    bool group_committed[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; /* since then, and was told so */
     int64_t acked_ends[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; /* behind the last acknowledged record */
     int64_t committed[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];  /* high watermarks seen, with retention */
     int64_t retained[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];   /* log starts that retention may reach */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/base/assert.h"
+#include "proto/kafka/error.h"
 #include "tests/sim/client_node.h"
 #include "tests/sim/nodes.h"
 #include "tests/sim/payload.h"
@@ -18,6 +19,7 @@ struct consumer {
     struct batch_scratch scratch;
     struct env_timer timer;
     bool assigned[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
+    bool out_of_range[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; /* why it failed last */
     bool at_end[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
     int64_t position[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX]; /* of the next record; -1: none came yet */
     struct env_timer seek;
@@ -54,7 +56,9 @@ static void assign(struct consumer *consumer, int topic, int32_t partition)
         client_consume(client_driver_client(client->driver), client_driver_now_us(client->driver),
                        client->topics[topic], partition, (struct client_start){.from = CLIENT_FROM_EARLIEST});
     consumer->assigned[topic][partition] = err == OK;
-    record_move(consumer, HISTORY_ASSIGN, topic, partition, 0);
+    if (!consumer
+             ->out_of_range[topic][partition]) /* else where the log begins by now is behind where it stood */
+        record_move(consumer, HISTORY_ASSIGN, topic, partition, 0);
     begin_poll(consumer, topic, partition);
 }
 
@@ -103,17 +107,17 @@ static void part_at_end(struct consumer *consumer, int topic, int32_t partition,
         node->done = true;
 }
 
+/* The client may have been moved by the broker (out of range, KIP-320): nothing is written down of that, as
+ * it excuses nothing. What was deleted may be left out; what was not has to come, in its order. */
 static void on_records(void *ctx, const struct client_records *records)
 {
     struct consumer *consumer = ctx;
     int topic = client_node_topic(&consumer->client, records->topic);
     struct client_records_iter it = client_records_begin(records, &consumer->scratch);
     struct record record;
-    bool any = false;
-    if (records->moved_from >= 0)
-        record_move(consumer, HISTORY_SEEK, topic, records->partition, -1);
+    bool any = false, compacted = topic == consumer->client.node->cluster->options.compact_topic;
     while (client_records_next(&it, &record)) {
-        uint64_t value = payload_value(&record);
+        uint64_t value = compacted ? payload_keyed_value(&record, CLUSTER_KEYS) : payload_value(&record);
         record_poll(consumer, topic, records->partition, value != 0 ? value : DAMAGED, record.offset);
         any = true;
     }
@@ -129,12 +133,21 @@ static void on_records(void *ctx, const struct client_records *records)
         part_at_end(consumer, topic, records->partition, records->log_start, records->high_watermark);
 }
 
+int64_t consumer_position(const struct node *node, int topic, int partition)
+{
+    const struct consumer *consumer = node->object;
+    return node->started && consumer != NULL && consumer->assigned[topic][partition]
+               ? consumer->position[topic][partition]
+               : -1;
+}
+
 static void on_consume_failed(void *ctx, struct client_topic *topic, int32_t partition,
                               struct client_failure failure)
 {
     struct consumer *consumer = ctx;
-    (void)failure;
-    consumer->assigned[client_node_topic(&consumer->client, topic)][partition] = false;
+    int number = client_node_topic(&consumer->client, topic);
+    consumer->assigned[number][partition] = false;
+    consumer->out_of_range[number][partition] = failure.kafka_error == KAFKA_OFFSET_OUT_OF_RANGE;
 }
 
 static const struct client_driver_handler consumer_handler = {

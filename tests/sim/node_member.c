@@ -144,6 +144,7 @@ static void look_for_confirmations(struct group_member *m)
                 continue;
             note(m, HISTORY_OK, HISTORY_COMMIT, t, p, told->call, told->position, coordinator_epoch(m));
             told->call = 0;
+            m->client.node->cluster->group_committed[t][p] = m->client.node->cluster->draining;
         }
 }
 

@@ -28,7 +28,7 @@ static uint64_t value_of(const struct producer *producer, uint64_t counter)
 static uint32_t key_of(const struct producer *producer, int topic, uint64_t counter)
 {
     bool compacted = topic == producer->client.node->cluster->options.compact_topic;
-    return compacted ? 1 + (uint32_t)(counter * 2654435761u >> 7) % CLUSTER_KEYS : 0;
+    return compacted ? payload_key(counter, CLUSTER_KEYS) : 0;
 }
 
 static void record_send(struct producer *producer, uint64_t counter, enum history_type type, int topic,

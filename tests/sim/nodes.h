@@ -24,6 +24,10 @@ void producer_send(struct node *node, int partition, int count);
  * be the one at offset, or an earlier one. */
 void consumer_seek(struct node *node, int partition, int64_t timestamp_ms, int64_t offset);
 
+/* Behind the newest records that a consumer has been given of a partition; -1: of none, or it does not run.
+ */
+int64_t consumer_position(const struct node *node, int topic, int partition);
+
 /* An admin of a script deletes the records below offset of a partition of the first topic. */
 void admin_trim(struct node *node, int partition, int64_t offset);
 

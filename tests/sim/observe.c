@@ -166,6 +166,18 @@ static void look_at_entries(struct observer *observer, const struct node *node,
     *seen = applied;
 }
 
+static void note_image(struct observer *observer, const struct node *node, const struct image *image)
+{
+    int i = (int)(node - observer->cluster->nodes);
+    if (image == NULL || image_index(image) == 0 || image_index(image) == observer->image_seen[i])
+        return;
+    observer->image_seen[i] = image_index(image);
+    struct history_record record = cluster_note(HISTORY_IMAGE, node->id, -1, 0);
+    record.offset = (int64_t)image_index(image);
+    record.arg = (int64_t)image_hash(image);
+    cluster_record(observer->cluster, record);
+}
+
 static void look_at_controller(struct observer *observer, struct node *node)
 {
     struct controller *controller = node_controller(node);
@@ -184,14 +196,7 @@ static void look_at_controller(struct observer *observer, struct node *node)
         cluster_record(observer->cluster, record);
     }
     look_at_entries(observer, node, controller, status.applied_index);
-    const struct image *image = controller_image(controller);
-    if (image == NULL || image_index(image) == observer->image_seen[i])
-        return;
-    observer->image_seen[i] = image_index(image);
-    struct history_record record = cluster_note(HISTORY_IMAGE, node->id, -1, 0);
-    record.offset = (int64_t)image_index(image);
-    record.arg = (int64_t)image_hash(image);
-    cluster_record(observer->cluster, record);
+    note_image(observer, node, controller_image(controller));
 }
 
 static void look(struct observer *observer)
@@ -302,6 +307,8 @@ static void look_at_brokers(struct observer *observer)
         struct broker_look at = {
             .observer = observer, .node = cluster_node(observer->cluster, ROLE_BROKER, i), .index = i};
         char reason[256];
+        if (node_broker(at.node) != NULL)
+            note_image(observer, at.node, broker_image(node_broker(at.node)));
         if (node_broker(at.node) != NULL && broker_ready(node_broker(at.node), reason, sizeof(reason)))
             broker_each_replica(node_broker(at.node), look_at_replica,
                                 &at); /* before that it serves nobody */
@@ -512,7 +519,7 @@ struct uuid cluster_disk(struct cluster *cluster, const struct node *broker)
 struct log_end {
     struct str topic;
     const struct image_partition *newest;
-    int64_t end;
+    int64_t end, high_watermark;
 };
 
 static void look_at_end(void *ctx, struct partition *partition)
@@ -522,21 +529,32 @@ static void look_at_end(void *ctx, struct partition *partition)
     partition_get(partition, &view);
     if (view.is_leader && partition_index(partition) == at->newest->index &&
         str_eq(partition_topic(partition), at->topic) && view.leader_epoch == at->newest->leader_epoch)
-        at->end = view.log_end;
+        at->end = view.log_end, at->high_watermark = view.high_watermark;
 }
 
-int64_t cluster_log_end(struct cluster *cluster, const char *topic, int partition)
+static struct log_end leader_end(struct cluster *cluster, const char *topic, int partition)
 {
     struct node *node;
     const struct image *image = newest_image(cluster, &node);
     const struct image_topic *found = image != NULL ? image_topic_by_name(image, str_from(topic)) : NULL;
+    struct log_end at = {.topic = str_from(topic), .end = -1, .high_watermark = -1};
     if (found == NULL || partition >= found->partitions_count)
-        return -1;
-    struct log_end at = {str_from(topic), image_partition(image, found, partition), -1};
+        return at;
+    at.newest = image_partition(image, found, partition);
     for (int i = 0; i < cluster->options.brokers; i++)
         if (node_broker(cluster_node(cluster, ROLE_BROKER, i)) != NULL)
             broker_each_replica(node_broker(cluster_node(cluster, ROLE_BROKER, i)), look_at_end, &at);
-    return at.end;
+    return at;
+}
+
+int64_t cluster_log_end(struct cluster *cluster, const char *topic, int partition)
+{
+    return leader_end(cluster, topic, partition).end;
+}
+
+int64_t cluster_high_watermark(struct cluster *cluster, const char *topic, int partition)
+{
+    return leader_end(cluster, topic, partition).high_watermark;
 }
 
 static void note_register(struct cluster *cluster, uint32_t topic, uint32_t call, int64_t value)

@@ -57,6 +57,9 @@ struct uuid cluster_disk(struct cluster *cluster, const struct node *broker);
  * that was acknowledged before it is here. */
 int64_t cluster_log_end(struct cluster *cluster, const char *topic, int partition);
 
+/* The high watermark of that leader; -1: nobody leads now. */
+int64_t cluster_high_watermark(struct cluster *cluster, const char *topic, int partition);
+
 /* Reads the registers of the history (settings, which spare topics exist) from the newest controller image:
  * after everything has come to rest. */
 void observe_registers(struct cluster *cluster);

@@ -72,10 +72,32 @@ static uint64_t tombstone_value(const struct record *record)
     return 0;
 }
 
+/* Of a record with a value: none, or the bytes that payload_make() takes for it. */
+static bool is_key_good(const struct record *record, uint64_t value)
+{
+    return record->value.len < 0 || record->key.len < 0 ||
+           (record->key.len == (int32_t)(value % 8) &&
+            memcmp(record->key.p, &value, (size_t)record->key.len) == 0);
+}
+
+uint32_t payload_key(uint64_t value, uint32_t keys)
+{
+    uint64_t counter = (uint32_t)value;
+    return 1 + (uint32_t)(counter * 2654435761u >> 7) % keys;
+}
+
+uint64_t payload_keyed_value(const struct record *record, uint32_t keys)
+{
+    struct record unkeyed = *record;
+    bool tombstone = record->value.len < 0;
+    unkeyed.key = BYTES_NULL;
+    uint64_t value = tombstone ? tombstone_value(record) : payload_value(&unkeyed);
+    bool good = record->key.len == sizeof(uint32_t) && load_be32(record->key.p) == payload_key(value, keys);
+    return good ? value : 0;
+}
+
 uint64_t payload_value(const struct record *record)
 {
-    if (record->value.len < 0 && record->key.len == sizeof(uint32_t))
-        return tombstone_value(record);
     struct bytes content = record->value.len < 0 ? record->key : record->value;
     if (content.len < ID_BYTES)
         return 0;
@@ -88,5 +110,5 @@ uint64_t payload_value(const struct record *record)
     while (header_iter_next(&headers, &header))
         if (header.value.len == ID_BYTES && load_be64(header.value.p) != value)
             return 0;
-    return value;
+    return is_key_good(record, value) ? value : 0;
 }

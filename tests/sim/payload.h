@@ -25,7 +25,11 @@ void payload_make(struct payload *payload, struct prng *prng, uint64_t value, si
 void payload_make_keyed(struct payload *payload, struct prng *prng, uint64_t value, size_t len,
                         uint8_t *bytes, uint32_t key, bool tombstone);
 
-/* The value of a record that came; 0 when its content is not what was made for that value. */
+/* The key of a value's record in a compacted topic of so many keys, from 1. */
+uint32_t payload_key(uint64_t value, uint32_t keys);
+
+/* The value of a record that came; 0 when its content or key is not what was made for that value. */
 uint64_t payload_value(const struct record *record);
+uint64_t payload_keyed_value(const struct record *record, uint32_t keys);
 
 #endif

@@ -15,6 +15,7 @@
 #include "common/batch/record.h"
 #include "tests/sim/counted.h"
 #include "tests/sim/nodes.h"
+#include "tests/sim/observe.h"
 #include "tests/sim/run_int.h"
 
 #define BATCH_MAGIC_AT 16
@@ -27,6 +28,7 @@ struct dump {
     int64_t end; /* high watermark */
     char dir[64];
     int64_t expected; /* base offset of the next batch; -1: any */
+    int64_t noted;    /* the last record of the coordinators' topics */
     bool damaged, only_look;
     struct epoch_cache *epochs; /* as the checkpoint has them; NULL: not asked */
 };
@@ -40,9 +42,32 @@ static void note(struct dump *dump, enum history_what what, int64_t offset, int3
     record.offset = offset;
     record.epoch = epoch;
     record.arg = arg;
-    if (what == HISTORY_BATCH && dump->topic == dump->cluster->options.compact_topic)
-        record.flags = HISTORY_COMPACTED;
     cluster_record(dump->cluster, record);
+}
+
+/* A record's key in the history: negative for a tombstone; 0 for none, and for markers. */
+static int64_t key_number(const uint8_t *batch, const struct record *record)
+{
+    if (record->key.len < 0 || batch_is_control(batch))
+        return 0;
+    int64_t number = 1 + (int64_t)(crc32c(0, record->key.p, (size_t)record->key.len) >> 1);
+    return record->value.len < 0 ? -number : number;
+}
+
+static void note_record(struct dump *dump, const uint8_t *batch, const struct record *record)
+{
+    struct history_record note = cluster_note(HISTORY_REPLICA, dump->node->id, dump->topic, dump->partition);
+    uint32_t crc = crc32c(0, record->key.p, (size_t)MAX(record->key.len, 0));
+    crc = crc32c(crc, record->value.p, (size_t)MAX(record->value.len, 0));
+    note.what = HISTORY_BATCH;
+    note.call = 1;
+    note.flags = HISTORY_COMPACTED;
+    note.offset = record->offset;
+    note.epoch = batch_leader_epoch(batch);
+    note.arg = crc32c(crc, record->headers.p, (size_t)record->headers.len);
+    note.arg2 = key_number(batch, record);
+    note.txn = batch_is_transactional(batch);
+    cluster_record(dump->cluster, note);
 }
 
 /* Of a compacted topic records are compared, not batches: those that two replicas both have are the same. */
@@ -55,17 +80,19 @@ static void dump_records(struct dump *dump, const uint8_t *batch)
     ASSERT(err == OK);
     if (batch_iter_init(&it, batch, &scratch) == OK)
         while (batch_iter_next(&it, &record)) {
-            uint32_t crc = crc32c(0, record.key.p, (size_t)MAX(record.key.len, 0));
-            crc = crc32c(crc, record.value.p, (size_t)MAX(record.value.len, 0));
-            crc = crc32c(crc, record.headers.p, (size_t)record.headers.len);
-            note(dump, HISTORY_BATCH, record.offset, batch_leader_epoch(batch), crc);
+            /* their groups go on: while a compacted segment takes the place of several, these are still there
+             */
+            if (dump->topic > CLUSTER_TXN_TOPIC && record.offset <= dump->noted)
+                continue;
+            dump->noted = record.offset;
+            note_record(dump, batch, &record);
         }
     batch_scratch_free(&scratch);
 }
 
 static bool is_compacted(const struct dump *dump)
 {
-    return dump->topic == dump->cluster->options.compact_topic;
+    return dump->topic == dump->cluster->options.compact_topic || dump->topic > CLUSTER_TXN_TOPIC;
 }
 
 /* Whether the checkpoint of epochs speaks against a batch. The newest epochs may not be in it yet. */
@@ -305,12 +332,28 @@ bool replicas_rot(struct process *process, int topic, int partition, int64_t off
     return rot.done;
 }
 
+/* Where the log of the workload's topics began when it was read at the end; the coordinators' own never move.
+ */
+static int64_t start_of(const struct dump *dump, int broker)
+{
+    const struct cluster *cluster = dump->cluster;
+    if (dump->topic > CLUSTER_TXN_TOPIC)
+        return 0;
+    int64_t start = dump->topic == CLUSTER_TXN_TOPIC
+                        ? 0
+                        : counted_start(cluster->counted, broker, dump->topic, dump->partition);
+    return MAX(start, cluster->starts[dump->topic][dump->partition]);
+}
+
 void replicas_dump(struct cluster *cluster, int topic, int partition, uint64_t brokers)
 {
     char name[CLUSTER_TOPIC_NAME_MAX];
-    struct dump dump = {
-        .cluster = cluster, .topic = topic, .partition = partition, .end = cluster->ends[topic][partition]};
     cluster_topic_name(topic, name);
+    struct dump dump = {.cluster = cluster,
+                        .topic = topic,
+                        .partition = partition,
+                        .end = topic > CLUSTER_TXN_TOPIC ? cluster_high_watermark(cluster, name, partition)
+                                                         : cluster->ends[topic][partition]};
     snprintf(dump.dir, sizeof(dump.dir), "/data/%s-%d", name, partition);
     for (int i = 0; i < cluster->options.brokers; i++) {
         if (!(brokers & 1ull << i))
@@ -319,9 +362,8 @@ void replicas_dump(struct cluster *cluster, int topic, int partition, uint64_t b
         if (dump.node == cluster->rotten && has_damage(&dump))
             continue; /* nobody has read there since the bit flipped, so nobody knows */
         dump.damaged = false;
-        int64_t start = topic == CLUSTER_TXN_TOPIC ? 0 : counted_start(cluster->counted, i, topic, partition);
-        note(&dump, HISTORY_LOG_START, MAX(start, cluster->starts[topic][partition]), -1, 0);
-        dump.expected = -1;
+        note(&dump, HISTORY_LOG_START, start_of(&dump, i), -1, 0);
+        dump.expected = dump.noted = -1;
         note(&dump, HISTORY_HIGH_WATERMARK, dump.end, -1, 0);
         disk_walk(dump.node->process, dump.dir, dump_file, &dump);
     }

@@ -8,19 +8,22 @@
 
 #include "common/base/assert.h"
 #include "tests/sim/faults.h"
+#include "tests/sim/nodes.h"
 #include "tests/sim/observe.h"
 #include "tests/sim/run_int.h"
 #include "tests/sim/txn_client.h"
 
-#define WARM_UP_US          30000000u /* until every partition has taken a record */
-#define RECOVER_US          90000000u /* until everything is whole again */
-#define BITE_US             40000000u /* that the last faults have to meet somebody */
-#define READ_US             60000000u /* of the final reading */
-#define STOP_US             40000000u
-#define STEP_US             50000u
-#define UNHEALTHY_NOT_WHOLE 3
-#define UNHEALTHY_NOT_READ  4
-#define UNHEALTHY_NOT_ENDED 5
+#define WARM_UP_US             30000000u /* until every partition has taken a record */
+#define RECOVER_US             90000000u /* until everything is whole again */
+#define BITE_US                40000000u /* that the last faults have to meet somebody */
+#define READ_US                60000000u /* of the final reading */
+#define STOP_US                40000000u
+#define STEP_US                50000u
+#define UNHEALTHY_NOT_WHOLE    3
+#define UNHEALTHY_NOT_READ     4
+#define UNHEALTHY_NOT_ENDED    5
+#define UNHEALTHY_NOT_SERVED   6
+#define COORDINATOR_PARTITIONS 2 /* as node_broker.c sets them */
 
 struct run {
     const struct run_options *options;
@@ -76,6 +79,28 @@ static bool is_in_sync(struct run *run)
 {
     snprintf(run->why, sizeof(run->why), "not all replicas are in sync");
     return cluster_is_in_sync(run->cluster);
+}
+
+/* Those who were there all the time, not only the reader of the end: consumers have come to the ends, and the
+ * group has committed in all partitions. */
+static bool is_served(struct run *run)
+{
+    struct cluster *cluster = run->cluster;
+    for (int t = 0; t < cluster->options.topics; t++)
+        for (int p = 0; p < cluster->options.partitions; p++) {
+            snprintf(run->why, sizeof(run->why), "the group has not committed in t%d-%d since all was healed",
+                     t, p);
+            if (cluster->options.members > 0 && !cluster->group_committed[t][p])
+                return false;
+            for (int i = 0; i < cluster->options.consumers; i++) {
+                const struct node *node = cluster_node(cluster, ROLE_CONSUMER, i);
+                snprintf(run->why, sizeof(run->why), "%s has not read t%d-%d up to %lld",
+                         process_name(node->process), t, p, (long long)cluster->ends[t][p]);
+                if (consumer_position(node, t, p) < cluster->ends[t][p])
+                    return false;
+            }
+        }
+    return true;
 }
 
 static bool has_ended(struct run *run)
@@ -141,6 +166,11 @@ static void phase_read(struct run *run)
             replicas_dump(cluster, t, p, cluster_replicas(cluster, t, p));
     for (int p = 0; cluster->options.transactors > 0 && p < TXN_PARTITIONS; p++)
         replicas_dump(cluster, CLUSTER_TXN_TOPIC, p, cluster_replicas(cluster, CLUSTER_TXN_TOPIC, p));
+    for (int t = CLUSTER_OFFSETS_TOPIC; t <= CLUSTER_TXN_STATE_TOPIC; t++)
+        for (int p = 0; p < COORDINATOR_PARTITIONS; p++) /* 0 replicas: there is no such topic */
+            replicas_dump(cluster, t, p, cluster_replicas(cluster, t, p));
+    if (!wait_for(run, RECOVER_US, is_served))
+        unhealthy(run, UNHEALTHY_NOT_SERVED);
 }
 
 static void stop_all(struct run *run, enum role role)
