@@ -32,10 +32,23 @@ enum err plog_active_file(struct plog *log, struct env_file **ret_file)
     return open_file(log, plog_active(log), ret_file);
 }
 
+/* Where a log begins is known from the name of its first segment, until the manifest knows more: that name is
+ * on the disk before there is a second one, or a power cut may leave a log that begins with the second.
+ * Blocking, and rare: no sync has ended since the log began, and a segment is full. */
+static enum err keep_beginning(struct plog *log)
+{
+    if (log->segments_count != 1 || log->synced_end > log->segments[0].base_offset)
+        return OK;
+    return env_dir_sync_wait(log->env, log->dir);
+}
+
 enum err plog_segment_add(struct plog *log, int64_t base_offset)
 {
     char path[PLOG_PATH_MAX];
     struct env_file *file;
+    enum err err = keep_beginning(log);
+    if (err)
+        return err;
     if (log->segments_count == log->segments_cap) {
         int32_t cap = log->segments_cap ? log->segments_cap * 2 : 2;
         void *grown = realloc(log->segments, (size_t)cap * sizeof(*log->segments));
@@ -45,7 +58,7 @@ enum err plog_segment_add(struct plog *log, int64_t base_offset)
         log->segments_cap = cap;
     }
     plog_path(log, base_offset, ".log", path);
-    enum err err = plog_handles_open(log, path, ENV_OPEN_WRITE | ENV_OPEN_CREATE, &file);
+    err = plog_handles_open(log, path, ENV_OPEN_WRITE | ENV_OPEN_CREATE, &file);
     if (err)
         return err;
     err = env_file_truncate(file, 0);

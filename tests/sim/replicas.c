@@ -345,6 +345,23 @@ static int64_t start_of(const struct dump *dump, int broker)
     return MAX(start, cluster->starts[dump->topic][dump->partition]);
 }
 
+static bool is_no_swap(void *ctx, const char *path, uint64_t size)
+{
+    bool *settled = ctx;
+    size_t len = strlen(path);
+    (void)size;
+    *settled = len < 5 || strcmp(path + len - 5, ".swap") != 0;
+    return *settled;
+}
+
+bool replicas_settled(struct cluster *cluster)
+{
+    bool settled = true;
+    for (int i = 0; i < cluster->options.brokers && settled; i++)
+        disk_walk(cluster_node(cluster, ROLE_BROKER, i)->process, "/data", is_no_swap, &settled);
+    return settled;
+}
+
 void replicas_dump(struct cluster *cluster, int topic, int partition, uint64_t brokers)
 {
     char name[CLUSTER_TOPIC_NAME_MAX];

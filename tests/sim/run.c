@@ -148,6 +148,11 @@ static bool phase_recover(struct run *run)
     return false;
 }
 
+static bool is_comparable(struct run *run)
+{
+    return is_in_sync(run) && replicas_settled(run->cluster);
+}
+
 static void phase_read(struct run *run)
 {
     struct cluster *cluster = run->cluster;
@@ -156,7 +161,8 @@ static void phase_read(struct run *run)
         unhealthy(run, UNHEALTHY_NOT_READ);
         return;
     }
-    if (!wait_for(run, RECOVER_US, is_in_sync)) { /* transactions came to their end later than all the rest */
+    if (!wait_for(run, RECOVER_US,
+                  is_comparable)) { /* transactions came to their end later than all the rest */
         unhealthy(run, UNHEALTHY_NOT_WHOLE);
         return;
     }

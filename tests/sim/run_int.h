@@ -31,6 +31,10 @@ bool replicas_may_flip(void *node, const char *path, uint64_t offset);
  * that speaks against one: a flipped bit that is not mended, or that nobody knows of. */
 bool replicas_are_damaged(struct cluster *cluster);
 
+/* Whether the segments of all logs can be read as they are: no compacted one is about to take the place of
+ * others, some of which are gone already. */
+bool replicas_settled(struct cluster *cluster);
+
 /* Flips a bit of the batch of t<topic>-<partition> that holds the offset. False: there is none. */
 bool replicas_rot(struct process *process, int topic, int partition, int64_t offset);
 

@@ -320,6 +320,31 @@ START_TEST(log_that_was_being_deleted_comes_back_whole_or_not_at_all)
 }
 END_TEST
 
+/* Found by simulation: a new replica filled two segments before its first sync had ended, lost the name of
+ * the first one with the power, and led later with a log that began with the second. */
+START_TEST(log_that_rolled_before_its_first_sync_keeps_its_beginning)
+{
+    int back = 0;
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        struct process *host;
+        struct world *world = start(seed, &host);
+        process_call(host, append_three_segments, NULL);
+        world_run(world, world_now_us(world) + seed * 10);
+        process_kill(host, DEATH_POWER);
+        synced = 0;
+        power_lost = true;
+        process_start(host, open_log, NULL);
+        world_run(world, world_now_us(world) + 100000);
+        if (open_err == OK) { /* else it lost its metadata file as well, and is set aside */
+            ck_assert_int_eq(plog_start(the_log), 0);
+            back += plog_end(the_log) > 0;
+        }
+        world_free(world);
+    }
+    ck_assert_int_gt(back, 0);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, log_of_a_life_that_died_before_its_first_sync_is_kept);
@@ -329,6 +354,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, log_whose_first_sync_failed_unheard_is_kept);
     tcase_add_test(tcase, index_of_aborted_transactions_of_a_killed_process_is_synced_by_the_next);
     tcase_add_test(tcase, log_that_was_being_deleted_comes_back_whole_or_not_at_all);
+    tcase_add_test(tcase, log_that_rolled_before_its_first_sync_keeps_its_beginning);
     tcase_add_test(tcase, failed_sync_at_a_stop_costs_nothing_that_was_durable);
 }
 
