@@ -345,12 +345,13 @@ static int64_t start_of(const struct dump *dump, int broker)
     return MAX(start, cluster->starts[dump->topic][dump->partition]);
 }
 
+/* What was set aside, or is being deleted, has a dot in its directory's name. */
 static bool is_no_swap(void *ctx, const char *path, uint64_t size)
 {
     bool *settled = ctx;
-    size_t len = strlen(path);
+    const char *file = strrchr(path, '/');
     (void)size;
-    *settled = len < 5 || strcmp(path + len - 5, ".swap") != 0;
+    *settled = strchr(path, '.') < file || strstr(file, ".swap") == NULL;
     return *settled;
 }
 
