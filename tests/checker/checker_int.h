@@ -70,6 +70,7 @@ struct value {
     const struct checker_event *read, *read_final;
     struct txn *txn;
     int64_t from;       /* it stands here or above: the log ended there when it was sent */
+    int64_t log_start;  /* seen by the time it was acknowledged with an offset */
     bool repeated;      /* a second place was seen */
     bool read_too_soon; /* reported by check_isolation() */
     struct value *next;
@@ -156,6 +157,15 @@ void *check_entry(struct checker *c, struct map *map, uint32_t high, uint32_t lo
 
 /* The slot of an offset, or NULL. */
 struct slot *check_slot(const struct key *key, int64_t offset);
+
+/* A replica that began anew where the leader's log began, or was started again and read its log from there
+ * on, knows nothing of producers whose records were all deleted, and lets those that it does not know begin
+ * with any number (as in Kafka): a record that was repeated after its deletion may stand twice, the second
+ * time behind what was sent after it. `first`: its first place, or one above that; `second`: the other one;
+ * log_start: seen by the time of the second. Not one that stood at `second` before anybody asked for the
+ * deletion of `first`, and not while another one of its producer is there, unless that was repeated, too. */
+bool check_may_stand_again(const struct checker *c, const struct value *value, int64_t log_start,
+                           int64_t first, int64_t second);
 
 /* The smallest index of the version order with an offset of at least `offset`. */
 uint32_t check_order_find(const struct key *key, int64_t offset);

@@ -64,31 +64,38 @@ static struct slot *claim(struct checker *c, struct key *key, const struct check
     return slot->value == value ? slot : NULL;
 }
 
-/* Whether a record of the same writer stands between the log's start, as it is by now, and an offset. */
-static bool is_known(const struct checker *c, const struct key *key, const struct value *value, int64_t end)
+/* Whether another record of the writer stands between the log's start and the second place. Not one that was
+ * sent before and came behind the deletion: it was repeated itself. */
+static bool is_known(const struct checker *c, const struct value *value, int64_t log_start, int64_t second,
+                     const struct trim *trim)
 {
-    for (const struct value *v = c->value_list; v; v = v->next)
-        if (v != value && v->key == key && v->invoke && value->invoke && v->place &&
-            v->invoke->rec.process == value->invoke->rec.process && v->place->rec.offset >= key->log_start &&
-            v->place->rec.offset < end)
+    for (const struct value *v = c->value_list; v; v = v->next) {
+        if (v == value || v->key != value->key || !v->invoke || !value->invoke || !v->place ||
+            v->invoke->rec.process != value->invoke->rec.process)
+            continue;
+        bool repeated = v->invoke < value->invoke && trim && v->place->rec.offset >= trim->end;
+        if (!repeated && v->place->rec.offset >= log_start && v->place->rec.offset < second)
             return true;
+    }
     return false;
 }
 
-/* A replica that began anew where the leader's log began knows nothing of producers whose records were all
- * deleted, and lets those that it does not know begin with any number (as in Kafka): a record that was
- * repeated after its deletion may stand twice. Not one that stood twice before anybody asked for a deletion,
- * and not while another one of its producer is there. */
-static bool was_deleted(const struct checker *c, const struct key *key, const struct value *value,
-                        const struct checker_event *a, const struct checker_event *b)
+bool check_may_stand_again(const struct checker *c, const struct value *value, int64_t log_start,
+                           int64_t first, int64_t second)
 {
-    int64_t first = MIN(a->rec.offset, b->rec.offset), second = MAX(a->rec.offset, b->rec.offset);
-    const struct trim *trim = key->trims;
-    if (first >= key->log_start)
+    const struct trim *trim = value->key->trims;
+    if (first >= log_start)
         return false;
     while (trim && trim->event->rec.offset <= first)
         trim = trim->next;
-    return !(trim && trim->end > second) && !is_known(c, key, value, second);
+    return !(trim && trim->end > second) && !is_known(c, value, log_start, second, trim);
+}
+
+static bool was_deleted(const struct checker *c, const struct value *value, const struct checker_event *a,
+                        const struct checker_event *b)
+{
+    int64_t first = MIN(a->rec.offset, b->rec.offset), second = MAX(a->rec.offset, b->rec.offset);
+    return check_may_stand_again(c, value, value->key->log_start, first, second);
 }
 
 /* A value has one place, unless its producer is not idempotent. */
@@ -102,7 +109,7 @@ static void place(struct checker *c, struct key *key, const struct checker_event
     if (value->key != key || value->place->rec.offset == e->rec.offset || value->repeated || may_repeat)
         return;
     value->repeated = true;
-    if (was_deleted(c, key, value, value->place, e)) {
+    if (was_deleted(c, value, value->place, e)) {
         c->stats.excused++;
         return;
     }
@@ -118,6 +125,7 @@ static void index_ack(struct checker *c, const struct checker_event *e)
         value->key->acked = e;
     if (e->rec.offset < 0)
         return;
+    value->log_start = value->key->log_start;
     claim(c, value->key, e, value);
     place(c, value->key, e, value);
 }
