@@ -53,8 +53,8 @@ void snapshot_receiver_init(struct snapshot_receiver *receiver, struct snapshot_
 bool snapshot_receiver_piece(struct snapshot_receiver *receiver, const struct quorum_message *piece,
                              struct quorum_message *ret_result);
 
-/* Whether a transfer is under way. One that broke off (its leader died), and whose entries have come since (up
- * to index `applied`), is none: it is forgotten. */
+/* Whether a transfer is under way. One that broke off (its leader died), and whose entries have come since
+ * (up to index `applied`), is none: it is forgotten. */
 bool snapshot_receiver_busy(struct snapshot_receiver *receiver, uint64_t applied);
 
 /* Forgets an unfinished transfer. One that is finishing goes on. */

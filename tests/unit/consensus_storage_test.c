@@ -486,8 +486,8 @@ START_TEST(a_snapshot_of_an_older_term_voids_a_longer_log_of_a_newer_one)
 }
 END_TEST
 
-/* A leader of term 5 replaces what one of term 4 left by entries of term 3, and then by its own, which did not
- * become durable. */
+/* A leader of term 5 replaces what one of term 4 left by entries of term 3, and then by its own, which did
+ * not become durable. */
 START_TEST(what_replaces_a_suffix_may_end_in_an_older_term)
 {
     struct fixture f;

@@ -234,7 +234,8 @@ static void leave_one_eligible(struct world *w)
     ck_assert_int_eq(eligible(w->image, 1), CORE_PARTITIONS_PER_REQUEST_MAX);
 }
 
-/* The first entry is committed, the others go with the leadership; the next controller grants full sessions. */
+/* The first entry is committed, the others go with the leadership; the next controller grants full sessions.
+ */
 static void change_controller_after_one(struct world *w)
 {
     ck_assert_int_gt(w->count, 2);
