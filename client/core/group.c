@@ -345,6 +345,7 @@ bool client_group_commit_now(struct client_group *g)
     if (request->topics_count == 0)
         return false;
     g->committing_life = g->life;
+    g->committing_generation = g->generation;
     client_group_start(g, CALL_COMMIT, KAFKA_API_OFFSET_COMMIT, request, GROUP_CALL_TIMEOUT_US);
     return true;
 }
@@ -532,6 +533,19 @@ int64_t client_group_committed(const struct client_group *g, const struct client
     const struct client_group_partition *one = client_group_mine(g, topic, partition);
 
     return one ? one->committed : -1;
+}
+
+int64_t client_group_committing(const struct client_group *g, const struct client_topic *topic,
+                                int32_t partition, int32_t *ret_generation)
+{
+    for (int32_t i = 0; g->busy[CALL_COMMIT] && i < g->committing_count; i++) {
+        const struct group_committing *one = &g->committing[i];
+        if (one->topic != topic || one->partition != partition)
+            continue;
+        *ret_generation = g->committing_generation;
+        return one->position;
+    }
+    return -1;
 }
 
 void client_group_commit(struct client_group *g, uint64_t now_us)

@@ -101,4 +101,9 @@ struct str client_group_member_id(const struct client_group *group);
 int64_t client_group_committed(const struct client_group *group, const struct client_topic *topic,
                                int32_t partition);
 
+/* The position in the commit that is on its way, or whose answer is being taken, and the generation that it
+ * names; -1: there is none (for the simulator). */
+int64_t client_group_committing(const struct client_group *group, const struct client_topic *topic,
+                                int32_t partition, int32_t *ret_generation);
+
 #endif

@@ -91,7 +91,7 @@ struct client_group {
     struct client_group_partition *mine;
     int32_t mine_count, giving, adding;
     struct group_committing *committing; /* in the commit on its way */
-    int32_t committing_count;
+    int32_t committing_count, committing_generation;
     struct client_group_event event;
     bool has_event;
     bool holding; /* classic: the owner has the partitions */

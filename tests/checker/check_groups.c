@@ -232,15 +232,23 @@ static bool is_too_late(const struct commit *commit, const struct checker_event 
     return !commit->txn && generation > 0 && last->invoke->rec.epoch > generation;
 }
 
-/* Whether a commit of that offset may stand after `last`: it was not complete when that one began. */
+/* Whether it could happen behind what was invoked by `since`. */
+static bool was_open(const struct checker_event *done, const struct checker_event *since)
+{
+    return !done || (done->rec.type == HISTORY_INFO && !(done->rec.flags & HISTORY_OVER)) ||
+           done->rec.time_us >= since->rec.time_us;
+}
+
+/* Whether a commit of that offset may stand after `last`: it was not complete when that one began. What a
+ * member gave up and sent again may reach the coordinator behind what the member committed then (as Kafka's:
+ * commits of a generation have no order), until nothing is left of that connection. */
 static bool explained(const struct member_key *m, const struct checker_event *last,
                       const struct checker_event *e)
 {
     for (const struct commit *commit = m->all; commit; commit = commit->before) {
-        const struct checker_event *done = commit->event->done;
         if (commit->event->rec.offset != e->rec.offset || !may_count(commit, e) || is_too_late(commit, last))
             continue;
-        if (!done || done->rec.type == HISTORY_INFO || done->rec.time_us >= last->invoke->rec.time_us)
+        if (was_open(commit->event->done, last->invoke))
             return true;
     }
     return false;

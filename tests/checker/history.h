@@ -37,8 +37,10 @@
  *   leader. FINAL: no transaction is under way any more; LAST_STABLE first, then HIGH_WATERMARK of one answer
  * - COMMIT: group, key, offset; txn when committed in a transaction; epoch: the member's generation, if
  *   known; OK: epoch of the coordinator, if known. COMMITTED: group, key, epoch as before; OK: offset (-1:
- *   none). With require_stable when the group commits in transactions. COMMIT, ASSIGN: arg = number of the
- *   static member (KIP-345) or 0. These and BEAT: arg2 = number that stands for the member's id, 0 unknown
+ *   none). With require_stable when the group commits in transactions. A commit that its member sends again
+ *   over another connection is one call, each attempt that was given up one more: INFO, with OVER when
+ *   nothing is left of its connection. COMMIT, ASSIGN: arg = number of the static member (KIP-345) or 0.
+ *   These and BEAT: arg2 = number that stands for the member's id, 0 unknown
  * - BEAT: a heartbeat or a SyncGroup: group, epoch = generation that it names, node = broker that is asked,
  *   arg = by how many generations it may be behind (KIP-848: an answer may have got lost)
  * - TXN_BEGIN, TXN_COMMIT, TXN_ABORT: txn, an id that is never used again
@@ -105,7 +107,8 @@
     X(MAY_BE_LOST, 0x08, "may-be-lost") /* PRODUCE: acks below all, a weaker flush, or a compacted key */    \
     X(DENIED, 0x10, "denied")           /* any call: this principal must be refused */                       \
     X(UNCLEAN, 0x20, "unclean")         /* METADATA LEADER: an allowed unclean election (fault R2) */        \
-    X(COMPACTED, 0x40, "compacted")     /* REPLICA: entries may be missing, but never differ */
+    X(COMPACTED, 0x40, "compacted")     /* REPLICA: entries may be missing, but never differ */              \
+    X(OVER, 0x80, "over")               /* COMMIT, INFO: it may have happened, but does not happen any more */
 
 enum history_type {
     HISTORY_TYPE_NONE,

@@ -21,7 +21,8 @@ TYPES = ('invoke', 'ok', 'fail', 'info')
 OPS = ('produce', 'poll', 'sample', 'commit', 'committed', 'txn-begin', 'txn-commit', 'txn-abort', 'admin', 'assign', 'revoke', 'seek',
        'trim', 'metadata', 'replica', 'image', 'entry', 'health', 'fault', 'beat')
 WHATS = ('latest', 'high-watermark', 'last-stable', 'log-start', 'set', 'get', 'create', 'delete', 'leader', 'isr', 'joined', 'held', 'batch')
-FLAGS = {'final': 0x01, 'uncommitted': 0x02, 'may-repeat': 0x04, 'may-be-lost': 0x08, 'denied': 0x10, 'unclean': 0x20, 'compacted': 0x40}
+FLAGS = {'final': 0x01, 'uncommitted': 0x02, 'may-repeat': 0x04, 'may-be-lost': 0x08, 'denied': 0x10, 'unclean': 0x20, 'compacted': 0x40,
+         'over': 0x80}
 NOWHERE = (0, -1)
 
 

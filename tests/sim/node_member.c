@@ -23,9 +23,19 @@
 #define STEP_MAX     100
 #define LEAVE_ONE_IN 60 /* ticks */
 #define SLEEP_ONE_IN 60
+#define SETTLE_US    10000 /* from a broker's connection to its coordinator */
 
 struct told {
     uint32_t call; /* of the commit that is not confirmed yet; 0: none */
+    int64_t position;
+};
+
+/* A commit that got no answer: its client has closed the connection, which calls back nothing. */
+struct given_up {
+    struct list link;
+    int topic;
+    int32_t partition, generation;
+    uint32_t call;
     int64_t position;
 };
 
@@ -39,6 +49,8 @@ struct group_member {
     struct env_timer tick, due;
     struct told told[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
     bool mine[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
+    struct list given_up;
+    uint64_t quiet_us; /* since then nothing is left of closed connections; 0: something is */
     /* The question on its way, and its calls. */
     bool asking;
     struct kafka_offset_fetch_request request;
@@ -65,17 +77,25 @@ static uint32_t member_number(const struct group_member *m)
     return m->group ? group_member_number(client_group_member_id(m->group)) : 0;
 }
 
-static void note(struct group_member *m, enum history_type type, enum history_op op, int topic,
-                 int32_t partition, uint32_t call, int64_t offset, int32_t epoch)
+static struct history_record record_of(struct group_member *m, enum history_type type, enum history_op op,
+                                       int topic, int32_t partition, uint32_t call)
 {
     struct history_record record = client_node_note(&m->client, type, op, topic, partition);
 
     record.group = GROUP_NUMBER;
     record.call = call;
-    record.offset = offset;
-    record.epoch = epoch;
     record.arg = static_number(m);
     record.arg2 = op == HISTORY_COMMIT ? member_number(m) : 0;
+    return record;
+}
+
+static void note(struct group_member *m, enum history_type type, enum history_op op, int topic,
+                 int32_t partition, uint32_t call, int64_t offset, int32_t epoch)
+{
+    struct history_record record = record_of(m, type, op, topic, partition, call);
+
+    record.offset = offset;
+    record.epoch = epoch;
     cluster_record(m->client.node->cluster, record);
 }
 
@@ -148,6 +168,67 @@ static void look_for_confirmations(struct group_member *m)
         }
 }
 
+/* -- commits without an answer -- */
+
+static void give_up(struct group_member *m, int topic, int32_t partition)
+{
+    struct given_up one = {.topic = topic, .partition = partition};
+
+    one.position = client_group_committing(m->group, m->client.topics[topic], partition, &one.generation);
+    if (one.position < 0)
+        return;
+    one.call = m->client.next_op++;
+    note(m, HISTORY_INVOKE, HISTORY_COMMIT, topic, partition, one.call, one.position, one.generation);
+    struct given_up *kept = malloc(sizeof(*kept));
+    ASSERT(kept != NULL);
+    *kept = one;
+    list_push_back(&m->given_up, &kept->link);
+    m->quiet_us = 0;
+}
+
+/* The client sends the positions again over another connection, and goes on there: the history has a call for
+ * what may come later, or not at all. */
+static void look_for_losses(struct group_member *m, const struct client_reply *reply)
+{
+    const struct cluster_options *options = &m->client.node->cluster->options;
+
+    if (reply->api_key != KAFKA_API_OFFSET_COMMIT || reply->failure.err != ERR_UNKNOWN_OUTCOME)
+        return;
+    for (int t = 0; t < options->topics; t++)
+        for (int32_t p = 0; p < options->partitions; p++)
+            give_up(m, t, p);
+}
+
+static void end_given_up(struct group_member *m, bool tell)
+{
+    while (!list_empty(&m->given_up)) {
+        struct given_up *one = CONTAINER_OF(m->given_up.next, struct given_up, link);
+        struct history_record record =
+            record_of(m, HISTORY_INFO, HISTORY_COMMIT, one->topic, one->partition, one->call);
+        record.offset = one->position;
+        record.epoch = one->generation;
+        record.flags = HISTORY_OVER;
+        if (tell)
+            cluster_record(m->client.node->cluster, record);
+        list_remove(&one->link);
+        free(one);
+    }
+}
+
+/* Whether what was given up has met a broker by now, or never will. */
+static void look_for_ends(struct group_member *m)
+{
+    struct node *node = m->client.node;
+    uint64_t now_us = env_now_us(m->client.env);
+
+    if (list_empty(&m->given_up) || world_outlives_close(node->cluster->world, node->process))
+        m->quiet_us = 0;
+    else if (m->quiet_us == 0)
+        m->quiet_us = now_us;
+    else if (now_us - m->quiet_us >= SETTLE_US)
+        end_given_up(m, true);
+}
+
 static void on_event(struct group_member *m, const struct client_group_event *event)
 {
     switch (event->type) {
@@ -172,6 +253,7 @@ static void go_on(struct group_member *m)
     uint64_t now_us = client_driver_now_us(m->client.driver);
     struct client_group_event event;
 
+    look_for_ends(m);
     if (!m->group)
         return;
     look_for_confirmations(m);
@@ -323,10 +405,12 @@ static void on_reply(void *ctx, const struct client_reply *reply)
 {
     struct group_member *m = ctx;
 
-    if (reply->tag == ASK_TAG)
+    if (reply->tag == ASK_TAG) {
         on_answer(m, reply);
-    else if (m->group && client_group_owns(m->group, reply->tag))
+    } else if (m->group && client_group_owns(m->group, reply->tag)) {
+        look_for_losses(m, reply);
         client_group_reply(m->group, client_driver_now_us(m->client.driver), reply);
+    }
     go_on(m);
 }
 
@@ -361,6 +445,7 @@ static void on_tick(struct env_timer *timer)
     struct group_member *m = CONTAINER_OF(timer, struct group_member, tick);
     struct env *env = m->client.env;
 
+    look_for_ends(m);
     if (falls_asleep(m)) { /* and goes on with this when it wakes up, before it hears what has changed */
         env_timer_set(env, timer, env_now_us(env) + 1);
         return;
@@ -390,6 +475,7 @@ static bool member_begin(struct node *node, struct env *env)
     m->next_tag = GROUP_TAG;
     if (node->cluster->options.static_members >> (node->id - 1) & 1)
         snprintf(m->instance, sizeof(m->instance), "i%d", node->id);
+    list_init(&m->given_up);
     env_timer_init(&m->tick, on_tick);
     env_timer_init(&m->due, on_due);
     client_node_open(&m->client, node, env, &member_handler, m);
@@ -407,6 +493,7 @@ static void member_end(struct node *node)
     if (m->group)
         client_group_free(m->group);
     m->group = NULL;
+    end_given_up(m, false);
     client_node_close(&m->client);
 }
 

@@ -378,7 +378,12 @@ START_TEST(a_fenced_member_stops_and_joins_again_and_commits_nothing_of_before)
     char id[GROUP_ID_MAX];
     strcpy(id, group->member_id);
     client_group_position(group, topic, 0, 15);
+    int32_t generation = -1;
+    ck_assert_int_eq(client_group_committing(group, topic, 0, &generation), -1);
     client_group_commit(group, now_us);
+    ck_assert_int_eq(client_group_committing(group, topic, 0, &generation), 15);
+    ck_assert_int_eq(generation, group->generation);
+    ck_assert_int_eq(client_group_committing(group, topic, 1, &generation), -1);
     pass(SECOND);
     answer_beat(_i == 0 ? KAFKA_FENCED_MEMBER_EPOCH : KAFKA_UNKNOWN_MEMBER_ID, 0, NOT_TOLD);
     ck_assert(revoked == 1 && !held[0] && !held[1]);

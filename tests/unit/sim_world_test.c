@@ -204,6 +204,27 @@ START_TEST(cut_stops_one_direction_and_healing_loses_nothing)
 }
 END_TEST
 
+START_TEST(what_was_written_outlives_its_connection_until_it_is_read)
+{
+    setup(7);
+    world_run(world, 100000);
+    world_cut(world, client.process, server.process, true);
+    world_run(world, 200000);
+    ck_assert(!world_outlives_close(world, client.process));
+    process_kill(client.process, DEATH_KILL); /* its kernel goes on sending */
+    world_run(world, 5000000);
+    ck_assert(world_outlives_close(world, client.process));
+    ck_assert(!world_outlives_close(world, server.process));
+    process_pause(server.process, 2000000);
+    world_cut(world, client.process, server.process, false);
+    world_run(world, 6000000);
+    ck_assert(world_outlives_close(world, client.process)); /* it has arrived, and nobody has read it */
+    world_run(world, 8000000);
+    ck_assert(!world_outlives_close(world, client.process));
+    world_free(world);
+}
+END_TEST
+
 /* Found by simulation: what a client had sent before it died came after the final reads. */
 START_TEST(healing_hurries_what_a_clog_or_a_slow_way_held_back)
 {
@@ -377,6 +398,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, killed_process_leaves_no_memory_and_its_peers_hear_of_it);
     tcase_add_test(tcase, peer_of_a_machine_without_power_hears_nothing_until_it_is_back);
     tcase_add_test(tcase, cut_stops_one_direction_and_healing_loses_nothing);
+    tcase_add_test(tcase, what_was_written_outlives_its_connection_until_it_is_read);
     tcase_add_test(tcase, healing_hurries_what_a_clog_or_a_slow_way_held_back);
     tcase_add_test(tcase, sender_over_a_cut_gives_up_in_the_end);
     tcase_add_test(tcase, reset_is_told_to_both_ends);

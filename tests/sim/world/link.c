@@ -45,6 +45,24 @@ uint64_t world_sent_bytes(const struct world *world, const struct process *from,
     return world->links[from->index][to->index].sent_bytes;
 }
 
+/* A connection that lost one end with that one's power tells the other end nothing: all is read. */
+static bool half_outlives_close(const struct wire *wire, const struct process *from, int side)
+{
+    const struct conn *reader = wire->ends[1 - side];
+    return wire->procs[side] == from && wire->ends[side] == NULL && reader != NULL &&
+           (wire->halves[side].flight.head != NULL || reader->rx.head != NULL);
+}
+
+bool world_outlives_close(const struct world *world, const struct process *from)
+{
+    list_for_each (it, &world->wires) {
+        const struct wire *wire = CONTAINER_OF(it, struct wire, link);
+        if (half_outlives_close(wire, from, 0) || half_outlives_close(wire, from, 1))
+            return true;
+    }
+    return false;
+}
+
 bool world_is_cut(const struct world *world, const struct process *from, const struct process *to)
 {
     return world->links[from->index][to->index].cut;

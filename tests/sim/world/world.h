@@ -149,6 +149,8 @@ void world_cut(struct world *world, const struct process *from, const struct pro
                bool cut); /* one way */
 bool world_is_cut(const struct world *world, const struct process *from, const struct process *to);
 uint64_t world_sent_bytes(const struct world *world, const struct process *from, const struct process *to);
+/* Whether somebody may yet read what `from` wrote to a connection that it has closed since. */
+bool world_outlives_close(const struct world *world, const struct process *from);
 void world_heal(struct world *world); /* every cut, clog and slow link */
 void world_clog(struct world *world, const struct process *from, const struct process *to, uint64_t for_us);
 /* For the life of the world. */
