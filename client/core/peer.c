@@ -42,8 +42,10 @@ bool client_peers_init(struct client *client)
 struct client_peer *client_peer_of(struct client *client, int32_t node, enum client_peer_role role)
 {
     const struct client_node *known = client_node(client, node);
-    if (!known)
+    if (!known) {
+        client_refresh(client); /* an answer may be older than the one that named this leader */
         return NULL;
+    }
     list_for_each (it, &client->peers) {
         struct client_peer *peer = CONTAINER_OF(it, struct client_peer, link);
         if (peer->node == node && peer->role == role)

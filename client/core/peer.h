@@ -69,7 +69,8 @@ struct client_peer {
     int16_t version_min[CLIENT_KEYS_MAX], version_max[CLIENT_KEYS_MAX]; /* max -1: unknown to the broker */
 };
 
-/* The peer of a broker, made when missing. NULL: the broker is not known, or memory is out. */
+/* The peer of a broker, made when missing. NULL: memory is out, or the broker is not known, for which the
+ * metadata are asked for again. */
 struct client_peer *client_peer_of(struct client *client, int32_t node, enum client_peer_role role);
 
 /* The peer that is likely to answer first. NULL only when memory is out. */

@@ -87,7 +87,7 @@ static void serve_metadata(struct crig *rig, uint64_t conn, const struct kafka_r
         kafka_metadata_response_partition_init(&partitions[i]);
         partitions[i].partition_index = i;
         partitions[i].leader_id = rig->partitions[i].leader;
-        partitions[i].leader_epoch = rig->partitions[i].epoch;
+        partitions[i].leader_epoch = rig->partitions[i].epoch - rig->behind;
         partitions[i].error_code = rig->partitions[i].leader < 0 ? KAFKA_LEADER_NOT_AVAILABLE : KAFKA_NONE;
     }
     topic.name = STR_LIT(CRIG_TOPIC);
@@ -96,7 +96,7 @@ static void serve_metadata(struct crig *rig, uint64_t conn, const struct kafka_r
     topic.partitions = partitions;
     topic.partitions_count = rig->topic_missing ? 0 : rig->partitions_count;
     response.brokers = brokers;
-    response.brokers_count = CRIG_NODES;
+    response.brokers_count = CRIG_NODES - rig->behind;
     response.topics = &topic;
     response.topics_count = 1;
     answer(rig, conn, KAFKA_API_METADATA, header->api_version, header->correlation_id, &response);

@@ -51,6 +51,7 @@ struct crig {
     struct crig_partition partitions[CRIG_PARTITIONS];
     int32_t partitions_count;
     bool topic_missing, down[CRIG_NODES + 1], silent[CRIG_NODES + 1];
+    bool behind;           /* the metadata know neither the last node nor the newest leader epochs */
     bool old_api_versions; /* knows ApiVersions 0 only */
     bool no_topic_ids;
     int32_t conn_node[CRIG_CONNS_MAX];     /* by token; 0: closed */

@@ -266,11 +266,47 @@ static bool is_known_synced(struct node *node, const char *path, const uint8_t *
     return known.end >= batch_next_offset(header);
 }
 
-/* Not the leader epoch in a batch's header; and in the newest batch of a log only once the manifest knows it
- * as synced: before that a power cut makes it look exactly like a write that was torn, and it is cut
- * (docs/known-gaps.md, 79). A replica that leads then has lost it: a rotten disk and a cut of the power at
- * once are more than the last replica in sync survives. With a good batch behind it there is evidence, and
- * that must do. */
+struct copy {
+    struct process *process;
+    const uint8_t *header;
+    bool found;
+};
+
+static bool look_for_copy(void *ctx, const char *path, uint64_t size)
+{
+    struct copy *copy = ctx;
+    uint8_t header[BATCH_HEADER_BYTES];
+    size_t got = 0, len = strlen(path);
+    uint64_t end = len > 4 && strcmp(path + len - 4, ".log") == 0 ? size : 0;
+    for (uint64_t at = 0; at < end && !copy->found; at += batch_size(header)) {
+        enum err err = disk_peek(copy->process, path, at, header, sizeof(header), &got);
+        if (err != OK || got < sizeof(header) || batch_size(header) < BATCH_HEADER_BYTES)
+            break;
+        copy->found = memcmp(header, copy->header, sizeof(header)) == 0;
+    }
+    return !copy->found;
+}
+
+/* Whether another broker holds the batch as well. */
+static bool has_copy(const struct node *node, const char *path, const uint8_t *header)
+{
+    char dir[64];
+    struct copy copy = {.header = header};
+    snprintf(dir, sizeof(dir), "%.*s", (int)(strrchr(path, '/') - path), path);
+    for (int i = 0; i < node->cluster->options.brokers && !copy.found; i++) {
+        const struct node *other = cluster_node(node->cluster, ROLE_BROKER, i);
+        copy.process = other->process;
+        if (other != node)
+            disk_walk(copy.process, dir, look_for_copy, &copy);
+    }
+    return copy.found;
+}
+
+/* Not what nobody else holds; not the leader epoch in a batch's header; and in the newest batch of a log only
+ * once the manifest knows it as synced: before that a power cut makes it look exactly like a write that was
+ * torn, and it is cut (docs/known-gaps.md, 79). A replica that leads then has lost it: a rotten disk and a
+ * cut of the power at once are more than the last replica in sync survives. With a good batch behind it there
+ * is evidence, and that must do. */
 bool replicas_may_flip(void *node, const char *path, uint64_t offset)
 {
     uint8_t header[BATCH_HEADER_BYTES];
@@ -284,7 +320,8 @@ bool replicas_may_flip(void *node, const char *path, uint64_t offset)
         if (offset >= at + EPOCH_AT && offset < at + EPOCH_AT + sizeof(int32_t))
             return false;
         if (log && offset < at + batch_size(header))
-            return !ends_log(process, path, at + batch_size(header)) || is_known_synced(node, path, header);
+            return has_copy(node, path, header) &&
+                   (!ends_log(process, path, at + batch_size(header)) || is_known_synced(node, path, header));
     }
     return true;
 }

@@ -23,8 +23,8 @@ void run_weigh(const struct plan *plan, uint64_t asked, uint64_t bitten, struct 
 /* Where the batches of a log file end: room may be made behind them. */
 uint64_t replicas_data_end(struct process *process, const char *path);
 
-/* Whether a bit of this file may flip: not in what lies outside of every checksum, nor in a log's newest
- * batch. */
+/* Whether a bit of this file may flip: not in what lies outside of every checksum or on no other disk, nor in
+ * a log's newest batch. */
 bool replicas_may_flip(void *node, const char *path, uint64_t offset);
 
 /* Whether the broker whose disk rots holds a bad batch of the workload's topics, or a checkpoint of epochs

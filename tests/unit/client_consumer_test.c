@@ -70,6 +70,27 @@ START_TEST(reads_on_with_a_new_leader)
 }
 END_TEST
 
+/* Found by simulation: nothing was read until the metadata were five minutes old. */
+START_TEST(reads_on_with_a_leader_that_older_metadata_do_not_list)
+{
+    struct crig *rig = crig_new(NULL, 1);
+    rig->partitions_count = 1;
+    struct client_topic *topic = filled(rig, 50);
+    crig_lead(rig, 0, CRIG_NODES);
+    ck_assert_int_eq(crig_produce(rig, topic, 0, 50), OK);
+    ck_assert(crig_until(rig, SECOND, crig_settled));
+    rig->behind = rig->down[CRIG_NODES] = true;
+    crig_break(rig, CRIG_NODES);
+    start(rig, topic, CLIENT_FROM_OFFSET, 0);
+    crig_run(rig, 2 * SECOND);
+    ck_assert_int_eq(rig->consumed_count, 0);
+    rig->behind = rig->down[CRIG_NODES] = false;
+    crig_run(rig, 2 * SECOND);
+    expect_range(rig, 0, 51);
+    crig_free(rig);
+}
+END_TEST
+
 START_TEST(stopped_partition_brings_nothing_more)
 {
     struct crig *rig = crig_new(NULL, 1);
@@ -203,6 +224,7 @@ static void add(TCase *tcase)
 {
     tcase_add_loop_test(tcase, starts_where_it_is_told, 0, 4);
     tcase_add_test(tcase, reads_on_with_a_new_leader);
+    tcase_add_test(tcase, reads_on_with_a_leader_that_older_metadata_do_not_list);
     tcase_add_test(tcase, stopped_partition_brings_nothing_more);
     tcase_add_test(tcase, records_from_before_a_move_are_not_told);
     tcase_add_test(tcase, offset_that_is_gone_follows_the_policy);
