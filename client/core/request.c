@@ -185,13 +185,9 @@ enum err client_call(struct client *client, uint64_t now_us, const struct client
 
 static struct client_peer *peer_for(struct client *client, const struct client_pending *pending)
 {
-    struct client_peer *peer;
     if (pending->request.node == CLIENT_ANY_NODE)
         return client_peer_any(client);
-    peer = client_peer_of(client, pending->request.node, CLIENT_PEER_COMMON);
-    if (!peer)
-        client_refresh(client);
-    return peer;
+    return client_peer_of(client, pending->request.node, CLIENT_PEER_COMMON);
 }
 
 static void attempt(struct client *client, struct client_pending *pending)
