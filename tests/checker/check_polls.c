@@ -64,7 +64,8 @@ static void check_step(struct checker *c, const struct key *key, const struct cu
 {
     bool internal = e->invoke && cursor->polled->invoke == e->invoke;
     uint32_t from = MAX(cursor->next, check_order_find(key, key->trimmed)); /* by now, not in the end */
-    if (index < cursor->next) {
+    bool deleted = !internal && from > cursor->next; /* out of range, and it began anew with another leader */
+    if (index < cursor->next && !deleted) {
         struct checker_violation found = CHECK_FOUND(NONMONOTONIC_POLL, e, cursor->polled, e);
         if (internal)
             found.kind = CHECKER_INT_NONMONOTONIC_POLL;

@@ -61,9 +61,22 @@ static void send_offsets(struct replayer *r, int32_t node)
     txn_request_offsets(&r->c, &r->request, &sender, r->what.identity, r->what.offset, node);
 }
 
+/* It may be the one that counts: its client, behind it, may hear that somebody else has gone on since. */
+static void note_end(const struct replayer *r)
+{
+    struct txn_replays *replays = &cluster_of(r)->replays;
+    int32_t identity = r->what.identity;
+    bool same = replays->ended_again[identity].producer_id == r->what.producer_id;
+    if (same && replays->ended_again[identity].epoch > r->what.epoch)
+        return;
+    replays->ended_again[identity].producer_id = r->what.producer_id;
+    replays->ended_again[identity].epoch = r->what.epoch;
+}
+
 static void send_end(struct replayer *r, int32_t node)
 {
     struct txn_who sender = who(r);
+    note_end(r);
     txn_request_end(&r->c, &r->request, &sender, r->what.commit, node);
 }
 

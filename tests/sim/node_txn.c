@@ -354,6 +354,15 @@ static void ask_anew(struct transactor *x, int16_t error)
         x->coordinator = -1;
 }
 
+/* Whether its end may have come about all the same: an attempt was not answered, or somebody sent it again.
+ */
+static bool may_have_ended(const struct transactor *x)
+{
+    const struct txn_replays *replays = &x->c.client.node->cluster->replays;
+    return x->doubtful || (replays->ended_again[x->identity].producer_id == x->producer_id &&
+                           replays->ended_again[x->identity].epoch == x->epoch);
+}
+
 static void refused(struct transactor *x, int16_t error)
 {
     bool disbelieves =
@@ -370,7 +379,7 @@ static void refused(struct transactor *x, int16_t error)
         write_on(x);
     } else {
         if (x->step == TXN_STEP_END)
-            note_txn(x, x->doubtful ? HISTORY_INFO : HISTORY_FAIL, end_op(x), x->end_call);
+            note_txn(x, may_have_ended(x) ? HISTORY_INFO : HISTORY_FAIL, end_op(x), x->end_call);
         start_over(x, x->step != TXN_STEP_INIT && !txn_error_is_fencing(error) && dice(x, 2));
     }
 }

@@ -40,6 +40,10 @@ struct txn_replays {
     struct txn_replay list[TXN_REPLAYS_MAX];
     uint64_t count; /* ever: the next one's place is count % TXN_REPLAYS_MAX */
     int32_t coordinator[TXN_IDENTITIES], group_coordinator[TXN_IDENTITIES];
+    struct { /* the newest EndTxn that was sent again */
+        int64_t producer_id;
+        int16_t epoch;
+    } ended_again[TXN_IDENTITIES];
 };
 
 #endif
