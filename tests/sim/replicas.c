@@ -27,10 +27,10 @@ struct dump {
     int topic, partition;
     int64_t end; /* high watermark */
     char dir[64];
-    int64_t expected; /* base offset of the next batch; -1: any */
-    int64_t noted;    /* the last record of the coordinators' topics */
-    bool damaged, only_look;
-    struct epoch_cache *epochs; /* as the checkpoint has them; NULL: not asked */
+    int64_t expected;                /* base offset of the next batch; -1: the name of the first file tells */
+    int64_t noted;                   /* the last record of the coordinators' topics */
+    bool damaged, only_look, within; /* within: the log may begin within its first batch */
+    struct epoch_cache *epochs;      /* as the checkpoint has them; NULL: not asked */
 };
 
 static void note(struct dump *dump, enum history_what what, int64_t offset, int32_t epoch, int64_t arg)
@@ -115,11 +115,13 @@ static bool is_rotten(struct dump *dump, const uint8_t *p, size_t len)
         return false;
     if (size < BATCH_HEADER_BYTES || size > len || batch_verify(p, size) != OK)
         return true;
-    bool gap = dump->expected >= 0 && base > dump->expected;
+    bool before = base < dump->expected && !(dump->within && batch_next_offset(p) > dump->expected);
+    bool gap = base > dump->expected;
     bool far = base > dump->end + INT32_MAX;
-    bool bad = base < dump->expected || far || (gap && !is_compacted(dump)) ||
+    bool bad = before || far || (gap && !is_compacted(dump)) ||
                is_contradicted(dump->epochs, base, batch_leader_epoch(p));
     dump->expected = batch_next_offset(p);
+    dump->within = false;
     return bad;
 }
 
@@ -148,6 +150,10 @@ static bool dump_file(void *ctx, const char *path, uint64_t size)
     uint8_t *bytes = malloc(size);
     ASSERT(bytes != NULL);
     size_t got = 0;
+    if (dump->expected < 0) {
+        dump->expected = strtoll(strrchr(path, '/') + 1, NULL, 10);
+        dump->within = true;
+    }
     if (disk_peek(dump->node->process, path, 0, bytes, size, &got) == OK)
         dump_batches(dump, bytes, got);
     free(bytes);
