@@ -21,19 +21,34 @@
 #define BATCH_MAGIC_AT 16
 #define EPOCH_AT       12 /* byte of the header of a batch */
 
+#define PARTITION_DIR_MAX 64
+
 struct dump {
     struct cluster *cluster;
     struct node *node;
     int topic, partition;
     int64_t end; /* high watermark */
-    char dir[64];
+    char dir[PARTITION_DIR_MAX];
     int64_t expected;                /* base offset of the next batch; -1: the name of the first file tells */
     int64_t noted;                   /* the last record of the coordinators' topics */
     bool damaged, only_look, within; /* within: the log may begin within its first batch */
     struct epoch_cache *epochs;      /* as the checkpoint has them; NULL: not asked */
 };
 
-static void note(struct dump *dump, enum history_what what, int64_t offset, int32_t epoch, int64_t arg)
+static bool is_log(const char *path)
+{
+    size_t len = strlen(path);
+    return len > 4 && strcmp(path + len - 4, ".log") == 0;
+}
+
+/* The directory of a file of a partition. dir: PARTITION_DIR_MAX bytes. */
+static void directory_of(const char *path, char *dir)
+{
+    snprintf(dir, PARTITION_DIR_MAX, "%.*s", (int)(strrchr(path, '/') - path), path);
+}
+
+static struct history_record record_of(const struct dump *dump, enum history_what what, int64_t offset,
+                                       int32_t epoch)
 {
     struct history_record record =
         cluster_note(HISTORY_REPLICA, dump->node->id, dump->topic, dump->partition);
@@ -41,6 +56,12 @@ static void note(struct dump *dump, enum history_what what, int64_t offset, int3
     record.call = 1; /* the only round of comparison */
     record.offset = offset;
     record.epoch = epoch;
+    return record;
+}
+
+static void note(struct dump *dump, enum history_what what, int64_t offset, int32_t epoch, int64_t arg)
+{
+    struct history_record record = record_of(dump, what, offset, epoch);
     record.arg = arg;
     cluster_record(dump->cluster, record);
 }
@@ -56,14 +77,10 @@ static int64_t key_number(const uint8_t *batch, const struct record *record)
 
 static void note_record(struct dump *dump, const uint8_t *batch, const struct record *record)
 {
-    struct history_record note = cluster_note(HISTORY_REPLICA, dump->node->id, dump->topic, dump->partition);
+    struct history_record note = record_of(dump, HISTORY_BATCH, record->offset, batch_leader_epoch(batch));
     uint32_t crc = crc32c(0, record->key.p, (size_t)MAX(record->key.len, 0));
     crc = crc32c(crc, record->value.p, (size_t)MAX(record->value.len, 0));
-    note.what = HISTORY_BATCH;
-    note.call = 1;
     note.flags = HISTORY_COMPACTED;
-    note.offset = record->offset;
-    note.epoch = batch_leader_epoch(batch);
     note.arg = crc32c(crc, record->headers.p, (size_t)record->headers.len);
     note.arg2 = key_number(batch, record);
     note.txn = batch_is_transactional(batch);
@@ -144,8 +161,7 @@ static void dump_batches(struct dump *dump, const uint8_t *p, size_t len)
 static bool dump_file(void *ctx, const char *path, uint64_t size)
 {
     struct dump *dump = ctx;
-    size_t len = strlen(path);
-    if (len < 4 || strcmp(path + len - 4, ".log") != 0 || size == 0)
+    if (!is_log(path) || size == 0)
         return true;
     uint8_t *bytes = malloc(size);
     ASSERT(bytes != NULL);
@@ -172,8 +188,6 @@ static bool has_damage(struct dump *dump)
 
 static void *resize(void *ctx, void *old, size_t old_size, size_t new_size)
 {
-    (void)ctx;
-    (void)old_size;
     if (new_size > 0)
         return realloc(old, new_size);
     free(old);
@@ -223,9 +237,8 @@ struct later {
 static bool look_later(void *ctx, const char *path, uint64_t size)
 {
     struct later *later = ctx;
-    size_t len = strlen(path);
-    bool log = len > 4 && strcmp(path + len - 4, ".log") == 0;
-    if (log && size > 0 && len == strlen(later->path) && strcmp(path, later->path) > 0)
+    bool same = strlen(path) == strlen(later->path);
+    if (is_log(path) && size > 0 && same && strcmp(path, later->path) > 0)
         later->found = replicas_data_end(later->process, path) > 0;
     return !later->found;
 }
@@ -233,11 +246,11 @@ static bool look_later(void *ctx, const char *path, uint64_t size)
 /* Whether the batches of a log file that end at `end` are the last of their log. */
 static bool ends_log(struct process *process, const char *path, uint64_t end)
 {
-    char dir[64];
+    char dir[PARTITION_DIR_MAX];
     struct later later = {.process = process, .path = path};
     if (end < replicas_data_end(process, path))
         return false;
-    snprintf(dir, sizeof(dir), "%.*s", (int)(strrchr(path, '/') - path), path);
+    directory_of(path, dir);
     disk_walk(process, dir, look_later, &later);
     return !later.found;
 }
@@ -282,8 +295,8 @@ static bool look_for_copy(void *ctx, const char *path, uint64_t size)
 {
     struct copy *copy = ctx;
     uint8_t header[BATCH_HEADER_BYTES];
-    size_t got = 0, len = strlen(path);
-    uint64_t end = len > 4 && strcmp(path + len - 4, ".log") == 0 ? size : 0;
+    size_t got = 0;
+    uint64_t end = is_log(path) ? size : 0;
     for (uint64_t at = 0; at < end && !copy->found; at += batch_size(header)) {
         enum err err = disk_peek(copy->process, path, at, header, sizeof(header), &got);
         if (err != OK || got < sizeof(header) || batch_size(header) < BATCH_HEADER_BYTES)
@@ -296,9 +309,9 @@ static bool look_for_copy(void *ctx, const char *path, uint64_t size)
 /* Whether another broker holds the batch as well. */
 static bool has_copy(const struct node *node, const char *path, const uint8_t *header)
 {
-    char dir[64];
+    char dir[PARTITION_DIR_MAX];
     struct copy copy = {.header = header};
-    snprintf(dir, sizeof(dir), "%.*s", (int)(strrchr(path, '/') - path), path);
+    directory_of(path, dir);
     for (int i = 0; i < node->cluster->options.brokers && !copy.found; i++) {
         const struct node *other = cluster_node(node->cluster, ROLE_BROKER, i);
         copy.process = other->process;
@@ -317,15 +330,14 @@ bool replicas_may_flip(void *node, const char *path, uint64_t offset)
 {
     uint8_t header[BATCH_HEADER_BYTES];
     struct process *process = ((struct node *)node)->process;
-    size_t got = 0, len = strlen(path);
-    bool log = len > 4 && strcmp(path + len - 4, ".log") == 0;
+    size_t got = 0;
     for (uint64_t at = 0; at <= offset; at += batch_size(header)) {
         enum err err = disk_peek(process, path, at, header, sizeof(header), &got);
         if (err != OK || got < sizeof(header) || batch_size(header) < BATCH_HEADER_BYTES)
             return true;
         if (offset >= at + EPOCH_AT && offset < at + EPOCH_AT + sizeof(int32_t))
             return false;
-        if (log && offset < at + batch_size(header))
+        if (is_log(path) && offset < at + batch_size(header))
             return has_copy(node, path, header) &&
                    (!ends_log(process, path, at + batch_size(header)) || is_known_synced(node, path, header));
     }
@@ -354,8 +366,7 @@ static bool rot_file(void *ctx, const char *path, uint64_t size)
 {
     struct rot *rot = ctx;
     uint8_t header[BATCH_HEADER_BYTES];
-    size_t len = strlen(path);
-    uint64_t end = len > 4 && strcmp(path + len - 4, ".log") == 0 ? replicas_data_end(rot->process, path) : 0;
+    uint64_t end = is_log(path) ? replicas_data_end(rot->process, path) : 0;
     for (uint64_t at = 0; at < MIN(end, size) && !rot->done; at += batch_size(header)) {
         size_t got = 0;
         if (disk_peek(rot->process, path, at, header, sizeof(header), &got) != OK || got < sizeof(header))
@@ -368,7 +379,7 @@ static bool rot_file(void *ctx, const char *path, uint64_t size)
 
 bool replicas_rot(struct process *process, int topic, int partition, int64_t offset)
 {
-    char dir[64];
+    char dir[PARTITION_DIR_MAX];
     struct rot rot = {.process = process, .offset = offset};
     snprintf(dir, sizeof(dir), "/data/t%d-%d", topic, partition);
     disk_walk(process, dir, rot_file, &rot);
@@ -393,7 +404,6 @@ static bool is_no_swap(void *ctx, const char *path, uint64_t size)
 {
     bool *settled = ctx;
     const char *file = strrchr(path, '/');
-    (void)size;
     *settled = strchr(path, '.') < file || strstr(file, ".swap") == NULL;
     return *settled;
 }
