@@ -419,11 +419,16 @@ static enum err search_from(struct plog *log, int32_t place, uint32_t position,
 enum err plog_damage_search(struct plog *log, int64_t offset, struct plog_damage *ret_damage)
 {
     uint32_t position;
+    int64_t last;
     ASSERT(offset >= log->start && offset <= log->end);
     int32_t place = plog_segment_find(log, offset);
     struct plog_segment *seg = &log->segments[place];
     /* from a batch that ends before offset: what follows must begin where it ended */
-    enum err err = plog_index_lookup(log, seg, offset - 1, &position);
+    enum err err = plog_index_entry(log, seg, offset - 1, &position, &last);
+    if (err == OK && position > 0 && plog_damage_hop(log, seg->base_offset, position) == position)
+        err = plog_index_check(log, seg, position, last);
+    if (err == ERR_CORRUPT)
+        err = ERR_OUT_OF_RANGE;
     if (err == OK)
         err = search_from(log, place, position, ret_damage);
     bool misled = err == ERR_OUT_OF_RANGE; /* by the indexed batch itself, or the index */

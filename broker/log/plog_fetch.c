@@ -24,6 +24,7 @@ struct fetch {
     int32_t place;
     struct target first;
     int64_t expected; /* where the first batch must begin; -1: not known */
+    int64_t indexed;  /* where it must end, as the index has it; -1: not known, or found to be so */
     struct plog_piece *ret;
 };
 
@@ -127,12 +128,19 @@ static int64_t begins_there(const struct fetch *f, uint32_t position)
     return position == 0 ? f->seg->base_offset : -1;
 }
 
+/* What is looked up: the batch before the wanted one. */
+static int64_t before(const struct fetch *f)
+{
+    return MAX(f->ask->offset - 1, f->seg->base_offset);
+}
+
 /* A place at or before the wanted batch. */
 static enum err begin_at(struct fetch *f, bool exact, uint32_t *ret_position)
 {
     struct env_file *file;
-    uint32_t bytes;
-    f->expected = -1;
+    uint32_t bytes, entry = 0;
+    int64_t last = -1;
+    f->expected = f->indexed = -1;
     if (exact && recent(f, ret_position))
         return OK;
     if (exact && hint(f, ret_position)) {
@@ -144,11 +152,13 @@ static enum err begin_at(struct fetch *f, bool exact, uint32_t *ret_position)
         err = warm(f, file, 0, bytes);
     /* from a batch that ends before the offset: what follows it is held against it */
     if (err == OK)
-        err = plog_index_lookup(f->log, f->seg, MAX(f->ask->offset - 1, f->seg->base_offset), ret_position);
-    if (err == OK)
-        *ret_position = plog_damage_pass(f->log, f->seg, f->ask->offset, *ret_position);
-    f->expected = err ? -1 : begins_there(f, *ret_position);
-    return err;
+        err = plog_index_entry(f->log, f->seg, before(f), &entry, &last);
+    if (err)
+        return err;
+    *ret_position = plog_damage_pass(f->log, f->seg, f->ask->offset, entry);
+    f->indexed = entry > 0 && *ret_position == entry ? last : -1;
+    f->expected = begins_there(f, *ret_position);
+    return OK;
 }
 
 /* A look at the header at position through a window that moves along. */
@@ -197,6 +207,9 @@ static enum err walk_to(struct fetch *f, uint32_t position, uint32_t *bad)
             return err;
         if (f->expected >= 0 && batch_base_offset(p) < f->expected)
             return ERR_CORRUPT; /* offsets never go back */
+        if (f->indexed >= 0 && batch_last_offset(p) != f->indexed)
+            return ERR_CORRUPT; /* nor does the index, which has no checksum, lead over any */
+        f->indexed = -1;
         if (batch_last_offset(p) >= f->ask->offset) {
             bool hole = batch_base_offset(p) > f->ask->offset && !f->log->config.may_have_gaps;
             bool beyond = batch_next_offset(p) > plog_segment_end(f->log, f->place);
@@ -211,25 +224,29 @@ static enum err walk_to(struct fetch *f, uint32_t position, uint32_t *bad)
     return ERR_NOT_FOUND;
 }
 
+static enum err walk_from(struct fetch *f, bool exact, uint32_t *bad)
+{
+    uint32_t position;
+    enum err err = begin_at(f, exact, &position);
+    return err ? err : walk_to(f, position, bad);
+}
+
 /* A hint may be stale, and an index of a former life wrong: each is believed once. */
 static enum err locate(struct fetch *f, uint32_t *bad)
 {
-    uint32_t position;
     *bad = 0;
-    enum err err = begin_at(f, true, &position);
-    if (err == OK)
-        err = walk_to(f, position, bad);
+    enum err err = walk_from(f, true, bad);
     if (err != ERR_CORRUPT && err != ERR_NOT_FOUND)
         return err;
-    enum err again = begin_at(f, false, &position);
-    if (again == OK)
-        again = walk_to(f, position, bad);
-    if (again != ERR_CORRUPT || f->seg->index.in_memory || f->seg->index.trusted)
-        return again;
-    again = plog_rebuild_index(f->log, f->seg);
-    if (again == OK)
-        again = begin_at(f, false, &position);
-    return again ? again : walk_to(f, position, bad);
+    err = walk_from(f, false, bad);
+    while (err == ERR_CORRUPT && f->indexed >= 0 && f->seg->index.in_memory) {
+        plog_index_forget(f->seg, before(f));
+        err = walk_from(f, false, bad);
+    }
+    if (err != ERR_CORRUPT || f->seg->index.in_memory || f->seg->index.trusted)
+        return err;
+    err = plog_rebuild_index(f->log, f->seg);
+    return err ? err : walk_from(f, false, bad);
 }
 
 /* -- as a range of the file -- */

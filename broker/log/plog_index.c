@@ -417,25 +417,61 @@ static enum err search_file(struct plog_segment *seg, uint32_t count, const stru
     return err;
 }
 
+/* How many entries fit: the last of them is the wanted one. */
+static uint32_t search_memory(const struct plog_segment *seg, const struct wanted *wanted)
+{
+    uint32_t low = 0, high = seg->index.offsets_count;
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2;
+        if (fits(seg, seg->index.offsets[mid], wanted))
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
 static enum err find_entry(struct plog *log, struct plog_segment *seg, const struct wanted *wanted,
                            struct offset_entry *ret)
 {
-    uint32_t count, times, low = 0;
-    struct offset_entry best = {0, 0};
+    uint32_t count, times;
+    *ret = (struct offset_entry){0, 0};
     enum err err = ready(log, seg, &count, &times);
-    if (err == OK && count > 0 && !seg->index.in_memory)
-        err = search_file(seg, count, wanted, &best);
-    for (uint32_t high = count; err == OK && seg->index.in_memory && low < high;) {
-        uint32_t mid = low + (high - low) / 2;
-        if (fits(seg, seg->index.offsets[mid], wanted)) {
-            best = seg->index.offsets[mid];
-            low = mid + 1;
-        } else {
-            high = mid;
-        }
-    }
-    *ret = best;
-    return err;
+    if (err || count == 0)
+        return err;
+    if (!seg->index.in_memory)
+        return search_file(seg, count, wanted, ret);
+    uint32_t fitting = search_memory(seg, wanted);
+    if (fitting > 0)
+        *ret = seg->index.offsets[fitting - 1];
+    return OK;
+}
+
+void plog_index_forget(struct plog_segment *seg, int64_t offset)
+{
+    struct plog_index *index = &seg->index;
+    ASSERT(index->in_memory);
+    uint32_t fitting = search_memory(seg, &(struct wanted){.max_position = UINT32_MAX, .max_offset = offset});
+    if (fitting == 0)
+        return;
+    index->offsets_count--;
+    for (uint32_t i = fitting - 1; i < index->offsets_count; i++)
+        index->offsets[i] = index->offsets[i + 1];
+    index->offsets_flushed = MIN(index->offsets_flushed, fitting - 1);
+    index->trim = true;
+}
+
+enum err plog_index_check(struct plog *log, struct plog_segment *seg, uint32_t position, int64_t last)
+{
+    struct plog_walk walk;
+    struct batch_header batch;
+    enum err err = plog_walk_begin(&walk, log, seg, position, true);
+    if (err == OK)
+        err = plog_walk_next(&walk, &batch, NULL);
+    plog_walk_end(&walk);
+    if (err == OK && batch.last_offset != last)
+        err = ERR_CORRUPT;
+    return err == ERR_TRUNCATED ? ERR_CORRUPT : err;
 }
 
 enum err plog_index_lookup(struct plog *log, struct plog_segment *seg, int64_t offset, uint32_t *ret_position)

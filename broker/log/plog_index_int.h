@@ -24,6 +24,12 @@ enum err plog_index_lookup(struct plog *log, struct plog_segment *seg, int64_t o
 /* The same, and the last offset of the batch that the entry is of (where position is not 0). */
 enum err plog_index_entry(struct plog *log, struct plog_segment *seg, int64_t offset, uint32_t *ret_position,
                           int64_t *ret_last);
+/* The entry that a lookup of offset finds led to another place: it is forgotten. Only of an index in memory.
+ */
+void plog_index_forget(struct plog_segment *seg, int64_t offset);
+/* Whether a good batch that ends with `last` is at position, as an entry says. ERR_CORRUPT: none; the disk's
+ * errors. Reads it (blocking). */
+enum err plog_index_check(struct plog *log, struct plog_segment *seg, uint32_t position, int64_t last);
 /* The last entry's position <= max_position whose batch's last offset is < end_offset; 0: none. A batch
  * begins there (if the index is right), and all before it end at or before end_offset. */
 enum err plog_index_bound(struct plog *log, struct plog_segment *seg, uint32_t max_position,

@@ -330,24 +330,19 @@ static enum err scan_batches(struct scan *scan, uint32_t from, bool at_index)
 static enum err begin_at_index(struct scan *scan, int64_t max_offset, uint32_t *ret_position)
 {
     struct plog_segment *seg = scan->seg;
-    struct plog_walk walk;
-    struct batch_header batch;
     *ret_position = 0;
     enum err err = plog_index_load(scan->log, seg, max_offset, seg->size);
     if (err || seg->index.offsets_count == 0)
         return err;
     struct offset_entry e = seg->index.offsets[seg->index.offsets_count - 1];
-    err = plog_walk_begin(&walk, scan->log, seg, e.position, true);
-    if (err == OK)
-        err = plog_walk_next(&walk, &batch, NULL);
-    plog_walk_end(&walk);
-    if (err == OK && batch.last_offset == seg->base_offset + (int64_t)e.delta) {
+    err = plog_index_check(scan->log, seg, e.position, seg->base_offset + (int64_t)e.delta);
+    if (err == OK) {
         *ret_position = e.position;
         seg->index.offsets_count--; /* the scan adds it again */
         seg->index.offsets_flushed = seg->index.offsets_count;
         return OK;
     }
-    if (err && err != ERR_CORRUPT && err != ERR_TRUNCATED)
+    if (err != ERR_CORRUPT)
         return err;
     seg->index.offsets_count = seg->index.times_count = 0;
     seg->index.offsets_flushed = seg->index.times_flushed = 0;
@@ -382,7 +377,7 @@ static enum err scan_segment(struct scan *scan, int64_t from_offset)
     if (err)
         return err;
     seg = scan->seg;
-    seg->index.trusted = true;
+    seg->index.trusted = position == 0; /* every entry is the scan's */
     return is_last(scan) ? OK : plog_index_flush(scan->log, seg, true);
 }
 

@@ -218,12 +218,12 @@ static bool replaced_is_known(const struct faults *faults)
     if (faults->replaced == NULL)
         return true;
     struct uuid disk = cluster_disk(faults->cluster, faults->replaced);
-    return !uuid_eq(disk, faults->replaced_disk);
+    return !uuid_is_zero(disk) && !uuid_eq(disk, faults->replaced_disk);
 }
 
 /* A disk was replaced, and not all that it held is back. A write that a power cut tears, and that may have
- * been promised, were a second loss (nobody leads then until an operator says so: known gap 81), so none is
- * torn meanwhile. */
+ * been promised, or a flipped bit were a second loss (nobody leads then until an operator says so: known gap
+ * 81), so there is none meanwhile. */
 static bool a_disk_is_missed(const struct faults *faults)
 {
     return !replaced_is_known(faults) || counted_any_lost(faults->cluster->counted);
@@ -528,7 +528,7 @@ static bool inject_bit_flip(struct faults *faults)
     struct node *node;
     if (faults->flipped == NULL && (node = any_of(faults, ROLE_BROKER)) != faults->replaced)
         faults->flipped = node;
-    if (faults->flipped == NULL || counted_any_lost(faults->cluster->counted))
+    if (faults->flipped == NULL || a_disk_is_missed(faults))
         return false;
     const char *part = parts[below(faults, ARRAY_LEN(parts))];
     snprintf(path, sizeof(path), "/data/t%llu-",

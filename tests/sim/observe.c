@@ -445,6 +445,20 @@ static bool leaders_agree(struct cluster *cluster)
     return complete.all && complete.leaders == cluster->options.topics * cluster->options.partitions;
 }
 
+bool cluster_is_registered(struct cluster *cluster, char *why, size_t size)
+{
+    char reason[CLUSTER_TEXT_MAX / 2];
+    for (int i = 0; i < cluster->options.brokers; i++) {
+        const struct node *node = cluster_node(cluster, ROLE_BROKER, i);
+        snprintf(reason, sizeof(reason), "it does not run");
+        if (node_broker(node) != NULL && broker_ready(node_broker(node), reason, sizeof(reason)))
+            continue;
+        snprintf(why, size, "%s does not serve: %s", process_name(node->process), reason);
+        return false;
+    }
+    return true;
+}
+
 bool cluster_is_whole(struct cluster *cluster, char *why, size_t size)
 {
     struct node *node = NULL;
@@ -465,8 +479,8 @@ bool cluster_is_whole(struct cluster *cluster, char *why, size_t size)
         snprintf(why, size, "no active controller has the newest metadata");
         return false;
     }
-    if (!parts_are_whole(cluster, image, why, size) || !tails_are_committed(cluster, why, size) ||
-        !cluster_is_sound(cluster, why, size))
+    if (!parts_are_whole(cluster, image, why, size) || !cluster_is_registered(cluster, why, size) ||
+        !tails_are_committed(cluster, why, size) || !cluster_is_sound(cluster, why, size))
         return false;
     snprintf(why, size, "not every partition has a leader that has all replicas in sync");
     return leaders_agree(cluster); /* brokers may just have started, and the metadata are of before */
@@ -511,7 +525,8 @@ struct uuid cluster_disk(struct cluster *cluster, const struct node *broker)
 {
     struct node *node;
     const struct image *image = newest_image(cluster, &node);
-    const struct image_broker *found = image != NULL ? image_broker(image, broker->id) : NULL;
+    bool leads = image != NULL && controller_status(node_controller(node)).leads;
+    const struct image_broker *found = leads ? image_broker(image, broker->id) : NULL;
     return found != NULL ? found->directory_id : (struct uuid){0};
 }
 

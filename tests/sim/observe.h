@@ -37,8 +37,12 @@ void observer_end(struct observer *observer);
 /* Writes a line for every replica to the trace. */
 void observer_trace(struct observer *observer);
 
+/* Every broker runs, has registered since it started and is not fenced: the metadata speak of its disk, not
+ * of one that was replaced. If not, why gets a line. */
+bool cluster_is_registered(struct cluster *cluster, char *why, size_t size);
+
 /* Every partition of the plan exists, has a leader, and all its replicas in sync, as the active controller
- * sees it; all of them are sound. If not, why gets a line. */
+ * sees it; all of them are sound; every broker is registered. If not, why gets a line. */
 bool cluster_is_whole(struct cluster *cluster, char *why, size_t size);
 
 /* No broker's manifest is given up or behind, no replica is offline, in doubt, or known to be damaged. */
@@ -48,7 +52,8 @@ bool cluster_is_sound(struct cluster *cluster, char *why, size_t size);
  * says. */
 bool cluster_is_in_sync(struct cluster *cluster);
 
-/* The directory id that the broker has registered with, as the newest controller image says; zeros: none. */
+/* The directory id that the broker has registered with, as the active controller says; zeros: it does not
+ * know the broker, or there is no such controller (others may know an older disk only). */
 struct uuid cluster_disk(struct cluster *cluster, const struct node *broker);
 
 /* Where the log of the partition's leader ends, committed or not; -1: nobody leads now. After an election a

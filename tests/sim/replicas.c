@@ -420,11 +420,12 @@ void replicas_dump(struct cluster *cluster, int topic, int partition, uint64_t b
 {
     char name[CLUSTER_TOPIC_NAME_MAX];
     cluster_topic_name(topic, name);
+    /* what the last reader saw; more may have come since */
+    int64_t read = topic > CLUSTER_TXN_TOPIC ? 0 : cluster->ends[topic][partition];
     struct dump dump = {.cluster = cluster,
                         .topic = topic,
                         .partition = partition,
-                        .end = topic > CLUSTER_TXN_TOPIC ? cluster_high_watermark(cluster, name, partition)
-                                                         : cluster->ends[topic][partition]};
+                        .end = MAX(read, cluster_high_watermark(cluster, name, partition))};
     snprintf(dump.dir, sizeof(dump.dir), "/data/%s-%d", name, partition);
     for (int i = 0; i < cluster->options.brokers; i++) {
         if (!(brokers & 1ull << i))

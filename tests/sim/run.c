@@ -150,7 +150,8 @@ static bool phase_recover(struct run *run)
 
 static bool is_comparable(struct run *run)
 {
-    return is_in_sync(run) && replicas_settled(run->cluster);
+    return cluster_is_registered(run->cluster, run->why, sizeof(run->why)) && is_in_sync(run) &&
+           replicas_settled(run->cluster);
 }
 
 static void phase_read(struct run *run)
