@@ -279,6 +279,18 @@ enum producer_verdict producer_state_judge(const struct producer_state *state,
     return batch->first_sequence == next ? PRODUCER_APPEND : PRODUCER_OUT_OF_ORDER;
 }
 
+bool producer_state_gap(const struct producer_state *state, const struct producer_batch *batch)
+{
+    const struct producer_entry *entry = producer_find(state, batch->producer_id);
+    if (entry && batch->producer_epoch < entry->epoch)
+        return false;
+    if (entry == NULL || batch->producer_epoch > entry->epoch || entry->count == 0)
+        return batch->first_sequence > 0;
+    int32_t next = producer_sequence_add(entry->window[entry->count - 1].last_sequence, 1);
+    uint32_t ahead = (uint32_t)(batch->first_sequence - next) & INT32_MAX; /* numbers wrap at 2^31 */
+    return ahead > 0 && ahead < 1u << 30;
+}
+
 enum err producer_state_update(struct producer_state *state, const struct producer_batch *batch,
                                uint64_t now_us)
 {

@@ -80,6 +80,10 @@ enum producer_verdict producer_state_judge(const struct producer_state *state,
                                            const struct producer_batch *batch,
                                            struct producer_batch *ret_original);
 
+/* Whether batches of its producer are missing in front of this one: it lies ahead of the number that comes
+ * next, or begins above 0 though nothing is known here of its producer or its epoch. */
+bool producer_state_gap(const struct producer_state *state, const struct producer_batch *batch);
+
 /* Makes room for one more producer, so that a following update cannot fail; forgets expired ones (at most two
  * a call). ERR_NOMEM. */
 enum err producer_state_reserve(struct producer_state *state, uint64_t now_us);

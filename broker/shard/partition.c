@@ -37,6 +37,7 @@ static void fx_role(struct partition *p, const struct replica_effect *fx)
     wake(p, READER_FOLLOWER);
     p->hook_due = true;
     p->cut_to = INT64_MAX; /* this leader may want it elsewhere, or not at all */
+    partition_await_gaps(p);
     if (p->log)
         partition_maintain_later(p);
 }

@@ -61,12 +61,13 @@ struct partition {
     struct replica core;
     bool
         unwritten; /* batches were appended in this turn that the core does not know of (partition_write.c) */
-    struct list waits_written; /* acks=0, and acks=1 where that suffices, until then; by need_offset */
-    struct list waits_synced;  /* acks=1 until our own sync; by need_offset, as appended */
-    struct list waits_high;    /* acks=all until the high watermark; the same */
-    struct list waits_start;   /* deletions until all in-sync replicas begin there; the same */
-    struct list lookups;       /* ListOffsets by time that read aside */
-    struct list mends;         /* partition_repair.c: what a mend reads is read aside first */
+    struct list waits_written;    /* acks=0, and acks=1 where that suffices, until then; by need_offset */
+    struct list waits_synced;     /* acks=1 until our own sync; by need_offset, as appended */
+    struct list waits_high;       /* acks=all until the high watermark; the same */
+    struct list waits_start;      /* deletions until all in-sync replicas begin there; the same */
+    uint64_t await_gaps_until_us; /* partition_await_gaps() */
+    struct list lookups;          /* ListOffsets by time that read aside */
+    struct list mends;            /* partition_repair.c: what a mend reads is read aside first */
     struct list watches[READER_COUNT];
     bool wake[READER_COUNT]; /* watches of this kind are due */
     bool want_sync;
@@ -121,6 +122,9 @@ void partition_note_synced(struct partition *p);
 /* partition_produce.c: answers all waits with error, or those that are settled. */
 void partition_waits_fail(struct partition *p, int16_t error);
 void partition_waits_settle(struct partition *p);
+/* partition_produce.c: from now on, for a while, a gap in a producer's sequence is one that closes by itself,
+ * and is answered as such. */
+void partition_await_gaps(struct partition *p);
 
 /* partition_offsets.c: the same for lookups. */
 void partition_lookups_fail(struct partition *p, int16_t error);

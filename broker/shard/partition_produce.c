@@ -133,6 +133,29 @@ static bool promise(struct partition *p, const struct partition_append *request,
 
 /* -- append -- */
 
+/* A client that has several requests on the way sends a batch before it hears that the one in front of it was
+ * refused. If what stood in the way is gone by then, the second is told that it leaves a gap, which a client
+ * may take for lost records: librdkafka gives up, or gives all that is unanswered new numbers and thereby
+ * writes some of it twice. And where nothing is known of the producer, the second would be taken without the
+ * first. So for a while after a refusal, and after the change of the leader, a gap is one that closes. */
+#define GAP_CLOSES_US (5 * 1000000ull)
+
+void partition_await_gaps(struct partition *p)
+{
+    p->await_gaps_until_us = env_now_us(p->host->env) + GAP_CLOSES_US;
+}
+
+static int16_t refuse_for_now(struct partition *p, int16_t error)
+{
+    partition_await_gaps(p);
+    return error;
+}
+
+static bool lacks_replicas(const struct partition *p, const struct partition_append *request)
+{
+    return request->acks == -1 && replica_isr_count(&p->core) < replica_min_isr(&p->core);
+}
+
 static int16_t admit(struct partition *p, const struct partition_append *request)
 {
     if (request->acks < -1 || request->acks > 1)
@@ -144,11 +167,7 @@ static int16_t admit(struct partition *p, const struct partition_append *request
         return error;
     if (request->acks == 1 && !replica_takes_own_word(&p->core)) {
         PROBE(OWN_WORD_REFUSED);
-        return KAFKA_NOT_LEADER_OR_FOLLOWER; /* in a moment */
-    }
-    if (request->acks == -1 && replica_isr_count(&p->core) < replica_min_isr(&p->core)) {
-        PROBE(MIN_ISR_REFUSED);
-        return KAFKA_NOT_ENOUGH_REPLICAS;
+        return refuse_for_now(p, KAFKA_NOT_LEADER_OR_FOLLOWER); /* in a moment */
     }
     return KAFKA_NONE;
 }
@@ -190,6 +209,13 @@ static int16_t check_txn(struct partition *p, const struct partition_append *req
     return request->guard && partition_txn_holds(p, request->guard) ? KAFKA_NONE : KAFKA_INVALID_TXN_STATE;
 }
 
+/* Whether this batch waits for one that its client repeats. */
+static bool gap_closes(struct partition *p, const struct producer_batch *asked)
+{
+    return env_now_us(p->host->env) < p->await_gaps_until_us &&
+           producer_state_gap(plog_producers(p->log), asked);
+}
+
 /* What is known of a batch's producer. KAFKA_NONE with *ret_need 0: append it; > 0: a duplicate that ended
  * there. */
 static int16_t deduplicate(struct partition *p, const struct partition_append *request, const uint8_t *batch,
@@ -203,6 +229,12 @@ static int16_t deduplicate(struct partition *p, const struct partition_append *r
         return producer_state_epoch(plog_producers(p->log), asked.producer_id) > asked.producer_epoch
                    ? KAFKA_INVALID_PRODUCER_EPOCH
                    : check_txn(p, request, batch);
+    if (!MUTANT(SEQUENCE_GAPS) && gap_closes(p, &asked)) {
+        PROBE(GAP_AWAITED);
+        ret->message = "batches of this producer are missing in front of this one, since they were refused a "
+                       "moment ago: repeat them first";
+        return KAFKA_NOT_ENOUGH_REPLICAS;
+    }
     switch (producer_state_judge(plog_producers(p->log), &asked, &original)) {
     case PRODUCER_FENCED: return KAFKA_INVALID_PRODUCER_EPOCH;
     case PRODUCER_TXN_OPEN: return KAFKA_INVALID_TXN_STATE;
@@ -225,12 +257,26 @@ static int16_t deduplicate(struct partition *p, const struct partition_append *r
     return check_txn(p, request, batch);
 }
 
+/* The same, and whether there are replicas enough. A duplicate is in the log: that it was refused before its
+ * append would be wrong. */
+static int16_t judge(struct partition *p, const struct partition_append *request, const uint8_t *batch,
+                     struct partition_appended *ret, int64_t *ret_need)
+{
+    int16_t error = deduplicate(p, request, batch, ret, ret_need);
+    if (error != KAFKA_NONE || !lacks_replicas(p, request))
+        return error;
+    if (*ret_need > 0)
+        return KAFKA_NOT_ENOUGH_REPLICAS_AFTER_APPEND;
+    PROBE(MIN_ISR_REFUSED);
+    return refuse_for_now(p, KAFKA_NOT_ENOUGH_REPLICAS);
+}
+
 static int16_t write_batch(struct partition *p, uint8_t *batch, uint32_t len, struct iobuf *owner,
                            struct partition_appended *ret)
 {
     enum err err = plog_append_kept(p->log, batch, len, owner);
-    if (err && plog_failed(p->log) == OK)
-        return KAFKA_KAFKA_STORAGE_ERROR; /* out of memory: nothing happened, the client tries again */
+    if (err && plog_failed(p->log) == OK) /* out of memory: nothing happened, the client tries again */
+        return refuse_for_now(p, KAFKA_KAFKA_STORAGE_ERROR);
     if (err) {
         partition_fail(p, err);
         return KAFKA_KAFKA_STORAGE_ERROR;
@@ -278,7 +324,7 @@ static int16_t append_batch(struct partition *p, const struct partition_append *
     struct iobuf *own;
     if (batch_validate(batch, (size_t)request->len, &rules, p->host->scratch, &verdict) != BATCH_OK)
         return refused(ret, &verdict);
-    int16_t error = deduplicate(p, request, batch, ret, ret_need);
+    int16_t error = judge(p, request, batch, ret, ret_need);
     if (error != KAFKA_NONE || *ret_need > 0)
         return error;
     error = store_as(p, &rules, &verdict, &batch, &own);
@@ -306,7 +352,7 @@ void partition_append(struct partition *p, const struct partition_append *reques
         wait->partition = NULL;
     ret->error = admit(p, request);
     if (ret->error == KAFKA_NONE && partition_disk_full(p)) {
-        ret->error = KAFKA_KAFKA_STORAGE_ERROR;
+        ret->error = refuse_for_now(p, KAFKA_KAFKA_STORAGE_ERROR);
         ret->message = "the disk of this broker is full (log.dir.free.min.bytes): delete topics or shorten "
                        "retention; reading goes on";
     }

@@ -24,6 +24,7 @@
     X(COORDINATOR_WRITE_LOST, "coordinator-write-undecided")                                                 \
     X(DUPLICATE_ANSWERED, "duplicate-answered")                                                              \
     X(SEQUENCE_REFUSED, "sequence-refused")                                                                  \
+    X(GAP_AWAITED, "sequence-gap-awaited")                                                                   \
     X(MIN_ISR_REFUSED, "min-isr-refused")                                                                    \
     X(WAIT_TIMED_OUT, "produce-wait-timed-out")                                                              \
     X(WAIT_DEPOSED, "produce-wait-deposed")                                                                  \

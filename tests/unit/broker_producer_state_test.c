@@ -75,6 +75,34 @@ START_TEST(every_question_has_kafkas_answer)
 }
 END_TEST
 
+static bool leaves_gap(const struct producer_state *state, int64_t id, int16_t epoch, int32_t first)
+{
+    struct producer_batch batch = batch_of(id, epoch, first, 1, 1000);
+    return producer_state_gap(state, &batch);
+}
+
+START_TEST(only_what_lies_ahead_leaves_a_gap)
+{
+    struct producer_state state;
+    producer_state_init(&state, &alloc, EXPIRY_US);
+    update(&state, batch_of(77, 3, 10, 2, 0), 1);
+    update(&state, batch_of(79, 0, INT32_MAX - 1, 2, 2), 1);
+    ck_assert(!leaves_gap(&state, 77, 3, 12));
+    ck_assert(leaves_gap(&state, 77, 3, 13));
+    ck_assert(!leaves_gap(&state, 77, 3, 10)); /* a duplicate */
+    ck_assert(!leaves_gap(&state, 77, 3, 2));
+    ck_assert(!leaves_gap(&state, 77, 2, 13)); /* fenced */
+    ck_assert(!leaves_gap(&state, 77, 4, 0));
+    ck_assert(leaves_gap(&state, 77, 4, 12));
+    ck_assert(!leaves_gap(&state, 78, 0, 0));
+    ck_assert(leaves_gap(&state, 78, 0, 1));  /* unknown */
+    ck_assert(!leaves_gap(&state, 79, 0, 0)); /* numbers have wrapped */
+    ck_assert(leaves_gap(&state, 79, 0, 1));
+    ck_assert(!leaves_gap(&state, 79, 0, INT32_MAX));
+    producer_state_free(&state);
+}
+END_TEST
+
 START_TEST(sequences_wrap_after_int32_max)
 {
     struct producer_state state;
@@ -221,6 +249,7 @@ END_TEST
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, every_question_has_kafkas_answer);
+    tcase_add_test(tcase, only_what_lies_ahead_leaves_a_gap);
     tcase_add_test(tcase, sequences_wrap_after_int32_max);
     tcase_add_test(tcase, silent_producers_are_forgotten);
     tcase_add_test(tcase, truncation_takes_batches_back_or_asks_for_a_rebuild);

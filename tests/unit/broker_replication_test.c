@@ -172,6 +172,77 @@ START_TEST(acks_all_is_refused_below_min_isr_and_the_high_watermark_stands)
 }
 END_TEST
 
+/* The error for one record of an idempotent producer, acks=all. */
+static int16_t send_number(struct cluster *c, int64_t producer_id, int32_t sequence)
+{
+    struct waiter w;
+    struct iobuf *batch = make_batch(1, 10, 1000, producer_id, 0, sequence);
+    int16_t error = produce_batch(broker(c, 1), batch, -1, &w).error;
+    partition_wait_cancel(&w.wait);
+    iobuf_unref(batch);
+    return error;
+}
+
+/* As a client sends them that has two requests on the way: the second arrives when what made the first fail
+ * is over. */
+START_TEST(behind_a_batch_that_was_refused_a_gap_closes_by_itself)
+{
+    struct cluster c;
+    setup(&c, 2, 2);
+    ck_assert_int_eq(send_number(&c, 7, 0), KAFKA_NONE);
+    run_ms(&c, 6000); /* long after the election */
+    ck_assert_int_eq(send_number(&c, 7, 2), KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER);
+    lead(&c, 1, 0, 1);
+    ck_assert_int_eq(send_number(&c, 7, 1), KAFKA_NOT_ENOUGH_REPLICAS);
+    ck_assert_int_eq(send_number(&c, 8, 0), KAFKA_NOT_ENOUGH_REPLICAS);
+    lead(&c, 1, 0, 2);
+    ck_assert_int_eq(send_number(&c, 7, 2), KAFKA_NOT_ENOUGH_REPLICAS);
+    ck_assert_int_eq(send_number(&c, 8, 1), KAFKA_NOT_ENOUGH_REPLICAS); /* else number 0 never got in */
+    ck_assert_int_eq(view_of(broker(&c, 1)).log_end, 1);
+    for (int32_t i = 1; i <= 2; i++)
+        ck_assert_int_eq(send_number(&c, 7, i), KAFKA_NONE);
+    for (int32_t i = 0; i <= 1; i++)
+        ck_assert_int_eq(send_number(&c, 8, i), KAFKA_NONE);
+    ck_assert_int_eq(send_number(&c, 7, 4), KAFKA_NOT_ENOUGH_REPLICAS);
+    run_ms(&c, 6000); /* nobody has closed it */
+    ck_assert_int_eq(send_number(&c, 7, 4), KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER);
+    ck_assert_int_eq(send_number(&c, 9, 4), KAFKA_NONE); /* as in Kafka: unknown, any number */
+    ck_assert_int_eq(view_of(broker(&c, 1)).log_end, 6);
+    teardown(&c);
+}
+END_TEST
+
+START_TEST(what_was_written_once_is_not_refused_as_if_it_were_not)
+{
+    struct cluster c;
+    setup(&c, 2, 2);
+    ck_assert_int_eq(send_number(&c, 7, 0), KAFKA_NONE);
+    lead(&c, 1, 0, 1);
+    ck_assert_int_eq(send_number(&c, 7, 0), KAFKA_NOT_ENOUGH_REPLICAS_AFTER_APPEND);
+    ck_assert_int_eq(send_number(&c, 7, 1), KAFKA_NOT_ENOUGH_REPLICAS);
+    lead(&c, 1, 0, 2);
+    ck_assert_int_eq(send_number(&c, 7, 0), KAFKA_NONE);
+    ck_assert_int_eq(view_of(broker(&c, 1)).log_end, 1);
+    teardown(&c);
+}
+END_TEST
+
+START_TEST(a_new_leader_takes_a_gap_for_one_that_closes)
+{
+    struct cluster c;
+    setup(&c, 2, 2);
+    ck_assert_int_eq(send_number(&c, 7, 1), KAFKA_NOT_ENOUGH_REPLICAS);
+    ck_assert_int_eq(send_number(&c, 7, 0), KAFKA_NONE);
+    ck_assert_int_eq(send_number(&c, 7, 1), KAFKA_NONE);
+    run_ms(&c, 6000);
+    ck_assert_int_eq(send_number(&c, 7, 3), KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER);
+    lead(&c, 2, 1, 2);
+    lead(&c, 1, 2, 2);
+    ck_assert_int_eq(send_number(&c, 7, 3), KAFKA_NOT_ENOUGH_REPLICAS);
+    teardown(&c);
+}
+END_TEST
+
 START_TEST(a_follower_that_caught_up_is_proposed_for_the_isr)
 {
     struct cluster c;
@@ -635,6 +706,9 @@ static void add(TCase *tcase)
 {
     tcase_add_test(tcase, acks_all_waits_until_every_isr_member_has_synced);
     tcase_add_test(tcase, acks_all_is_refused_below_min_isr_and_the_high_watermark_stands);
+    tcase_add_test(tcase, behind_a_batch_that_was_refused_a_gap_closes_by_itself);
+    tcase_add_test(tcase, what_was_written_once_is_not_refused_as_if_it_were_not);
+    tcase_add_test(tcase, a_new_leader_takes_a_gap_for_one_that_closes);
     tcase_add_test(tcase, a_follower_that_caught_up_is_proposed_for_the_isr);
     tcase_add_test(tcase, a_fenced_follower_is_not_proposed);
     tcase_add_test(tcase, a_silent_follower_is_dropped_after_the_lag_time);
