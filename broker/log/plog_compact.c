@@ -129,8 +129,7 @@ static enum err take_producers(struct plog_compaction *job, const struct produce
     for (uint32_t i = 0; i < state->count; i++) {
         const struct producer_entry *entry = &state->entries[i];
         if (entry->count > 0)
-            job->producers[job->producers_count++] =
-                (struct compact_producer){entry->producer_id, entry->window[entry->count - 1].last_offset};
+            job->producers[job->producers_count++] = (struct compact_producer){entry->producer_id, -1};
     }
     qsort(job->producers, job->producers_count, sizeof(*job->producers), by_producer);
     return OK;

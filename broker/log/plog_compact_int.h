@@ -24,7 +24,8 @@ struct compact_source {
     uint32_t size;
 };
 
-/* The newest batch of a producer that is still known: its header stays. */
+/* A producer that is known, and its newest batch among the sources, -1: none was met. What the log has behind
+ * them may not be committed, and be cut again: it does not stand for that one. */
 struct compact_producer {
     int64_t producer_id, last_offset;
 };

@@ -69,6 +69,31 @@ static enum err next_batch(struct plog_compaction *job, int32_t to, const uint8_
     return ERR_NOT_FOUND;
 }
 
+/* -- producers -- */
+
+static int by_producer(const void *a, const void *b)
+{
+    const struct compact_producer *x = a, *y = b;
+    return (x->producer_id > y->producer_id) - (x->producer_id < y->producer_id);
+}
+
+/* Of a batch with a sequence; NULL: none that is known. */
+static struct compact_producer *producer_of(const struct plog_compaction *job, const uint8_t *batch)
+{
+    struct compact_producer want = {.producer_id = batch_producer_id(batch)};
+    if (want.producer_id < 0 || batch_base_sequence(batch) < 0 || job->producers_count == 0 ||
+        MUTANT(LOSE_LAST_PRODUCER_BATCH))
+        return NULL;
+    return bsearch(&want, job->producers, job->producers_count, sizeof(want), by_producer);
+}
+
+static void note_producer(struct plog_compaction *job, const uint8_t *batch)
+{
+    struct compact_producer *producer = producer_of(job, batch);
+    if (producer)
+        producer->last_offset = batch_last_offset(batch);
+}
+
 /* -- keys -- */
 
 static void begin_copy(struct plog_compaction *job)
@@ -113,6 +138,7 @@ static void map_step(struct plog_compaction *job)
         bool discard = err == OK && compact_txns_batch(job, batch);
         if (job->err)
             return;
+        note_producer(job, batch);
         if (batch_is_control(batch) || discard || batch_last_offset(batch) < job->first_dirty)
             continue;
         if (!map_records(job, batch)) {
@@ -233,20 +259,10 @@ static enum err finish_out(struct plog_compaction *job)
 
 /* -- copying -- */
 
-static int by_producer(const void *a, const void *b)
-{
-    const struct compact_producer *x = a, *y = b;
-    return (x->producer_id > y->producer_id) - (x->producer_id < y->producer_id);
-}
-
 static bool is_last_of_producer(const struct plog_compaction *job, const uint8_t *batch)
 {
-    struct compact_producer want = {batch_producer_id(batch), batch_last_offset(batch)};
-    if (want.producer_id < 0 || job->producers_count == 0 || MUTANT(LOSE_LAST_PRODUCER_BATCH))
-        return false;
-    const struct compact_producer *found =
-        bsearch(&want, job->producers, job->producers_count, sizeof(want), by_producer);
-    return found && found->last_offset == want.last_offset;
+    const struct compact_producer *producer = producer_of(job, batch);
+    return producer && batch_last_offset(batch) >= producer->last_offset; /* beyond map_end nobody looked */
 }
 
 /* The group's very last batch keeps its header, so that the new segment ends where the old ones did. */

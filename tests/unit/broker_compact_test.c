@@ -50,12 +50,12 @@ static int32_t value_of(int64_t offset)
     return (int32_t)(offset * 37 % 1000);
 }
 
-static void model_append(struct model *m, int count, bool tombstones)
+/* producer 3: of none. */
+static void model_append_of(struct model *m, uint32_t producer, int count, bool tombstones)
 {
     struct batch_opts opts = BATCH_OPTS_PLAIN;
     struct batch_builder builder;
     struct iobuf *batch;
-    uint32_t producer = (uint32_t)prng_below(&m->prng, 4);
     opts.codec = (enum codec)prng_below(&m->prng, CODEC_COUNT);
     if (producer < 3) {
         opts.producer_id = 700 + producer;
@@ -87,13 +87,23 @@ static void model_append(struct model *m, int count, bool tombstones)
     iobuf_unref(batch);
 }
 
+static void model_append(struct model *m, int count, bool tombstones)
+{
+    model_append_of(m, (uint32_t)prng_below(&m->prng, 4), count, tombstones);
+}
+
+static void model_sync(struct model *m)
+{
+    plog_sync(m->f.log);
+    mem_world_run(m->f.world, mem_world_now_us(m->f.world) + 1000000);
+    ck_assert_int_eq(plog_synced_end(m->f.log), m->end);
+}
+
 static void model_fill(struct model *m, int batches, bool tombstones)
 {
     for (int i = 0; i < batches; i++)
         model_append(m, 1 + (int)prng_below(&m->prng, 6), tombstones);
-    plog_sync(m->f.log);
-    mem_world_run(m->f.world, mem_world_now_us(m->f.world) + 1000000);
-    ck_assert_int_eq(plog_synced_end(m->f.log), m->end);
+    model_sync(m);
 }
 
 static void compacted(void *ctx, const struct plog_compacted *result)
@@ -358,6 +368,35 @@ START_TEST(only_closed_committed_old_segments_count)
     m.results = 0;
     ck_assert(mem_world_run_until(m.f.world, 60000000, has_result, &m));
     check_rule(&m, active, true, false);
+    model_stop(&m);
+}
+END_TEST
+
+/* What is not committed stands for no batch before it: when it is cut (here _i batches), the producer's last
+ * one is in the log as before, whose header is all that tells of it. */
+START_TEST(what_is_cut_later_takes_no_producers_place)
+{
+    struct model m;
+    int64_t end;
+    struct producer_batch last;
+    model_start(&m, 31, 1 << 20);
+    ck_assert_int_eq(fixture_open(&m.f, false, 0, 0), OK);
+    model_append_of(&m, 0, 1, false);
+    for (int i = 0; i < 10 * KEYS; i++)
+        model_append_of(&m, 3, 1, false);
+    ck_assert_int_eq(plog_roll_now(m.f.log), OK);
+    int64_t committed = m.end;
+    for (int i = 0; i < _i; i++)
+        model_append_of(&m, 0, 1, false);
+    model_sync(&m);
+    compact(&m, 1 << 20);
+    ck_assert_int_eq(m.result.cleaned_to, committed);
+    ck_assert_int_eq(plog_truncate(m.f.log, committed, &end), OK);
+    fixture_close(&m.f, false);
+    ck_assert_int_eq(fixture_open(&m.f, false, 0, 0),
+                     OK); /* no snapshot past the recovery point is believed */
+    ck_assert(producer_state_last(plog_producers(m.f.log), 700, &last));
+    ck_assert_int_eq(last.last_offset, 0);
     model_stop(&m);
 }
 END_TEST
@@ -794,6 +833,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_small_map_takes_several_rounds);
     tcase_add_test(tcase, tombstones_go_after_their_time);
     tcase_add_test(tcase, only_closed_committed_old_segments_count);
+    tcase_add_loop_test(tcase, what_is_cut_later_takes_no_producers_place, 0, PRODUCER_WINDOW + 2);
     tcase_add_loop_test(tcase, a_cut_stops_it_at_any_moment, 0, 36);
     tcase_add_loop_test(tcase, a_damaged_swap_is_damage_and_no_reason_to_refuse, 0, 6);
     tcase_add_loop_test(tcase, damage_met_meanwhile_stops_it, 0, 40);

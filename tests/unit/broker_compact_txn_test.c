@@ -77,10 +77,12 @@ static void begin(void)
     append(703, -1, NULL, COMMIT);
     append(-1, -1, "c", -1);
     ck_assert_int_eq(plog_end(f.log), NEWER + 1);
-    append(-1, -1, "d", -1); /* the segment's last batch always keeps its header */
-    ck_assert_int_eq(plog_roll_now(f.log), OK);
-    for (int i = 0; i < 3; i++) /* a producer's last batch, too: these are newer */
+    for (int i = 0; i < 3; i++) { /* a producer's last batch always keeps its header: these are newer */
         append(701 + i, 2, "z", -1);
+        append(701 + i, -1, NULL, COMMIT);
+    }
+    append(-1, -1, "d", -1); /* the segment's last one, too */
+    ck_assert_int_eq(plog_roll_now(f.log), OK);
     settle();
 }
 
