@@ -33,20 +33,29 @@ static int topic_of(const struct partition *partition)
     return ours ? topic.p[1] - '0' : -1;
 }
 
-/* The newest metadata that some controller has applied, NULL: none runs. */
+/* Of two that may be NULL. */
+static const struct image *newer(const struct image *a, const struct image *b)
+{
+    return a == NULL || (b != NULL && image_index(b) > image_index(a)) ? b : a;
+}
+
+/* The newest metadata that anybody has applied, NULL: nobody has. A broker may go by what its controller died
+ * with. */
 static const struct image *newest_image(const struct counted *counted)
 {
     const struct image *newest = NULL;
     for (int i = 0; i < cluster_count(counted->cluster, ROLE_CONTROLLER); i++) {
         const struct controller *c = node_controller(cluster_node(counted->cluster, ROLE_CONTROLLER, i));
-        const struct image *image = c != NULL ? controller_image(c) : NULL;
-        if (image != NULL && (newest == NULL || image_index(image) > image_index(newest)))
-            newest = image;
+        newest = newer(newest, c != NULL ? controller_image(c) : NULL);
+    }
+    for (int i = 0; i < cluster_count(counted->cluster, ROLE_BROKER); i++) {
+        const struct broker *broker = node_broker(cluster_node(counted->cluster, ROLE_BROKER, i));
+        newest = newer(newest, broker != NULL ? broker_image(broker) : NULL);
     }
     return newest;
 }
 
-/* Controllers that have applied something may die before the others have: what was known once stays known. */
+/* Whoever has applied something may die before the others have: what was known once stays known. */
 static void learn_partition(struct counted_known *known, const struct image_partition *p)
 {
     *known = (struct counted_known){.said = true};

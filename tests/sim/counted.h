@@ -32,7 +32,7 @@ struct counted {
     uint64_t doubted_us[CLUSTER_BROKERS_MAX][CLUSTER_TOPICS_MAX]
                        [CLUSTER_PARTITIONS_MAX]; /* and unfenced since */
     int64_t open[CLUSTER_BROKERS_MAX][CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
-    uint64_t index; /* of the newest metadata that any controller has applied so far */
+    uint64_t index; /* of the newest metadata that anybody has applied so far */
     struct counted_known known[CLUSTER_TOPICS_MAX][CLUSTER_PARTITIONS_MAX];
 };
 

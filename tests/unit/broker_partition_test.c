@@ -328,6 +328,65 @@ START_TEST(it_comes_back_after_a_clean_stop)
 }
 END_TEST
 
+/* A consumer reads two batches of 6 kB at a time, tells the epoch of what it had before, and goes where it is
+ * sent. Returns its position after so many reads. */
+static int64_t follow(struct fixture *f, int64_t offset, int reads)
+{
+    int32_t epoch = -1;
+    for (; reads > 0 && offset < view_of(&f->b).high_watermark; reads--) {
+        struct partition_read request = {.fetch_offset = offset,
+                                         .max_bytes = 14000,
+                                         .at_least_one = true,
+                                         .replica_id = -1,
+                                         .current_leader_epoch = -1,
+                                         .last_fetched_epoch = epoch};
+        struct partition_read_result result;
+        partition_read(f->b.p, &request, &result);
+        if (result.diverging_epoch >= 0)
+            offset = result.diverging_end_offset;
+        for (int32_t i = 0; i < result.pieces_count; i++) {
+            struct reader r = reader_over(result.pieces[i].p, (size_t)result.pieces[i].len);
+            const uint8_t *batch;
+            size_t size;
+            while ((batch = batch_next(&r, &size)) != NULL) {
+                offset = batch_next_offset(batch);
+                epoch = batch_leader_epoch(batch);
+            }
+        }
+        partition_read_release(&result);
+        settle(f);
+    }
+    return offset;
+}
+
+/* A flipped bit lets an epoch begin inside a batch of the one before. The batches behind contradict it, but a
+ * reader who comes to them is led back to that batch each time. */
+START_TEST(a_reader_who_is_led_back_by_a_wrong_checkpoint_gets_on)
+{
+    static const char wrong[] = "0\n2\n0 0\n1 10\n";
+    struct fixture f;
+    struct waiter w;
+    uint64_t size;
+    setup(&f);
+    for (int i = 0; i < 10; i++) {
+        if (i == 6)
+            broker_apply(&f.b, 1, 1, 1, 1, 1, &f.config);
+        struct iobuf *batch = make_batch(3, 2000, 1000, -1, -1, -1);
+        ck_assert_int_eq(produce_batch(&f.b, batch, 0, &w).error, KAFKA_NONE);
+        iobuf_unref(batch);
+    }
+    settle(&f);
+    broker_close(&f.b, true);
+    settle(&f);
+    const char *path = DATA_DIR "/orders-0/leader-epoch-checkpoint";
+    mem_env_resize(f.b.mem, path, sizeof(wrong) - 1);
+    memcpy(mem_env_bytes(f.b.mem, path, &size), wrong, sizeof(wrong) - 1);
+    reopen(&f, true, 2);
+    ck_assert_int_eq(follow(&f, 0, 20), 30);
+    teardown(&f);
+}
+END_TEST
+
 /* kind: what the crash does to what was not synced. Everything that was acknowledged must be there. */
 static void crash_and_return(enum mem_crash kind)
 {
@@ -406,6 +465,7 @@ static void add(TCase *tcase)
     tcase_add_loop_test(tcase, a_failed_read_takes_the_partition_offline_and_serves_nothing, 0, 3);
     tcase_add_test(tcase, a_repeated_batch_is_answered_with_its_first_offset);
     tcase_add_test(tcase, it_comes_back_after_a_clean_stop);
+    tcase_add_test(tcase, a_reader_who_is_led_back_by_a_wrong_checkpoint_gets_on);
     tcase_add_test(tcase, it_comes_back_after_a_kill);
     tcase_add_test(tcase, it_comes_back_after_a_power_cut);
     tcase_add_test(tcase, another_topics_directory_is_set_aside);
