@@ -424,7 +424,7 @@ enum err plog_damage_search(struct plog *log, int64_t offset, struct plog_damage
     int32_t place = plog_segment_find(log, offset);
     struct plog_segment *seg = &log->segments[place];
     /* from a batch that ends before offset: what follows must begin where it ended */
-    enum err err = plog_index_entry(log, seg, offset - 1, &position, &last);
+    enum err err = plog_index_entry(log, seg, MAX(offset - 1, seg->base_offset), &position, &last);
     if (err == OK && position > 0 && plog_damage_hop(log, seg->base_offset, position) == position)
         err = plog_index_check(log, seg, position, last);
     if (err == ERR_CORRUPT)

@@ -231,7 +231,7 @@ static enum err walk_from(struct fetch *f, bool exact, uint32_t *bad)
     return err ? err : walk_to(f, position, bad);
 }
 
-/* A hint may be stale, and an index of a former life wrong: each is believed once. */
+/* A hint may be stale, and an index wrong: each is believed once. */
 static enum err locate(struct fetch *f, uint32_t *bad)
 {
     *bad = 0;
@@ -243,7 +243,8 @@ static enum err locate(struct fetch *f, uint32_t *bad)
         plog_index_forget(f->seg, before(f));
         err = walk_from(f, false, bad);
     }
-    if (err != ERR_CORRUPT || f->seg->index.in_memory || f->seg->index.trusted)
+    bool misled = f->indexed >= 0; /* an index that was checked may rot in its file, too */
+    if (err != ERR_CORRUPT || f->seg->index.in_memory || (f->seg->index.trusted && !misled))
         return err;
     err = plog_rebuild_index(f->log, f->seg);
     return err ? err : walk_from(f, false, bad);

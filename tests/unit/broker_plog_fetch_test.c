@@ -504,23 +504,25 @@ START_TEST(an_index_in_a_file_gives_what_it_gives_in_memory)
 }
 END_TEST
 
-/* No read begins where another one ended. rotted: an index that was checked may mislead once, until the
- * search for damage has found none and had it made anew. */
-static void read_backwards(bool rotted)
+/* No read begins where another one ended. */
+static void read_backwards(void)
 {
     for (int64_t offset = plog_end(f.log) - 1; offset >= 0; offset--) {
         struct plog_fetch ask = ask_at(offset, 1);
         struct plog_piece piece;
-        struct plog_damage damage;
-        enum err err = plog_fetch(f.log, &ask, &piece);
-        if (err == ERR_CORRUPT && rotted) {
-            ck_assert_int_eq(plog_damage_search(f.log, offset, &damage), ERR_NOT_FOUND);
-            err = plog_fetch(f.log, &ask, &piece);
-        }
-        ck_assert_int_eq(err, OK);
+        ck_assert_int_eq(plog_fetch(f.log, &ask, &piece), OK);
         check_piece(&ask, &piece);
         release(&piece);
     }
+}
+
+/* Every other time an entry is lowered, so that it is found for offsets in front of its batch. */
+static uint8_t flip_of(uint8_t byte, uint64_t i)
+{
+    uint8_t highest = 1;
+    while (byte >> 1 >= highest && highest < 0x80)
+        highest = (uint8_t)(highest << 1);
+    return i / 4 % 2 ? (uint8_t)(1 << i / 4 % 4) : highest;
 }
 
 /* Its files have no checksum: one bit of an entry, in its offset or its position, flips between two lives or
@@ -543,13 +545,39 @@ START_TEST(an_index_with_a_flipped_bit_leads_no_reader_astray)
         if (living)
             ck_assert_int_eq(fixture_open(&f, true, 0, 0), OK);
         if (living)
-            read_through(5000);
+            read_backwards();
         uint8_t *index = mem_env_bytes(f.mem, fixture_path(0, ".index", path), &size);
         ck_assert_uint_gt(size, i / 4 * 8 + 7);
-        index[i / 4 * 8 + low_bytes[i % 4]] ^= (uint8_t)(1 << i / 4 % 4);
+        uint8_t *byte = &index[i / 4 * 8 + low_bytes[i % 4]];
+        *byte ^= flip_of(*byte, i);
         if (!living)
             ck_assert_int_eq(fixture_open(&f, true, 0, 0), OK);
-        read_backwards(closed && living);
+        read_backwards();
+    }
+    fixture_stop(&f);
+}
+END_TEST
+
+/* The first entry of a segment seems to speak of its very first offset: nothing that is read there is in
+ * front of what it leads to (found by simulation: a partition that nobody could read from its beginning). */
+START_TEST(an_index_that_rots_at_its_beginning_is_made_anew)
+{
+    char path[128];
+    uint64_t size;
+    fixture_start(&f, 80000, 7);
+    f.setup.config.index_interval_bytes = 4096;
+    f.setup.config.may_have_gaps = _i & 1;
+    ck_assert_int_eq(fixture_open(&f, false, 0, 0), OK);
+    fill(60);
+    for (int32_t i = 0; i + 1 < f.log->segments_count; i++) {
+        read_backwards(); /* checks the indexes */
+        int64_t base = f.log->segments[i].base_offset;
+        memset(mem_env_bytes(f.mem, fixture_path(base, ".index", path), &size), 0, 4);
+        struct plog_fetch ask = ask_at(base, 1);
+        struct plog_piece piece;
+        ck_assert_int_eq(plog_fetch(f.log, &ask, &piece), OK);
+        check_piece(&ask, &piece);
+        release(&piece);
     }
     fixture_stop(&f);
 }
@@ -576,6 +604,7 @@ END_TEST
 
 static void add(TCase *tcase)
 {
+    tcase_add_loop_test(tcase, an_index_that_rots_at_its_beginning_is_made_anew, 0, 2);
     tcase_add_test(tcase, a_batch_that_does_not_fit_is_not_stepped_over_for_one_of_the_next_segment);
     tcase_add_test(tcase, what_was_appended_comes_as_ranges);
     tcase_add_test(tcase, bounds_hold_for_every_offset_and_size);
