@@ -149,7 +149,7 @@ static void read_data(struct partition *p, const struct partition_read *request,
         err = read_piece(p, request, &offset, ret);
     if (err != OK && err != ERR_NOT_FOUND && ret->pieces_count == 0)
         ret->error = read_error(p, offset, err);
-    /* Behind good batches, too: a reader need not come back to it, as when its epoch seems to diverge there. */
+    /* Behind good batches, too: a reader whose epoch seems to diverge there does not come back to it. */
     else if (err == ERR_CORRUPT)
         partition_damage_found(p, offset);
     if (request->read_committed && ret->pieces_count > 0)
