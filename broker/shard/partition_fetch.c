@@ -6,6 +6,7 @@
 #include "broker/shard/partition_repair.h"
 #include "common/base/assert.h"
 #include "common/base/mutant.h"
+#include "common/batch/batch.h"
 #include "proto/kafka/error.h"
 
 /* Readers see: followers all, consumers what is below the high watermark, or what is decided. */
@@ -156,6 +157,51 @@ static void read_data(struct partition *p, const struct partition_read *request,
         read_aborted(p, request, offset, ret);
 }
 
+/* What the batch at the end of the reader's epoch says of it. ERR_NOT_FOUND: there is none. */
+static enum err look_at_end(struct partition *p, const struct partition_read *request,
+                            struct partition_read_result *ret, bool *ret_goes_on)
+{
+    struct plog_piece piece;
+    struct plog_fetch ask = {.offset = ret->diverging_end_offset,
+                             .end_offset = p->core.log_end,
+                             .file_end_offset = -1,
+                             .at_least_one = true,
+                             .may_wait = !request->no_wait,
+                             .aside = request->aside};
+    enum err err = plog_fetch(p->log, &ask, &piece);
+    if (err == ERR_AGAIN)
+        ret->cold =
+            (struct partition_piece){.file = piece.file, .file_offset = piece.file_offset, .len = piece.len};
+    ret->busy = err == ERR_BUSY;
+    if (err == OK && piece.len == 0)
+        return ERR_NOT_FOUND;
+    if (err == OK) {
+        *ret_goes_on = batch_leader_epoch(piece.p) <= ret->diverging_epoch;
+        iobuf_unref(piece.owner);
+    }
+    return err;
+}
+
+/* Whether the reader is answered by where its epoch ends here (or cannot be told yet). A consumer is led back
+ * only where the batch there does not contradict that: epochs come from a file without a checksum, and one
+ * flipped bit would lead it back to the same batch again and again. What is read instead tells more. */
+static bool leads_back(struct partition *p, const struct partition_read *request,
+                       struct partition_read_result *ret)
+{
+    bool goes_on = false;
+    int64_t end = ret->diverging_end_offset;
+    if (request->replica_id != -1 || end < p->core.log_start || end >= p->core.log_end)
+        return true;
+    enum err err = look_at_end(p, request, ret, &goes_on);
+    if (err == ERR_NOT_FOUND || (err == OK && !goes_on))
+        return true;
+    ret->diverging_epoch = -1;
+    ret->diverging_end_offset = -1;
+    if (err != OK && err != ERR_AGAIN && err != ERR_BUSY)
+        ret->error = read_error(p, end, err);
+    return err != OK;
+}
+
 void partition_read(struct partition *p, const struct partition_read *request,
                     struct partition_read_result *ret)
 {
@@ -169,12 +215,14 @@ void partition_read(struct partition *p, const struct partition_read *request,
                                           .leader_epoch = p->core.leader_epoch};
     if (ret->error != KAFKA_NONE)
         return;
-    if (partition_diverges(p, request->fetch_offset, request->last_fetched_epoch, &ret->diverging_epoch,
-                           &ret->diverging_end_offset)) {
-        if (ret->diverging_epoch < 0) /* an epoch that we never heard of, KIP-279: no guess */
-            ret->error = KAFKA_OFFSET_OUT_OF_RANGE;
+    bool diverges = partition_diverges(p, request->fetch_offset, request->last_fetched_epoch,
+                                       &ret->diverging_epoch, &ret->diverging_end_offset);
+    if (diverges && ret->diverging_epoch < 0) { /* an epoch that we never heard of, KIP-279: no guess */
+        ret->error = KAFKA_OFFSET_OUT_OF_RANGE;
         return;
     }
+    if (diverges && leads_back(p, request, ret))
+        return;
     ret->diverging_epoch = -1;
     ret->diverging_end_offset = -1;
     if (request->fetch_offset >
