@@ -51,6 +51,14 @@ static bool loses_complete(const struct image_partition *p, const struct partiti
     return p->isr_count + p->elr_count > 0 && !stays;
 }
 
+/* How many of those that stay must be in sync: what was acknowledged is on min.insync.replicas, and one of
+ * the rest may just have died, its disk with it. No more than there are now. */
+static int32_t needed_in_sync(const struct image_partition *p, const struct partition_rules *rules,
+                              const struct partition_change *change)
+{
+    return MIN(MIN(rules->min_isr, change->record.replicas_count), p->isr_count);
+}
+
 static struct problem reassign_one(const struct reassigning *r, struct str topic_name,
                                    const struct kafka_alter_partition_reassignments_request_partition *wanted)
 {
@@ -76,6 +84,14 @@ static struct problem reassign_one(const struct reassigning *r, struct str topic
     if (loses_complete(p, &change))
         return (struct problem){KAFKA_INVALID_REPLICA_ASSIGNMENT,
                                 STR_LIT("Only replicas that would go are known to hold all records")};
+    if (change.record.isr_count < needed_in_sync(p, &rules, &change))
+        return (struct problem){
+            KAFKA_INVALID_REPLICA_ASSIGNMENT,
+            command_text(
+                r->command,
+                "Of the replicas that would stay %d are in sync, and min.insync.replicas is %d: wait "
+                "until more are, or let those stay that are in sync now",
+                (int64_t)change.record.isr_count, (int64_t)rules.min_isr)};
     if (changed)
         plan_change(plan, &change);
     plan_may_cut(plan);
