@@ -2,6 +2,7 @@
 #include "broker/log/plog_txnindex.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "broker/log/plog_hooks.h"
 #include "broker/log/plog_internal.h"
@@ -96,27 +97,6 @@ enum err plog_aborted_sync_wait(struct plog *log, struct plog_segment *seg)
     return err;
 }
 
-struct aborted_last {
-    int64_t last_offset;
-};
-
-static bool note_last(void *ctx, const struct txn_entry *txn)
-{
-    ((struct aborted_last *)ctx)->last_offset = txn->last_offset;
-    return true;
-}
-
-enum err plog_aborted_restore(struct plog *log, struct plog_segment *seg, const struct txn_entry *txn)
-{
-    struct aborted_last last = {-1};
-    char path[PLOG_PATH_MAX];
-    plog_path(log, seg->base_offset, ".txnindex", path);
-    enum err err = plog_aborted_load(log->env, path, note_last, &last);
-    if (err || last.last_offset >= txn->last_offset || plog_is_shadow(&log->asides))
-        return err;
-    return plog_aborted_add(log, seg, txn);
-}
-
 /* -- lookup -- */
 
 struct aborted_search {
@@ -191,6 +171,61 @@ static enum err write_kept(struct plog *log, const char *path, uint8_t *p, uint3
     if (err == OK)
         err = env_file_truncate(file, size);
     env_file_close(file);
+    return err;
+}
+
+/* Entry i of those at p. */
+static struct txn_entry entry_at(const uint8_t *p, uint32_t i)
+{
+    struct txn_entry txn;
+    bool loaded = txn_entry_load(p + (size_t)i * TXN_ENTRY, &txn);
+    ASSERT(loaded);
+    return txn;
+}
+
+/* The count entries at p with txn at place i: one more, or in the place of the one that is there. */
+static enum err put_entry(struct plog *log, struct plog_segment *seg, const uint8_t *p, uint32_t count,
+                          uint32_t i, bool replaces, const struct txn_entry *txn)
+{
+    char path[PLOG_PATH_MAX];
+    uint32_t behind = count - i - (replaces ? 1 : 0), size = (i + 1 + behind) * TXN_ENTRY;
+    uint8_t *merged = malloc(size);
+    if (merged == NULL)
+        return ERR_NOMEM;
+    memcpy(merged, p, (size_t)i * TXN_ENTRY);
+    txn_entry_store(merged + (size_t)i * TXN_ENTRY, *txn);
+    memcpy(merged + (size_t)(i + 1) * TXN_ENTRY, p + (size_t)(count - behind) * TXN_ENTRY,
+           (size_t)behind * TXN_ENTRY);
+    plog_path(log, seg->base_offset, ".txnindex", path);
+    enum err err = write_kept(log, path, merged, size);
+    free(merged);
+    seg->txn_dirty = seg->dirty = true;
+    seg->txn_none = false;
+    return err;
+}
+
+enum err plog_aborted_restore(struct plog *log, struct plog_segment *seg, const struct txn_entry *txn)
+{
+    char path[PLOG_PATH_MAX];
+    uint8_t *p = NULL;
+    uint32_t len = 0;
+    plog_path(log, seg->base_offset, ".txnindex", path);
+    enum err err = log_file_load(log->env, path, TXN_INDEX_BYTES_MAX, &p, &len);
+    if ((err && err != ERR_NOT_FOUND) || plog_is_shadow(&log->asides)) {
+        free(p);
+        return err == ERR_NOT_FOUND ? OK : err;
+    }
+    uint32_t count = good_entries(p, len, INT64_MAX), i = count;
+    while (i > 0 && entry_at(p, i - 1).last_offset >= txn->last_offset)
+        i--;
+    bool there = i < count && entry_at(p, i).last_offset == txn->last_offset;
+    if (i == count && len / TXN_ENTRY == count) /* else what follows makes no sense, and goes */
+        err = plog_aborted_add(log, seg, txn);
+    else if (!there || entry_at(p, i).first_offset > txn->first_offset)
+        err = put_entry(log, seg, p, count, i, there, txn);
+    else
+        err = OK;
+    free(p);
     return err;
 }
 
