@@ -113,12 +113,6 @@ static enum err take_sources(struct plog_compaction *job, const struct plog *log
     return job->sources_count > 0 ? OK : ERR_INVALID;
 }
 
-static int by_producer(const void *a, const void *b)
-{
-    const struct compact_producer *x = a, *y = b;
-    return (x->producer_id > y->producer_id) - (x->producer_id < y->producer_id);
-}
-
 static enum err take_producers(struct plog_compaction *job, const struct producer_state *state)
 {
     if (state->count == 0)
@@ -131,7 +125,7 @@ static enum err take_producers(struct plog_compaction *job, const struct produce
         if (entry->count > 0)
             job->producers[job->producers_count++] = (struct compact_producer){entry->producer_id, -1};
     }
-    qsort(job->producers, job->producers_count, sizeof(*job->producers), by_producer);
+    qsort(job->producers, job->producers_count, sizeof(*job->producers), compact_producer_order);
     return OK;
 }
 

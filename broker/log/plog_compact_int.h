@@ -89,6 +89,8 @@ struct plog_compaction {
 /* plog_compact_work.c: one step on a worker. Afterwards stage is MAP or COPY (go on), or SYNC (a segment is
  * complete), or err is set. */
 void compact_step(struct plog_compaction *job);
+/* The order of `producers`, by producer id: for qsort() and bsearch(). */
+int compact_producer_order(const void *a, const void *b);
 /* Frees the worker's things. */
 void compact_work_free(struct plog_compaction *job);
 

@@ -71,7 +71,7 @@ static enum err next_batch(struct plog_compaction *job, int32_t to, const uint8_
 
 /* -- producers -- */
 
-static int by_producer(const void *a, const void *b)
+int compact_producer_order(const void *a, const void *b)
 {
     const struct compact_producer *x = a, *y = b;
     return (x->producer_id > y->producer_id) - (x->producer_id < y->producer_id);
@@ -84,7 +84,7 @@ static struct compact_producer *producer_of(const struct plog_compaction *job, c
     if (want.producer_id < 0 || batch_base_sequence(batch) < 0 || job->producers_count == 0 ||
         MUTANT(LOSE_LAST_PRODUCER_BATCH))
         return NULL;
-    return bsearch(&want, job->producers, job->producers_count, sizeof(want), by_producer);
+    return bsearch(&want, job->producers, job->producers_count, sizeof(want), compact_producer_order);
 }
 
 static void note_producer(struct plog_compaction *job, const uint8_t *batch)

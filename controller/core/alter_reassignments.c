@@ -43,20 +43,19 @@ static struct problem make_move(const struct reassigning *r, const struct image_
     return problem;
 }
 
-/* Whether nobody who stays is known to be complete, where somebody is: also while nobody leads. Who goes
- * deletes what it holds as soon as it hears of it. */
-static bool loses_complete(const struct image_partition *p, const struct partition_change *change)
+/* How many are known to hold all records once change is made: those in sync and those eligible to lead. */
+static int32_t complete_after(const struct partition_change *change)
 {
-    bool stays = change->record.isr_count + change->record.elr_count > 0 && !change->unclean;
-    return p->isr_count + p->elr_count > 0 && !stays;
+    return change->unclean ? 0 : change->record.isr_count + change->record.elr_count;
 }
 
-/* How many of those that stay must be in sync: what was acknowledged is on min.insync.replicas, and one of
- * the rest may just have died, its disk with it. No more than there are now. */
-static int32_t needed_in_sync(const struct image_partition *p, const struct partition_rules *rules,
-                              const struct partition_change *change)
+/* How many of those that stay must be complete, also while nobody leads: who goes deletes what it holds as
+ * soon as it hears of it. What was acknowledged is on min.insync.replicas, and one of the rest may just have
+ * died, its disk with it. No more than there are now. */
+static int32_t complete_needed(const struct image_partition *p, const struct partition_rules *rules,
+                               const struct partition_change *change)
 {
-    return MIN(MIN(rules->min_isr, change->record.replicas_count), p->isr_count);
+    return MIN(MIN(rules->min_isr, change->record.replicas_count), p->isr_count + p->elr_count);
 }
 
 static struct problem reassign_one(const struct reassigning *r, struct str topic_name,
@@ -81,17 +80,13 @@ static struct problem reassign_one(const struct reassigning *r, struct str topic
         return (struct problem){
             KAFKA_INVALID_REPLICA_ASSIGNMENT,
             STR_LIT("Only replicas that would go are in sync; the partition would lose its leader")};
-    if (loses_complete(p, &change))
-        return (struct problem){KAFKA_INVALID_REPLICA_ASSIGNMENT,
-                                STR_LIT("Only replicas that would go are known to hold all records")};
-    if (change.record.isr_count < needed_in_sync(p, &rules, &change))
+    if (complete_after(&change) < complete_needed(p, &rules, &change))
         return (struct problem){
             KAFKA_INVALID_REPLICA_ASSIGNMENT,
-            command_text(
-                r->command,
-                "Of the replicas that would stay %d are in sync, and min.insync.replicas is %d: wait "
-                "until more are, or let those stay that are in sync now",
-                (int64_t)change.record.isr_count, (int64_t)rules.min_isr)};
+            command_text(r->command,
+                         "Of the replicas that would stay %d are known to hold all records, and "
+                         "min.insync.replicas is %d: wait until more are, or let those stay that are now",
+                         (int64_t)complete_after(&change), (int64_t)rules.min_isr)};
     if (changed)
         plan_change(plan, &change);
     plan_may_cut(plan);
