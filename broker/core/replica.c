@@ -46,6 +46,18 @@ int32_t replica_min_isr(const struct replica *core)
     return MUTANT(IGNORE_MIN_ISR) ? 1 : MIN(core->min_isr, core->members_count);
 }
 
+bool replica_holds_alone(const struct replica *core, int64_t offset)
+{
+    if (core->role != REPLICA_LEADER || replica_min_isr(core) < 2)
+        return false;
+    for (int32_t i = 0; i < core->members_count; i++) {
+        const struct replica_member *member = &core->members[i];
+        if (i != core->self && (member->position < 0 || member->position > offset))
+            return false;
+    }
+    return true;
+}
+
 int32_t replica_isr_list(const struct replica *core, uint64_t set, int32_t *ret_ids, int64_t *ret_epochs)
 {
     int32_t count = 0;

@@ -191,6 +191,11 @@ int64_t replica_low_watermark(const struct replica *core);
 /* min.insync.replicas, at most the number of replicas (KIP-966). */
 int32_t replica_min_isr(const struct replica *core);
 
+/* Leader: whether nothing from offset on can have been acknowledged by as many as min.insync.replicas asks
+ * for, more than one: each other replica has fetched in this leader epoch, and ends there or before. (Who
+ * held more and lost its disk does not count.) */
+bool replica_holds_alone(const struct replica *core, int64_t offset);
+
 /* Writes ids of the members in set (at most REPLICA_MEMBERS_MAX), and the broker epochs that they are
  * proposed under. Returns how many. */
 int32_t replica_isr_list(const struct replica *core, uint64_t set, int32_t *ret_ids, int64_t *ret_epochs);

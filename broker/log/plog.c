@@ -369,9 +369,6 @@ static enum err open_existing(struct plog *log, const struct plog_setup *setup, 
         return err;
     log->start = MIN(log->start, log->end);
     plog_damage_keep(log, log->segments[0].base_offset, INT64_MAX);
-    report->damages = plog_damages(log, &damages); /* nobody has what was deleted */
-    if (report->damages == 0)
-        report->damage[0] = 0;
     log->cleaned_to = MIN(MAX(setup->cleaned_to, 0), log->end);
     if (MUTANT(REUSE_OFFSETS) && !setup->clean && setup->recovery_point > log->start)
         plog_truncate(log, setup->recovery_point, &log->end);
@@ -389,10 +386,11 @@ static enum err open_existing(struct plog *log, const struct plog_setup *setup, 
         err = plog_snapshots_drop(log, log->end);
     if (err == OK && !setup->clean)
         err = plog_aborted_settle(log);
-    if (MUTANT(PRODUCERS_LOST_AT_RESTART))
-        return err;
-    if (err == OK)
+    if (err == OK && !MUTANT(PRODUCERS_LOST_AT_RESTART))
         err = plog_producers_load(log);
+    report->damages = plog_damages(log, &damages); /* nobody has what was deleted */
+    if (report->damages == 0)
+        report->damage[0] = 0;
     int64_t from = rewrite_point(log, setup);
     return err || from >= log->end ? err : rewrite_unsynced(log, from);
 }

@@ -123,6 +123,10 @@ struct producer_state *plog_producers(struct plog *log);
 /* The epochs, which no checksum covers, are known to be wrong: made anew from the batches, once in the life
  * of the log. *ret_renewed: it was done now. Reads all headers (blocking). ERR_NOMEM, the disk's errors. */
 enum err plog_epochs_renew(struct plog *log, bool *ret_renewed);
+/* They may be wrong. Good batches contradict `doubted` (NULL: the log's epochs): if two below limit do, they
+ * make them anew; asked once. The rest as above. */
+enum err plog_epochs_doubt(struct plog *log, const struct epoch_cache *doubted, int64_t limit,
+                           bool *ret_renewed);
 
 /* New settings; they hold from the next append on. */
 void plog_set_config(struct plog *log, const struct plog_config *config);

@@ -493,6 +493,8 @@ static enum err check_batch(struct mend *mend, const uint8_t *p, int64_t expecte
     int32_t epoch_behind = behind < log->end ? epoch_cache_at(&log->epochs, behind) : EPOCH_NONE;
     if (epoch_behind != EPOCH_NONE && epoch > epoch_behind)
         return ERR_MISMATCH;
+    if (behind >= log->end && epoch > epoch_cache_latest(&log->epochs))
+        return ERR_MISMATCH; /* a tail that the leader has not judged yet would be taken for its own */
     if (epoch != epoch_cache_at(&log->epochs, batch_base_offset(p)))
         mend->new_epochs = true;
     return OK;

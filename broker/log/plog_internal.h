@@ -219,10 +219,6 @@ enum err plog_rebuild_index(struct plog *log, struct plog_segment *seg);
 /* The same for any segment, the active one too. */
 enum err plog_index_renew(struct plog *log, struct plog_segment *seg);
 enum err plog_rebuild_epochs(struct plog *log);
-/* Good batches contradict `doubted` (NULL: the cache): if two below limit do, they make it anew; asked once.
- * *ret_renewed: it is another now. Reads all headers (blocking). ERR_NOMEM, the disk's errors. */
-enum err plog_epochs_doubt(struct plog *log, const struct epoch_cache *doubted, int64_t limit,
-                           bool *ret_renewed);
 /* Takes a batch of segment seg into the producer state, and an aborted transaction into the segment's index.
  * bytes: all of a control batch, else not looked at. replayed: the index may have the transaction already. */
 enum err plog_take_producer(struct plog *log, struct plog_segment *seg, const struct batch_header *batch,

@@ -472,6 +472,17 @@ static enum err scan_log(struct plog *log, const struct plog_setup *setup, struc
     return err;
 }
 
+/* No epoch of a log that was closed cleanly begins behind its end: that entry is wrong, and without it the
+ * batches of its epoch would count as of the one before. */
+static enum err doubt_late_epoch(struct plog *log, const struct plog_setup *setup)
+{
+    const struct epoch_cache *epochs = &log->epochs;
+    bool renewed;
+    if (!setup->clean || epochs->count == 0 || epochs->entries[epochs->count - 1].start_offset <= log->end)
+        return OK;
+    return plog_epochs_doubt(log, NULL, log->end, &renewed);
+}
+
 enum err plog_recover(struct plog *log, const struct plog_setup *setup, struct plog_report *report)
 {
     enum err err = mark_missing_start(log, setup, report);
@@ -481,6 +492,8 @@ enum err plog_recover(struct plog *log, const struct plog_setup *setup, struct p
         err = scan_log(log, setup, report);
     if (err == OK)
         err = leave_bad_tail(log);
+    if (err == OK)
+        err = doubt_late_epoch(log, setup);
     if (err)
         return err;
     struct plog_segment *active = plog_active(log);

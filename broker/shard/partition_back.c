@@ -255,6 +255,20 @@ static void judge(struct partition *p, const struct plog_report *report, int64_t
     partition_back_doubt(p);
 }
 
+/* A damaged tail that nobody else has, and which was not acknowledged (partition_repair_give_up()). */
+static enum err drop_tail(struct partition *p, struct plog_report *report)
+{
+    int64_t end = plog_end(p->log);
+    if (p->back.keep_end >= end)
+        return OK;
+    enum err err = plog_truncate(p->log, p->back.keep_end, &end);
+    if (err)
+        return err;
+    report->cut_good = true;
+    p->back.keep_end = INT64_MAX;
+    return OK;
+}
+
 static void reopen(struct partition *p)
 {
     struct plog_report report = {0};
@@ -266,8 +280,10 @@ static void reopen(struct partition *p)
     p->log = NULL;
     p->back.tries++;
     enum err err = partition_open_log(p, &known, &report);
+    err = err ? err : drop_tail(p, &report);
     if (err) {
         PARTITION_LOG(p, WARN, "partition.reopen_failed", F_ERR("error", err), F_I64("tries", p->back.tries));
+        leave(p); /* others may lead by now, and nobody else says that this one cannot */
         back_off(p);
         return;
     }
@@ -306,4 +322,5 @@ void partition_back_init(struct partition *p)
 {
     env_timer_init(&p->back.timer, due);
     p->back.seen_epoch = p->back.hold_epoch = p->back.heard_epoch = -1;
+    p->back.keep_end = INT64_MAX;
 }

@@ -2,6 +2,7 @@
 /* Replication, both sides: what a leader makes of a follower's fetch, and what a follower makes of the
  * answer. */
 #include "broker/shard/partition_internal.h"
+#include "broker/shard/partition_repair.h"
 #include "common/base/assert.h"
 #include "common/base/mutant.h"
 #include "common/base/probe.h"
@@ -282,10 +283,32 @@ static bool cut(struct partition *p, int64_t offset, const char *why)
     }
     if (event.offset < p->core.log_end)
         partition_step(p, &event);
+    if (partition_damages(p) > 0 && p->host->damaged) /* the way to the cut may have met some */
+        p->host->damaged(p->host->ctx, p);
     partition_persist(p, p->core.synced_end, false);
     p->want_sync = true;
     partition_settle_soon(p);
     return true;
+}
+
+/* True: the epochs are the batches' now, or the log failed. */
+static bool took_epochs(struct partition *p, enum err err, bool renewed)
+{
+    if (err)
+        partition_fail(p, err);
+    if (renewed)
+        PARTITION_LOG(p, WARN, "partition.epochs_rebuilt", F_I64("log_end", p->core.log_end));
+    return err != OK || renewed;
+}
+
+/* What is committed would be cut: not because of a wrong digit in our checkpoint. */
+static bool doubt_epochs(struct partition *p, int64_t offset)
+{
+    bool renewed = false;
+    if (offset >= p->core.high_watermark)
+        return false;
+    enum err err = plog_epochs_doubt(p->log, NULL, p->core.log_end, &renewed);
+    return took_epochs(p, err, renewed);
 }
 
 bool partition_follower_diverged(struct partition *p, int32_t leader_epoch, int32_t epoch, int64_t end_offset)
@@ -293,8 +316,8 @@ bool partition_follower_diverged(struct partition *p, int32_t leader_epoch, int3
     partition_write_out(p);
     if (!follows(p, leader_epoch) || epoch < 0 || end_offset < 0)
         return true;
-    return cut(p, epoch_cache_divergence(plog_epochs(p->log), epoch, end_offset, p->core.log_end),
-               "diverging epoch");
+    int64_t end = epoch_cache_divergence(plog_epochs(p->log), epoch, end_offset, p->core.log_end);
+    return doubt_epochs(p, end) || cut(p, end, "diverging epoch");
 }
 
 /* Our last epoch is one that the leader has not come to: there never was such a one, a digit of the
@@ -305,11 +328,7 @@ static bool renew_epochs(struct partition *p)
     if (epoch_cache_latest(plog_epochs(p->log)) <= p->core.leader_epoch)
         return false;
     enum err err = plog_epochs_renew(p->log, &renewed);
-    if (err)
-        partition_fail(p, err);
-    if (renewed)
-        PARTITION_LOG(p, WARN, "partition.epochs_rebuilt", F_I64("log_end", p->core.log_end));
-    return err != OK || renewed;
+    return took_epochs(p, err, renewed);
 }
 
 bool partition_follower_out_of_range(struct partition *p, int32_t leader_epoch, int64_t leader_log_start,

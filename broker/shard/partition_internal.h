@@ -30,6 +30,7 @@ struct partition_back {
     int64_t had_end;    /* lost in this life of the broker: where the log ended before, */
     int32_t had_epoch;  /* and in which epoch that was told to leaders last */
     bool marked;        /* and a mark beside the log says so (plog_torn.h) */
+    int64_t keep_end;   /* the log is opened again without what begins here; INT64_MAX: with all of it */
     bool holed;         /* synced data was bad when the log was opened, and is not mended durably */
     bool leaving;
     int32_t leave_epoch; /* that they were told last, */

@@ -29,14 +29,18 @@ bool partition_repair_next(const struct partition *p, int64_t from, struct parti
     return true;
 }
 
-void partition_repair_give_up(struct partition *p, int64_t offset)
+void partition_repair_give_up(struct partition *p, int64_t offset, bool others_lead)
 {
     if (p->core.failed || p->core.role != REPLICA_LEADER || offset < p->core.high_watermark ||
         plog_damage_at(p->log, offset, false) == NULL)
         return;
+    if (!others_lead && !replica_holds_alone(&p->core, offset))
+        return;
     PARTITION_LOG(p, ERROR, "partition.tail_given_up", F_I64("offset", offset),
                   F_I64("high_watermark", p->core.high_watermark),
                   F_STR("why", "damaged, not committed, and no other replica has it"));
+    if (!others_lead)
+        p->back.keep_end = offset;
     partition_fail(p, ERR_CORRUPT);
 }
 
@@ -81,6 +85,8 @@ enum err partition_damage_found(struct partition *p, int64_t offset)
     enum err err = plog_damage_seek(p->log, offset);
     if (!passes(err))
         partition_fail(p, err);
+    else if (err == OK && p->host->damaged) /* who found it may have been unable to tell */
+        p->host->damaged(p->host->ctx, p);
     return err;
 }
 
@@ -118,7 +124,7 @@ static struct taken select_batches(const struct partition *p, const struct parti
         const uint8_t *batch = reply->records + taken.len;
         if (batch_peek(batch, BATCH_HEADER_BYTES, &size) != OK)
             break;
-        if (p->config.compacted && batch_base_offset(batch) >= range_end && range_end <= limit) {
+        if (p->gaps && batch_base_offset(batch) >= range_end && range_end <= limit) {
             taken.end = range_end;
             break;
         }

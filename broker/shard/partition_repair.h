@@ -20,8 +20,9 @@ bool partition_repair_next(const struct partition *p, int64_t from, struct parti
 
 /* No peer that answered has anything of the damaged range at offset. Where p leads and the range is not
  * committed, its followers stand before it for ever: p gives its log up, so that one of them leads, and cuts
- * it when it is back (partition_back.c). Else no-op. */
-void partition_repair_give_up(struct partition *p, int64_t offset);
+ * it when it is back. Where nobody else may lead (others_lead is false) it is opened again without its tail,
+ * if that cannot have been acknowledged, and has lost something (partition_back.c). Else no-op. */
+void partition_repair_give_up(struct partition *p, int64_t offset, bool others_lead);
 
 /* Damaged ranges known now. */
 int32_t partition_damages(const struct partition *p);

@@ -127,8 +127,8 @@ static void put_off(struct repairer *r, struct repair_job *job)
     uint32_t shift = MIN(job->failures, (uint32_t)RETRY_DOUBLINGS);
     struct partition *p = partition_of(r, job);
 
-    if (p && job->lacked && job->failures >= HOPELESS_ROUNDS && other_may_lead(r, job))
-        partition_repair_give_up(p, r->asked.offset);
+    if (p && job->lacked && job->failures >= HOPELESS_ROUNDS)
+        partition_repair_give_up(p, r->asked.offset, other_may_lead(r, job));
     job->lacked = false;
     job->peer = 0;
     job->from = r->asked.end;

@@ -117,7 +117,7 @@ static int16_t leave_one(struct command *command, const struct image_topic *topi
     if (goal.isr_count < p->isr_count)
         churn_left(command->core, sender);
     if (partition_change_make(image, topic->id, p, &rules, &goal, &change))
-        plan_partition(&command->plan, &change.record);
+        plan_change(&command->plan, &change);
     return KAFKA_NONE;
 }
 

@@ -97,6 +97,13 @@ static struct problem check_draining(struct command *command, struct str name,
     return NO_PROBLEM;
 }
 
+/* All members of an ISR and the controllers must: on what is acknowledged (KIP-966), and whether it is synced
+ * by then, so that it outlasts a lost power. */
+static bool all_must_agree(struct str key)
+{
+    return str_eq_z(key, "min.insync.replicas") || str_eq_z(key, "log.flush.interval.messages");
+}
+
 static struct problem check_broker_value(struct command *command, struct str name,
                                          const struct config_value *item)
 {
@@ -110,10 +117,10 @@ static struct problem check_broker_value(struct command *command, struct str nam
             command_text(command, "Cannot update these configs dynamically: %s", item->key)};
     if (item->value.len < 0)
         return NO_PROBLEM;
-    if (name.len > 0 &&
-        str_eq_z(item->key, "min.insync.replicas")) /* all members of an ISR must agree on it (KIP-966) */
-        return (struct problem){KAFKA_INVALID_CONFIG,
-                                STR_LIT("min.insync.replicas can be set for the cluster or a topic only")};
+    if (name.len > 0 && all_must_agree(item->key))
+        return (struct problem){
+            KAFKA_INVALID_CONFIG,
+            command_text(command, "%s can be set for the cluster or a topic only", item->key)};
     const char *reason = config ? topic_config_refusal(config, item->value)
                          : config_parse_int(item->value, &number) && number >= 0 ? NULL
                                                                                  : "not a number from 0 up";

@@ -322,7 +322,13 @@ START_TEST(a_log_that_cannot_be_opened_is_offline_and_tried_again)
     ck_assert_int_eq(produce(&f.b, 1, 1, &w).error, KAFKA_KAFKA_STORAGE_ERROR);
     ck_assert(!partition_fetch_state(f.b.p, &fetch));
     partition_leave_done(f.b.p, KAFKA_NONE);
-    state(&f, 2, 5);
+    state(&f, 1, 5); /* nobody else may lead */
+    partition_leave_done(f.b.p, KAFKA_NONE);
+    int leaves = f.leaves;
+    seconds(&f, 120);
+    ck_assert_int_gt(f.leaves, leaves); /* somebody else may by now */
+    partition_leave_done(f.b.p, KAFKA_NONE);
+    state(&f, 2, 6);
     seconds(&f, 120);
     ck_assert_int_eq(f.reopened, 0);
     mem_env_limit_files(f.b.mem, 0);

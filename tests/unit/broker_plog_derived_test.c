@@ -220,6 +220,21 @@ START_TEST(a_wrong_checkpoint_does_not_make_good_batches_damage)
 }
 END_TEST
 
+/* It would be dropped, and what is of it taken for the end of the epoch before. */
+START_TEST(an_epoch_that_begins_behind_a_clean_end_begins_where_its_batches_do)
+{
+    struct sample s;
+    sample_start(&s, 1 << 20);
+    ck_assert_int_eq(fixture_open(&s.f, true, s.end[BATCHES], 0), OK);
+    uint64_t epochs = epoch_cache_hash(plog_epochs(s.f.log));
+    back(&s);
+    write_checkpoint(&s, s.end[10], s.end[BATCHES] + 700);
+    ck_assert_int_eq(fixture_open(&s.f, true, s.end[BATCHES], 0), OK);
+    ck_assert_uint_eq(epoch_cache_hash(plog_epochs(s.f.log)), epochs);
+    sample_stop(&s);
+}
+END_TEST
+
 /* Found by a scan, which does not know the log's end yet, or by a search. */
 START_TEST(an_epoch_that_never_was_does_not_outlast_the_batches_that_contradict_it)
 {
@@ -343,6 +358,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, epochs_and_producers_come_back_without_their_files);
     tcase_add_test(tcase, epochs_behind_a_bad_batch_come_back_and_the_batch_is_mended);
     tcase_add_test(tcase, a_wrong_checkpoint_does_not_make_good_batches_damage);
+    tcase_add_test(tcase, an_epoch_that_begins_behind_a_clean_end_begins_where_its_batches_do);
     tcase_add_test(tcase, an_epoch_that_never_was_does_not_outlast_the_batches_that_contradict_it);
     tcase_add_test(tcase, damage_is_mended_though_the_checkpoint_is_wrong);
     tcase_add_test(tcase, a_checkpoint_that_errs_by_one_batch_is_put_right_by_what_a_peer_has_there);

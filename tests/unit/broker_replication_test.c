@@ -2,6 +2,7 @@
 /* Several replicas of one partition that exchange data through the partition API, without a network. */
 #include <stdio.h>
 
+#include "broker/shard/partition_internal.h"
 #include "tests/unit/broker_fixture.h"
 
 struct cluster {
@@ -599,6 +600,34 @@ START_TEST(an_epoch_that_never_was_does_not_keep_a_follower_away)
 }
 END_TEST
 
+/* What is committed is not cut before the batches were asked. */
+START_TEST(a_wrong_epoch_of_ones_own_cuts_nothing_that_is_committed)
+{
+    struct cluster c;
+    struct waiter w;
+    setup(&c, 2, 1);
+    produce(broker(&c, 1), 2, 0, &w);
+    fetch_rounds(&c, 2, 3);
+    lead(&c, 1, 1, 2);
+    for (int i = 0; i < 3; i++)
+        produce(broker(&c, 1), 2, 0, &w);
+    fetch_rounds(&c, 2, 3);
+    struct broker *f = broker(&c, 2);
+    ck_assert_int_eq(view_of(f).high_watermark, 8);
+    struct epoch_cache *epochs = plog_epochs(f->p->log);
+    uint64_t hash = epoch_cache_hash(epochs);
+    epoch_cache_truncate_end(epochs, 2);
+    ck_assert_int_eq(epoch_cache_assign(epochs, 3, 2, NULL), OK);
+    lead(&c, 1, 5, 2);
+    for (int i = 0; i < 3; i++) {
+        fetch_rounds(&c, 2, 1);
+        ck_assert_int_eq(view_of(f).log_end, 8);
+    }
+    ck_assert_uint_eq(epoch_cache_hash(epochs), hash);
+    teardown(&c);
+}
+END_TEST
+
 START_TEST(what_was_cut_on_purpose_is_not_missed_after_a_power_cut)
 {
     struct cluster c;
@@ -725,6 +754,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, an_empty_log_that_begins_above_the_leaders_begins_anew_where_that_begins);
     tcase_add_test(tcase, a_tail_that_ends_inside_a_batch_where_the_leaders_log_begins_is_given_up);
     tcase_add_test(tcase, an_epoch_that_never_was_does_not_keep_a_follower_away);
+    tcase_add_test(tcase, a_wrong_epoch_of_ones_own_cuts_nothing_that_is_committed);
     tcase_add_test(tcase, what_was_cut_on_purpose_is_not_missed_after_a_power_cut);
     tcase_add_test(tcase, a_watch_fires_once_at_the_change_it_waits_for);
     tcase_add_test(tcase, a_cut_reply_is_taken_as_far_as_it_is_whole_and_a_flipped_bit_is_refused);
