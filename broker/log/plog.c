@@ -123,13 +123,17 @@ static void note_recent(struct plog *log, int64_t base_offset, uint32_t position
     log->recent_count++;
 }
 
-static enum err take_batch(struct plog *log, struct plog_segment *seg, const uint8_t *p, uint32_t position)
+/* Its epoch, when it is a new one, began at `behind`, where the batch before it ended: a follower does not
+ * know how much of what compaction took in between was of it, and an end of the epoch before that is too late
+ * would let other replicas keep what was never committed. */
+static enum err take_batch(struct plog *log, struct plog_segment *seg, const uint8_t *p, uint32_t position,
+                           int64_t behind)
 {
     struct batch_header batch = batch_header_of(p);
     enum err err = OK;
     if (batch.leader_epoch != epoch_cache_latest(&log->epochs)) {
         bool changed = false;
-        err = epoch_cache_assign(&log->epochs, batch.leader_epoch, batch.base_offset, &changed);
+        err = epoch_cache_assign(&log->epochs, batch.leader_epoch, behind, &changed);
         log->epochs_dirty = log->epochs_dirty || changed;
     }
     if (position == 0)
@@ -145,7 +149,7 @@ static enum err append(struct plog *log, const uint8_t *batches, uint32_t len, s
 {
     struct env_file *file;
     uint32_t count;
-    int64_t end;
+    int64_t end, behind = log->end;
     bool rolled;
     if (log->failed)
         return log->failed;
@@ -172,7 +176,8 @@ static enum err append(struct plog *log, const uint8_t *batches, uint32_t len, s
     if (err == OK)
         err = plog_stage(log, batches, len, owner);
     for (uint32_t at = 0; at < len && err == OK; at += (uint32_t)batch_size(batches + at)) {
-        err = take_batch(log, seg, batches + at, seg->size);
+        err = take_batch(log, seg, batches + at, seg->size, behind);
+        behind = batch_next_offset(batches + at);
         seg->size += (uint32_t)batch_size(batches + at);
     }
     if (err)

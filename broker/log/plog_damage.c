@@ -450,6 +450,7 @@ struct mend {
     const uint8_t *batches;
     uint32_t len;
     int64_t end;
+    int64_t from;    /* the piece's first offset */
     int64_t before;  /* an offset of the batch before the damage, -1: there is none */
     bool new_epochs; /* batches of an epoch that the cache does not have there */
     bool moved;      /* what lies behind them, so that the index is void */
@@ -629,18 +630,29 @@ static enum err assign_newer(struct epoch_cache *epochs, int32_t epoch, int64_t 
     return epoch > epoch_cache_latest(epochs) ? epoch_cache_assign(epochs, epoch, start_offset, NULL) : OK;
 }
 
+/* Of an epoch's first batch that is left, the one before which ended at `behind`. */
+static enum err assign_behind(const struct mend *mend, struct epoch_cache *epochs, int32_t epoch,
+                              int64_t behind, int64_t base_offset)
+{
+    int64_t began = plog_epoch_began(&mend->log->epochs, epoch, behind, base_offset, behind);
+    return assign_newer(epochs, epoch, began);
+}
+
 /* Between what came before the piece and what comes behind it, its batches say which epochs are there. */
 static enum err merge_epochs(const struct mend *mend, struct epoch_cache *merged)
 {
     const struct epoch_cache *old = &mend->log->epochs;
+    int64_t behind = mend->from;
     enum err err = OK;
     for (uint32_t i = 0; i < old->count && err == OK && old->entries[i].start_offset <= mend->before; i++)
         err = assign_newer(merged, old->entries[i].epoch, old->entries[i].start_offset);
-    for (uint32_t at = 0; at < mend->len && err == OK; at += (uint32_t)batch_size(mend->batches + at))
-        err = assign_newer(merged, batch_leader_epoch(mend->batches + at),
-                           batch_base_offset(mend->batches + at));
+    for (uint32_t at = 0; at < mend->len && err == OK; at += (uint32_t)batch_size(mend->batches + at)) {
+        const uint8_t *p = mend->batches + at;
+        err = assign_behind(mend, merged, batch_leader_epoch(p), behind, batch_base_offset(p));
+        behind = batch_next_offset(p);
+    }
     if (err == OK)
-        err = assign_newer(merged, epoch_cache_at(old, mend->end), mend->end);
+        err = assign_behind(mend, merged, epoch_cache_at(old, mend->end), behind, mend->end);
     for (uint32_t i = 0; i < old->count && err == OK; i++)
         if (old->entries[i].start_offset > mend->end)
             err = assign_newer(merged, old->entries[i].epoch, old->entries[i].start_offset);
@@ -703,6 +715,7 @@ enum err plog_replace_range(struct plog *log, int64_t offset, int64_t end, const
                         .batches = batches,
                         .len = len,
                         .end = end,
+                        .from = offset,
                         .before = offset - 1};
     ASSERT(mend.seg->base_offset == d->segment);
     if (end <= offset || end > d->end)

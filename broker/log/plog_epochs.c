@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Leader epochs from the batches, where the checkpoint is missing or wrong: no checksum covers that file. */
 #include "broker/log/plog_internal.h"
+#include "common/base/assert.h"
 
 #define OTHERS_MIN 2 /* one batch may be wrong itself */
 
@@ -10,6 +11,7 @@ struct rebuild {
     int64_t limit;                     /* of the batches that are held against it */
     uint32_t others;                   /* of them that say another epoch */
     int64_t behind;                    /* the last batch */
+    bool unread;                       /* bad bytes follow that */
     struct epoch_entry pending;        /* the newest batch's; epoch EPOCH_NONE: none */
 };
 
@@ -22,17 +24,24 @@ static enum err settle(struct rebuild *r)
                : OK;
 }
 
-/* The epoch may have begun with batches that compaction took: then the checkpoint knows where, if it says
- * what can be. */
-static int64_t began(const struct rebuild *r, const struct batch_header *batch)
+int64_t plog_epoch_began(const struct epoch_cache *said, int32_t epoch, int64_t behind, int64_t base_offset,
+                         int64_t unsaid)
 {
-    for (uint32_t i = 0; r->doubted && i < r->doubted->count; i++) {
-        const struct epoch_entry *e = &r->doubted->entries[i];
-        if (e->epoch == batch->leader_epoch && e->start_offset >= r->behind &&
-            e->start_offset < batch->base_offset)
+    for (uint32_t i = 0; said && i < said->count; i++) {
+        const struct epoch_entry *e = &said->entries[i];
+        if (e->epoch == epoch && e->start_offset >= behind && e->start_offset <= base_offset)
             return e->start_offset;
     }
-    return batch->base_offset;
+    return unsaid;
+}
+
+/* Where nobody knows, with the first offset that compaction took. Bad bytes are not taken for such a gap: who
+ * is sent back in front of them gives up what may be the only good copy. */
+static int64_t began(const struct rebuild *r, const struct batch_header *batch)
+{
+    bool gap = r->log->config.may_have_gaps && !r->unread;
+    int64_t first = gap ? MIN(MAX(r->behind, r->log->start), batch->base_offset) : batch->base_offset;
+    return plog_epoch_began(r->doubted, batch->leader_epoch, r->behind, batch->base_offset, first);
 }
 
 /* An epoch counts once the batch behind does not say an older one: a flipped bit in one header must not make
@@ -46,6 +55,7 @@ static enum err take(struct rebuild *r, const struct batch_header *batch)
     enum err err = batch->leader_epoch >= r->pending.epoch ? settle(r) : OK;
     r->pending = (struct epoch_entry){batch->leader_epoch, began(r, batch)};
     r->behind = batch->last_offset + 1;
+    r->unread = false;
     return err;
 }
 
@@ -65,6 +75,7 @@ static enum err rebuild_segment(struct rebuild *r, struct plog_segment *seg, int
             err = plog_walk_search(&walk, expected - 1, limit, &found, &position);
         bool fits = !bad && err == OK && batch.base_offset < limit &&
                     (loose ? batch.base_offset >= expected : batch.base_offset == expected);
+        r->unread = r->unread || bad || (err == OK && !fits);
         if (fits)
             err = take(r, &batch);
         expected = fits ? batch.last_offset + 1 : expected;

@@ -219,6 +219,11 @@ enum err plog_rebuild_index(struct plog *log, struct plog_segment *seg);
 /* The same for any segment, the active one too. */
 enum err plog_index_renew(struct plog *log, struct plog_segment *seg);
 enum err plog_rebuild_epochs(struct plog *log);
+/* Where the epoch of a batch at base_offset began, which is newer than that of the batch before it, which
+ * ended at behind: compaction may have taken what it began with. As `said` (NULL: nothing) has it, if that
+ * can be. */
+int64_t plog_epoch_began(const struct epoch_cache *said, int32_t epoch, int64_t behind, int64_t base_offset,
+                         int64_t unsaid);
 /* Takes a batch of segment seg into the producer state, and an aborted transaction into the segment's index.
  * bytes: all of a control batch, else not looked at. replayed: the index may have the transaction already. */
 enum err plog_take_producer(struct plog *log, struct plog_segment *seg, const struct batch_header *batch,

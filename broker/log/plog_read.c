@@ -73,11 +73,18 @@ static enum err times_from(struct plog *log, struct plog_segment *seg, struct ti
     return err == ERR_NOT_FOUND ? OK : err;
 }
 
+/* Of a closed segment that was active when its log was opened: an index says that its newest record is still
+ * to come, which one bit can do, and retention would wait for it. */
+static bool is_doubtful(struct plog *log, const struct plog_segment *seg)
+{
+    return !seg->times_exact && seg != plog_active(log) && seg->max_timestamp > env_wall_ms(log->env);
+}
+
 enum err plog_segment_times(struct plog *log, struct plog_segment *seg)
 {
     struct time_entry e;
     bool is_true = false;
-    if (seg->times_known)
+    if (seg->times_known && !is_doubtful(log, seg))
         return OK;
     if (log->asides.no_block)
         return plog_aside_begin(log, PLOG_ASIDE_LEARN, seg);

@@ -269,14 +269,17 @@ static enum err ask_epochs(struct scan *scan, const struct batch_header *batch)
     return err;
 }
 
-static enum err take_batch(struct scan *scan, const struct batch_header *batch, uint32_t position)
+/* behind: where the batch before it ended, as far as that is known. */
+static enum err take_batch(struct scan *scan, const struct batch_header *batch, uint32_t position,
+                           int64_t behind)
 {
     bool changed = false;
     enum err err = plog_index_reserve(scan->seg, 1);
     if (err == OK)
         err = keep_epochs(scan, scan->behind, batch->base_offset + 1, batch->leader_epoch);
     if (err == OK && batch->leader_epoch > epoch_cache_latest(&scan->log->epochs))
-        err = epoch_cache_assign(&scan->log->epochs, batch->leader_epoch, batch->base_offset, &changed);
+        err = epoch_cache_assign(&scan->log->epochs, batch->leader_epoch, MIN(behind, batch->base_offset),
+                                 &changed);
     if (err)
         return err;
     scan->log->epochs_dirty = scan->log->epochs_dirty || changed;
@@ -317,7 +320,7 @@ static enum err scan_batches(struct scan *scan, uint32_t from, bool at_index)
             walk.position = position;
             walk.limit = scan->seg->size;
         } else if (err == OK) {
-            err = take_batch(scan, &batch, position);
+            err = take_batch(scan, &batch, position, first ? batch.base_offset : scan->behind);
         }
         first = false;
     }

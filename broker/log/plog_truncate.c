@@ -85,6 +85,7 @@ static enum err reactivate(struct plog *log, struct plog_segment *seg, int64_t e
     struct plog_walk walk;
     struct batch_header batch;
     struct plog_index *index = &seg->index;
+    seg->times_exact = seg->times_exact && index->in_memory;
     enum err err = index->in_memory ? OK : plog_index_load(log, seg, INT64_MAX, UINT32_MAX);
     if (err)
         return err;

@@ -157,7 +157,8 @@ static void read_data(struct partition *p, const struct partition_read *request,
         read_aborted(p, request, offset, ret);
 }
 
-/* What the batch at the end of the reader's epoch says of it. ERR_NOT_FOUND: there is none. */
+/* What the batch at the end of the reader's epoch says of it: the epoch does not end there, or compaction has
+ * taken all that the reader would be led back to. ERR_NOT_FOUND: there is none. */
 static enum err look_at_end(struct partition *p, const struct partition_read *request,
                             struct partition_read_result *ret, bool *ret_goes_on)
 {
@@ -176,7 +177,8 @@ static enum err look_at_end(struct partition *p, const struct partition_read *re
     if (err == OK && piece.len == 0)
         return ERR_NOT_FOUND;
     if (err == OK) {
-        *ret_goes_on = batch_leader_epoch(piece.p) <= ret->diverging_epoch;
+        *ret_goes_on = batch_leader_epoch(piece.p) <= ret->diverging_epoch ||
+                       batch_base_offset(piece.p) >= request->fetch_offset;
         iobuf_unref(piece.owner);
     }
     return err;
@@ -184,7 +186,8 @@ static enum err look_at_end(struct partition *p, const struct partition_read *re
 
 /* Whether the reader is answered by where its epoch ends here (or cannot be told yet). A consumer is led back
  * only where the batch there does not contradict that: epochs come from a file without a checksum, and one
- * flipped bit would lead it back to the same batch again and again. What is read instead tells more. */
+ * flipped bit would lead it back to the same batch again and again. What is read instead tells more. Nor is
+ * it led back over nothing but a gap: where in it an epoch began who copied the log does not know. */
 static bool leads_back(struct partition *p, const struct partition_read *request,
                        struct partition_read_result *ret)
 {

@@ -132,6 +132,62 @@ START_TEST(a_closed_segments_times_are_those_of_its_batches_whatever_its_index_s
 }
 END_TEST
 
+/* The first segment's index says that its newest record comes in a far future. */
+static void delay_first(struct plog_fixture *f)
+{
+    char path[128];
+    uint64_t size;
+    uint8_t *times = mem_env_bytes(f->mem, fixture_path(0, ".timeindex", path), &size);
+    ck_assert_uint_ge(size, 24);
+    times[0] ^= 0x40;
+}
+
+/* All of it is old, and goes. */
+static void expires(struct plog_fixture *f)
+{
+    int64_t start, next_ms;
+    ck_assert_int_eq(plog_roll_now(f->log), OK);
+    fixture_run(f);
+    struct plog_retention want = {.ms = 100,
+                                  .bytes = -1,
+                                  .messages = -1,
+                                  .roll_ms = -1,
+                                  .now_ms = env_wall_ms(f->env),
+                                  .high_watermark = plog_end(f->log)};
+    ck_assert_int_eq(plog_retain(f->log, &want, &start, &next_ms), OK);
+    ck_assert_int_eq(start, plog_end(f->log));
+}
+
+/* Else it would not go before that time comes, or the log is opened again. */
+START_TEST(an_active_segments_time_that_is_still_to_come_is_its_batches_word_once_it_ends)
+{
+    struct sample s;
+    sample_start(&s, 1 << 20);
+    back(&s);
+    delay_first(&s.f);
+    ck_assert_int_eq(fixture_open(&s.f, true, s.end[BATCHES], 0), OK);
+    expires(&s.f);
+    sample_stop(&s);
+}
+END_TEST
+
+START_TEST(a_segment_that_is_active_again_has_its_times_from_its_index)
+{
+    struct plog_fixture f;
+    int64_t end;
+    fixture_start(&f, 1200, 21);
+    ck_assert_int_eq(fixture_open(&f, false, 0, 0), OK);
+    while (plog_active_base(f.log) == 0)
+        ck_assert_int_eq(fixture_append(&f, 1, 50), OK);
+    fixture_run(&f);
+    delay_first(&f);
+    ck_assert_int_eq(plog_truncate(f.log, plog_active_base(f.log) - 1, &end), OK);
+    ck_assert_int_eq(plog_active_base(f.log), 0);
+    expires(&f);
+    fixture_stop(&f);
+}
+END_TEST
+
 START_TEST(epochs_and_producers_come_back_without_their_files)
 {
     struct sample s;
@@ -350,11 +406,98 @@ START_TEST(an_epoch_begins_where_it_began_though_compaction_took_its_first_batch
 }
 END_TEST
 
+/* Two batches of five records each. */
+static void follow_compacted(struct plog_fixture *f, int64_t first, int64_t second, int32_t epoch)
+{
+    uint8_t bytes[4096];
+    uint32_t len = 0;
+    for (int i = 0; i < 2; i++) {
+        struct iobuf *batch = fixture_batch(i ? second : first, 5, 50, epoch);
+        memcpy(bytes + len, batch->data, batch->len);
+        len += (uint32_t)batch->len;
+        iobuf_unref(batch);
+    }
+    ck_assert_int_eq(plog_append(f->log, bytes, len), OK);
+}
+
+static void begin_behind_what_was_before(struct plog_fixture *f)
+{
+    const struct epoch_cache *epochs = plog_epochs(f->log);
+    ck_assert_uint_eq(epochs->count, 2);
+    ck_assert_int_eq(epochs->entries[0].epoch, 3);
+    ck_assert_int_eq(epochs->entries[0].start_offset, 10);
+    ck_assert_int_eq(epochs->entries[1].epoch, 5);
+    ck_assert_int_eq(epochs->entries[1].start_offset, 45);
+}
+
+/* Who copied a compacted log, or lost the checkpoint, does not know how much of the gap was of which epoch.
+ */
+START_TEST(an_epoch_behind_a_gap_begins_where_the_batch_before_it_ended)
+{
+    struct plog_fixture f;
+    fixture_start(&f, 1 << 20, 21);
+    ck_assert_int_eq(fixture_open(&f, false, 0, 10), OK);
+    f.setup.config.may_have_gaps = true;
+    plog_set_config(f.log, &f.setup.config);
+    follow_compacted(&f, 30, 40, 3);
+    plog_sync(f.log);
+    fixture_run(&f);
+    follow_compacted(&f, 90, 95, 5);
+    begin_behind_what_was_before(&f);
+    fixture_close(&f, false); /* the checkpoint has heard of the first */
+    ck_assert_int_eq(fixture_open(&f, false, 45, 10), OK);
+    ck_assert(!f.report.rebuilt_epochs);
+    begin_behind_what_was_before(&f);
+    fixture_close(&f, true);
+    ck_assert_int_eq(env_unlink(f.env, LOG_DIR "/leader-epoch-checkpoint"), OK);
+    ck_assert_int_eq(fixture_open(&f, true, 100, 10), OK);
+    ck_assert(f.report.rebuilt_epochs);
+    begin_behind_what_was_before(&f);
+    fixture_stop(&f);
+}
+END_TEST
+
+/* Where a bad batch lies in front of the epoch's first one, that is no gap: a peer's good copy of it must not
+ * be cut. The epoch begins behind it until it is mended, with what a peer has left of it. */
+START_TEST(a_mended_range_with_a_gap_begins_its_epoch_where_the_batch_before_it_ended)
+{
+    struct sample s, peer;
+    struct plog_damage found;
+    uint32_t first, second;
+    sample_start(&s, 1 << 20);
+    sample_start(&peer, 1 << 20);
+    s.f.setup.config.may_have_gaps = true;
+    back(&s);
+    for (int i = 8; i < 12; i++)
+        log_bytes(&s)[s.position[i] + BATCH_HEADER_BYTES + 1] ^= 1;
+    log_bytes(&s)[s.position[8] + 16] ^= 1; /* no header can be read there */
+    env_unlink(s.f.env, LOG_DIR "/leader-epoch-checkpoint");
+    ck_assert_int_eq(fixture_open(&s.f, true, s.end[BATCHES], 0), OK);
+    int64_t began = plog_epochs(s.f.log)->entries[1].start_offset;
+    ck_assert_int_ge(began, s.end[9]);
+    ck_assert_int_eq(plog_damage_search(s.f.log, s.end[8], &found), OK);
+    ck_assert_int_eq(found.offset, s.end[8]);
+    ck_assert_int_eq(found.end, s.end[12]);
+    uint8_t *p = peer_bytes(&peer, 8, 10, &first), *q = peer_bytes(&peer, 11, 12, &second);
+    p = realloc(p, first + second); /* batch 10 was compacted */
+    memcpy(p + first, q, second);
+    ck_assert_int_eq(plog_replace_range(s.f.log, s.end[8], s.end[12], p, first + second), OK);
+    ck_assert_int_eq(plog_epochs(s.f.log)->entries[1].epoch, 1);
+    ck_assert_int_eq(plog_epochs(s.f.log)->entries[1].start_offset, s.end[10]);
+    free(p);
+    free(q);
+    sample_stop(&peer);
+    sample_stop(&s);
+}
+END_TEST
+
 static void add(TCase *tcase)
 {
     tcase_add_test(tcase, lost_or_spoilt_indexes_are_rebuilt_as_they_were);
     tcase_add_test(tcase, a_closed_segments_index_that_lies_is_rebuilt_when_it_is_used);
     tcase_add_test(tcase, a_closed_segments_times_are_those_of_its_batches_whatever_its_index_says);
+    tcase_add_test(tcase, an_active_segments_time_that_is_still_to_come_is_its_batches_word_once_it_ends);
+    tcase_add_test(tcase, a_segment_that_is_active_again_has_its_times_from_its_index);
     tcase_add_test(tcase, epochs_and_producers_come_back_without_their_files);
     tcase_add_test(tcase, epochs_behind_a_bad_batch_come_back_and_the_batch_is_mended);
     tcase_add_test(tcase, a_wrong_checkpoint_does_not_make_good_batches_damage);
@@ -364,6 +507,8 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_checkpoint_that_errs_by_one_batch_is_put_right_by_what_a_peer_has_there);
     tcase_add_test(tcase, epochs_above_the_recovery_point_are_taken_from_the_batches);
     tcase_add_test(tcase, an_epoch_begins_where_it_began_though_compaction_took_its_first_batches);
+    tcase_add_test(tcase, an_epoch_behind_a_gap_begins_where_the_batch_before_it_ended);
+    tcase_add_test(tcase, a_mended_range_with_a_gap_begins_its_epoch_where_the_batch_before_it_ended);
 }
 
 SLUICE_TEST_MAIN("broker_plog_derived", add)

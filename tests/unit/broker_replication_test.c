@@ -331,6 +331,79 @@ START_TEST(an_old_leaders_tail_is_cut_by_epoch_not_by_high_watermark)
 }
 END_TEST
 
+/* A batch of five records comes to broker 2 from the leader of an epoch. */
+static void hand_over(struct cluster *c, int32_t leader_epoch, int64_t base_offset, int32_t epoch)
+{
+    struct iobuf *batch = make_batch(5, 50, 1000, -1, -1, -1);
+    batch_set_base_offset(batch->data, base_offset);
+    batch_set_leader_epoch(batch->data, epoch);
+    ck_assert_int_eq(partition_follower_append(broker(c, 2)->p, leader_epoch, batch->data,
+                                               (int32_t)batch->len, batch, base_offset, 0),
+                     OK);
+    iobuf_unref(batch);
+}
+
+static void forget_epochs(struct cluster *c, int32_t id)
+{
+    run_ms(c, 1000);
+    broker_close(broker(c, id), true);
+    run_ms(c, 1000);
+    ck_assert_int_eq(env_unlink(broker(c, id)->env, DATA_DIR "/orders-0/leader-epoch-checkpoint"), OK);
+    broker_open(broker(c, id), &c->config);
+}
+
+/* Where a consumer that has read up to offset in epoch 3 is sent, -1: nowhere; and what it reads then. */
+static int64_t sent_back(struct cluster *c, int64_t offset, int64_t *ret_next)
+{
+    struct partition_read_result result;
+    struct partition_read request = {.fetch_offset = offset,
+                                     .max_bytes = 3000,
+                                     .at_least_one = true,
+                                     .replica_id = -1,
+                                     .current_leader_epoch = -1,
+                                     .last_fetched_epoch = 3};
+    partition_read(broker(c, 2)->p, &request, &result);
+    ck_assert_int_eq(result.error, KAFKA_NONE);
+    int64_t end = result.diverging_end_offset;
+    *ret_next = result.pieces_count > 0 ? batch_base_offset(result.pieces[0].p) : -1;
+    partition_read_release(&result);
+    return end;
+}
+
+/* Epoch 3 ended at 25 and epoch 5 began there, which a replica that copied the compacted log cannot know: 20
+ * to 33 are gone. Else it would let an old leader keep what it wrote in epoch 3 above 25. */
+START_TEST(what_was_never_committed_goes_though_the_leader_copied_a_compacted_log)
+{
+    struct cluster c;
+    struct waiter w;
+    int64_t next;
+    setup(&c, 3, 1);
+    lead(&c, 1, 3, 3);
+    for (int i = 0; i < 6; i++)
+        ck_assert_int_eq(produce(broker(&c, 1), 5, 0, &w).error, KAFKA_NONE);
+    c.config.compacted = true;
+    lead(&c, 3, 5, 2);
+    for (int64_t at = 0; at < 20; at += 5)
+        hand_over(&c, 5, at, 3);
+    hand_over(&c, 5, 33, 5);
+    if (_i)
+        forget_epochs(&c, 2);
+    lead(&c, 2, 7, 2);
+    fetch(&c, 1);
+    ck_assert_int_eq(view_of(broker(&c, 1)).log_end, 20);
+    fetch_rounds(&c, 1, 5);
+    same_log(&c, 1, 2, 0);
+    ck_assert_int_eq(view_of(broker(&c, 2)).high_watermark, 38);
+    for (int64_t at = 20; at <= 33; at++) { /* nothing but a gap lies between */
+        ck_assert_int_eq(sent_back(&c, at, &next), -1);
+        ck_assert_int_eq(next, 33);
+    }
+    ck_assert_int_eq(sent_back(&c, 36, &next), 20); /* it has read what is not here: back, once */
+    ck_assert_int_eq(next, -1);
+    teardown(&c);
+}
+END_TEST
+
 START_TEST(a_diverged_position_does_not_count)
 {
     struct cluster c;
@@ -742,6 +815,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, a_fenced_follower_is_not_proposed);
     tcase_add_test(tcase, a_silent_follower_is_dropped_after_the_lag_time);
     tcase_add_test(tcase, an_old_leaders_tail_is_cut_by_epoch_not_by_high_watermark);
+    tcase_add_loop_test(tcase, what_was_never_committed_goes_though_the_leader_copied_a_compacted_log, 0, 2);
     tcase_add_test(tcase, a_diverged_position_does_not_count);
     tcase_add_test(tcase, a_position_that_nobody_can_compare_counts_once_the_log_begins_there);
     tcase_add_test(tcase, epochs_without_data_do_not_stop_replication);
