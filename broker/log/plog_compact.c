@@ -173,6 +173,7 @@ enum err plog_compact(struct plog *log, const struct plog_compact_rules *rules,
     job->done = done;
     job->ctx = ctx;
     job->first_dirty = MAX(log->cleaned_to, log->start);
+    job->txns.log_start = log->start;
     job->work.work = step_work;
     job->work.done = step_done;
     env_timer_init(&job->pause, pause_over);

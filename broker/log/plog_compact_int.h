@@ -35,6 +35,7 @@ struct compact_txn {
     int64_t producer_id;
     struct txn_entry aborted;
     bool is_aborted, has_data;
+    bool in_log; /* some of the data is not below the log start: the index must know */
 };
 
 struct compact_txns {
@@ -42,6 +43,7 @@ struct compact_txns {
     uint32_t list_count, list_cap, next;
     struct compact_txn *open;
     uint32_t open_count, open_cap;
+    int64_t log_start; /* from where the index was made, or from an earlier one */
     enum err err;
 };
 

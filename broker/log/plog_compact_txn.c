@@ -94,7 +94,7 @@ static void note_aborted(struct plog_compaction *job, int64_t up_to)
             return;
         txn->aborted = txns->list[txns->next];
         txn->is_aborted = true;
-        txn->has_data = false;
+        txn->has_data = txn->in_log = false;
     }
 }
 
@@ -122,7 +122,7 @@ static void keep_aborted(struct plog_compaction *job, const struct txn_entry *tx
     grown[job->kept_aborted_count++] = *txn;
 }
 
-/* True: nothing of its transaction was met, the marker may go. */
+/* True: nothing of its transaction was met, the marker may go. ERR_CORRUPT: the index contradicts it. */
 static bool marker_done(struct plog_compaction *job, const uint8_t *batch)
 {
     struct compact_txns *txns = &job->txns;
@@ -131,7 +131,11 @@ static bool marker_done(struct plog_compaction *job, const uint8_t *batch)
     if (type != MARKER_ABORT && type != MARKER_COMMIT)
         return batch_record_count(batch) == 0;
     bool data = txn && txn->has_data;
-    if (data && type == MARKER_ABORT)
+    if (data && txn->in_log && txn->is_aborted != (type == MARKER_ABORT)) { /* what must stay might go */
+        job->err = ERR_CORRUPT;
+        return false;
+    }
+    if (data && txn->is_aborted && type == MARKER_ABORT)
         keep_aborted(job, &txn->aborted);
     if (txn)
         *txn = txns->open[--txns->open_count];
@@ -151,5 +155,6 @@ bool compact_txns_batch(struct plog_compaction *job, const uint8_t *batch)
     if (txn == NULL)
         return false;
     txn->has_data = true;
+    txn->in_log |= batch_last_offset(batch) >= job->txns.log_start;
     return txn->is_aborted;
 }

@@ -8,6 +8,7 @@
 #include "broker/log/plog_hooks.h"
 #include "broker/log/plog_internal.h"
 #include "common/base/assert.h"
+#include "common/batch/marker.h"
 
 /* -- the list -- */
 
@@ -327,6 +328,19 @@ bool plog_damage_in_line(const struct plog *log, const struct plog_walk *walk,
            !plog_damage_jumps(walk, batch, from, seg_end);
 }
 
+/* The walk has just passed a batch: one flipped bit makes a marker commit what was aborted. */
+static enum err check_marker(const struct plog_walk *walk, const struct batch_header *batch, bool *ret_good)
+{
+    uint8_t bytes[MARKER_BYTES_MAX];
+    size_t got, size = batch->size_bytes;
+    *ret_good = true;
+    if (!(batch->attributes & BATCH_CONTROL) || size > sizeof(bytes))
+        return OK;
+    enum err err = env_file_read(walk->file, walk->position - size, bytes, size, &got);
+    *ret_good = err == OK && batch_verify(bytes, got) == OK;
+    return err;
+}
+
 enum err plog_damage_walk(struct plog *log, struct plog_segment *seg, struct plog_walk *walk,
                           struct plog_line *line, struct batch_header *ret_batch)
 {
@@ -334,8 +348,11 @@ enum err plog_damage_walk(struct plog *log, struct plog_segment *seg, struct plo
     enum err err = OK;
     while (err == OK) {
         line->position = plog_damage_hop(log, seg->base_offset, walk->position);
+        bool good = true;
         err = plog_walk_next(walk, ret_batch, NULL);
-        if (err == OK && plog_damage_in_line(log, walk, ret_batch, line->expected, seg_end)) {
+        if (err == OK && line->check_markers)
+            err = check_marker(walk, ret_batch, &good);
+        if (err == OK && good && plog_damage_in_line(log, walk, ret_batch, line->expected, seg_end)) {
             line->expected = ret_batch->last_offset + 1;
             line->good++;
             return OK;
@@ -676,11 +693,14 @@ static enum err take_epochs(const struct mend *mend)
     return OK;
 }
 
-/* The last piece is in: what is derived from the batches has them too. */
-static enum err derive(struct plog *log, int64_t offset)
+/* Snapshots that do not know the batches that were bad: lost power must not bring them back beside these.
+ * What is derived then is made again, in whichever life. */
+static enum err drop_snapshots(struct plog *log, int64_t offset)
 {
     enum err err = plog_snapshots_drop(log, offset);
-    return err ? err : plog_producers_load(log);
+    if (err == OK && log->dir_dirty)
+        err = env_dir_sync_wait(log->env, log->dir);
+    return err ? plog_fail(log, err) : OK;
 }
 
 static enum err put(struct mend *mend, bool last_piece)
@@ -722,6 +742,8 @@ enum err plog_replace_range(struct plog *log, int64_t offset, int64_t end, const
         return ERR_MISMATCH;
     err = check_batches(&mend);
     if (err == OK)
+        err = drop_snapshots(log, offset);
+    if (err == OK)
         err = put(&mend, end == d->end);
     if (err)
         return err;
@@ -733,7 +755,7 @@ enum err plog_replace_range(struct plog *log, int64_t offset, int64_t end, const
         remove_at(log, i);
     if (err == OK && mend.moved) /* may find more damage, and the list moves: `d` is void from here on */
         err = plog_index_renew(log, mend.seg);
-    if (err == OK && whole)
-        err = derive(log, offset);
+    if (err == OK && whole) /* what is derived from the batches has them too */
+        err = plog_producers_load(log);
     return err ? plog_fail(log, err) : OK;
 }

@@ -227,8 +227,10 @@ static enum err take_marker(struct plog *log, struct plog_segment *seg, const st
                                                         .offset = batch->last_offset,
                                                         .timestamp_ms = batch->max_timestamp},
                               env_now_us(log->env), &ended, &stable);
-    if (err || marker.type != MARKER_ABORT || ended.first_offset < 0)
+    if (err || marker.type != MARKER_ABORT)
         return err;
+    if (ended.first_offset < 0) /* while other batches were bad, it may have seemed to end something */
+        return replayed ? plog_aborted_forget(log, seg, batch->last_offset) : OK;
     struct txn_entry txn = {batch->producer_id, ended.first_offset, ended.last_offset, stable};
     return replayed ? plog_aborted_restore(log, seg, &txn) : plog_aborted_add(log, seg, &txn);
 }
@@ -288,7 +290,8 @@ static enum err replay_segment(struct plog *log, struct plog_segment *seg, int64
         err = plog_walk_begin(&walk, log, seg, position, false);
     if (err)
         return err;
-    struct plog_line line = {.expected = position > 0 ? -1 : seg->base_offset, .inside = position > 0};
+    struct plog_line line = {
+        .expected = position > 0 ? -1 : seg->base_offset, .inside = position > 0, .check_markers = true};
     while (err == OK) {
         err = plog_damage_walk(log, seg, &walk, &line, &batch); /* nobody looked there before */
         if (err == OK && batch.last_offset >= from)

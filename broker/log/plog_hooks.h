@@ -37,8 +37,11 @@ enum err plog_aborted_sync_wait(struct plog *log, struct plog_segment *seg);
 /* Adds an entry to a segment's index. A failure is final for the log. */
 enum err plog_aborted_add(struct plog *log, struct plog_segment *seg, const struct txn_entry *txn);
 /* The same when it is not there (a crash may have lost it), at its place among those that are; or instead of
- * an entry of the same marker that begins later (the first batches were bad). */
+ * an entry of the same marker that says something else (batches were bad when it was made), unless a damaged
+ * range lies within: then the one that is there stays, and readers may at most have to look further. */
 enum err plog_aborted_restore(struct plog *log, struct plog_segment *seg, const struct txn_entry *txn);
+/* The abort marker at that offset ends nothing: an entry of it goes, unless a damaged range lies within. */
+enum err plog_aborted_forget(struct plog *log, struct plog_segment *seg, int64_t marker);
 /* The file of a segment's index, to be synced; the caller closes it. */
 enum err plog_aborted_file(struct plog *log, const struct plog_segment *seg, struct env_file **ret_file);
 

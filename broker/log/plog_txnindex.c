@@ -183,18 +183,46 @@ static struct txn_entry entry_at(const uint8_t *p, uint32_t i)
     return txn;
 }
 
-/* The count entries at p with txn at place i: one more, or in the place of the one that is there. */
-static enum err put_entry(struct plog *log, struct plog_segment *seg, const uint8_t *p, uint32_t count,
-                          uint32_t i, bool replaces, const struct txn_entry *txn)
+/* Where the entry of a marker is in a segment's index, or belongs. */
+struct entry_place {
+    uint8_t *p; /* the file; to be freed */
+    uint32_t len;
+    uint32_t count; /* entries that make sense */
+    uint32_t i;
+    bool there;
+};
+
+static enum err find_entry(struct plog *log, const struct plog_segment *seg, int64_t marker,
+                           struct entry_place *ret)
 {
     char path[PLOG_PATH_MAX];
-    uint32_t behind = count - i - (replaces ? 1 : 0), size = (i + 1 + behind) * TXN_ENTRY;
-    uint8_t *merged = malloc(size);
+    struct entry_place at = {0};
+    plog_path(log, seg->base_offset, ".txnindex", path);
+    enum err err = log_file_load(log->env, path, TXN_INDEX_BYTES_MAX, &at.p, &at.len);
+    if (err && err != ERR_NOT_FOUND)
+        return err;
+    at.count = at.i = good_entries(at.p, at.len, INT64_MAX);
+    while (at.i > 0 && entry_at(at.p, at.i - 1).last_offset >= marker)
+        at.i--;
+    at.there = at.i < at.count && entry_at(at.p, at.i).last_offset == marker;
+    *ret = at;
+    return OK;
+}
+
+/* The entries with txn at its place: one more, or instead of the one that is there; NULL: without that. */
+static enum err put_entry(struct plog *log, struct plog_segment *seg, const struct entry_place *at,
+                          const struct txn_entry *txn)
+{
+    char path[PLOG_PATH_MAX];
+    uint32_t before = at->i, behind = at->count - at->i - (at->there ? 1 : 0), own = txn ? 1 : 0;
+    uint32_t size = (before + own + behind) * TXN_ENTRY;
+    uint8_t *merged = malloc(MAX(size, 1));
     if (merged == NULL)
         return ERR_NOMEM;
-    memcpy(merged, p, (size_t)i * TXN_ENTRY);
-    txn_entry_store(merged + (size_t)i * TXN_ENTRY, *txn);
-    memcpy(merged + (size_t)(i + 1) * TXN_ENTRY, p + (size_t)(count - behind) * TXN_ENTRY,
+    memcpy(merged, at->p, (size_t)before * TXN_ENTRY);
+    if (txn)
+        txn_entry_store(merged + (size_t)before * TXN_ENTRY, *txn);
+    memcpy(merged + (size_t)(before + own) * TXN_ENTRY, at->p + (size_t)(at->count - behind) * TXN_ENTRY,
            (size_t)behind * TXN_ENTRY);
     plog_path(log, seg->base_offset, ".txnindex", path);
     enum err err = write_kept(log, path, merged, size);
@@ -204,28 +232,64 @@ static enum err put_entry(struct plog *log, struct plog_segment *seg, const uint
     return err;
 }
 
+/* What is not known there may be a marker, which ends one transaction and lets another begin. */
+static bool reaches_over_damage(const struct plog *log, int64_t first, int64_t last)
+{
+    const struct plog_damage *damage = plog_damage_at(log, first, true);
+    return damage && damage->offset <= last;
+}
+
+/* The batches are believed, unless some of them are not known: then whether a transaction began where they
+ * say is not known either. The lower stable offset is always right: readers look further than they would have
+ * to.
+ */
+static struct txn_entry believed(const struct plog *log, const struct txn_entry *there,
+                                 const struct txn_entry *derived)
+{
+    struct txn_entry txn = *there;
+    if (!reaches_over_damage(log, MIN(there->first_offset, derived->first_offset), derived->last_offset))
+        return *derived;
+    txn.last_stable_offset = MIN(txn.last_stable_offset, derived->last_stable_offset);
+    return txn;
+}
+
+static enum err correct(struct plog *log, struct plog_segment *seg, const struct entry_place *at,
+                        const struct txn_entry *derived)
+{
+    struct txn_entry there = entry_at(at->p, at->i), txn = believed(log, &there, derived);
+    bool same = txn.producer_id == there.producer_id && txn.first_offset == there.first_offset &&
+                txn.last_stable_offset == there.last_stable_offset;
+    return same ? OK : put_entry(log, seg, at, &txn);
+}
+
 enum err plog_aborted_restore(struct plog *log, struct plog_segment *seg, const struct txn_entry *txn)
 {
-    char path[PLOG_PATH_MAX];
-    uint8_t *p = NULL;
-    uint32_t len = 0;
-    plog_path(log, seg->base_offset, ".txnindex", path);
-    enum err err = log_file_load(log->env, path, TXN_INDEX_BYTES_MAX, &p, &len);
-    if ((err && err != ERR_NOT_FOUND) || plog_is_shadow(&log->asides)) {
-        free(p);
-        return err == ERR_NOT_FOUND ? OK : err;
-    }
-    uint32_t count = good_entries(p, len, INT64_MAX), i = count;
-    while (i > 0 && entry_at(p, i - 1).last_offset >= txn->last_offset)
-        i--;
-    bool there = i < count && entry_at(p, i).last_offset == txn->last_offset;
-    if (i == count && len / TXN_ENTRY == count) /* else what follows makes no sense, and goes */
-        err = plog_aborted_add(log, seg, txn);
-    else if (!there || entry_at(p, i).first_offset > txn->first_offset)
-        err = put_entry(log, seg, p, count, i, there, txn);
-    else
+    struct entry_place at;
+    enum err err = find_entry(log, seg, txn->last_offset, &at);
+    if (err)
+        return err;
+    if (plog_is_shadow(&log->asides)) /* it has read the file, and writes none */
         err = OK;
-    free(p);
+    else if (at.there)
+        err = correct(log, seg, &at, txn);
+    else if (at.i == at.count && at.len / TXN_ENTRY == at.count)
+        err = plog_aborted_add(log, seg, txn);
+    else /* what follows makes no sense, and goes, or is pushed back */
+        err = put_entry(log, seg, &at, txn);
+    free(at.p);
+    return err;
+}
+
+enum err plog_aborted_forget(struct plog *log, struct plog_segment *seg, int64_t marker)
+{
+    struct entry_place at;
+    enum err err = find_entry(log, seg, marker, &at);
+    if (err)
+        return err;
+    if (at.there && !plog_is_shadow(&log->asides) &&
+        !reaches_over_damage(log, entry_at(at.p, at.i).first_offset, marker))
+        err = put_entry(log, seg, &at, NULL);
+    free(at.p);
     return err;
 }
 
