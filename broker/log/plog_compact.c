@@ -61,11 +61,14 @@ static enum err look_at(struct plog *log, int64_t bound, int64_t min_lag_ms, str
                              .oldest_ms = INT64_MAX,
                              .lag_due_ms = INT64_MAX,
                              .waits = MUTANT(COMPACT_PAST_HIGH_WATERMARK)};
+    const struct plog_damage *damages;
     bool old = true;
+    *ret = dirt;
+    if (plog_damages(log, &damages) >
+        0)         /* what is hidden may be a marker, which says what counts before it */
+        return OK; /* not before a peer has mended it */
     bound = MUTANT(COMPACT_PAST_HIGH_WATERMARK) ? log->end : MIN(bound, log->synced_end);
     for (int32_t i = plog_segment_find(log, log->start); i + 1 < log->segments_count; i++) {
-        if (plog_damage_in(log, &log->segments[i]))
-            break; /* not before a peer has mended it */
         if (plog_segment_end(log, i) > bound) {
             dirt.waits = true;
             break;

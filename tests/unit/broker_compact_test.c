@@ -598,6 +598,27 @@ START_TEST(damage_met_meanwhile_stops_it)
 }
 END_TEST
 
+/* What is hidden may be a marker, without which records before it would count that do not, or the reverse. */
+START_TEST(nothing_is_compacted_before_damage_is_mended)
+{
+    struct model m;
+    struct plog_dirt dirt;
+    struct plog_damage damage;
+    model_start(&m, 78, 3000);
+    ck_assert_int_eq(fixture_open(&m.f, false, 0, 0), OK);
+    model_fill(&m, 120, true);
+    ck_assert_int_eq(plog_dirt(m.f.log, m.end, 0, &dirt), OK);
+    ck_assert_int_gt(dirt.end, 0);
+    char path[128];
+    const struct plog_segment *active = plog_active(m.f.log);
+    flip_in_batch(&m, fixture_path(active->base_offset, ".log", path), 0);
+    ck_assert_int_eq(plog_damage_search(m.f.log, active->base_offset, &damage), OK);
+    ck_assert_int_eq(plog_dirt(m.f.log, m.end, 0, &dirt), OK);
+    ck_assert_int_eq(dirt.end, 0);
+    model_stop(&m);
+}
+END_TEST
+
 /* No checksum covers a base offset: a batch that says a wrong one is neither copied with it nor does it win
  * over newer records. _i: the bit that flips in the first, second, ... batch. */
 START_TEST(a_wrong_offset_stops_it)
@@ -837,6 +858,7 @@ static void add(TCase *tcase)
     tcase_add_loop_test(tcase, a_cut_stops_it_at_any_moment, 0, 36);
     tcase_add_loop_test(tcase, a_damaged_swap_is_damage_and_no_reason_to_refuse, 0, 6);
     tcase_add_loop_test(tcase, damage_met_meanwhile_stops_it, 0, 40);
+    tcase_add_test(tcase, nothing_is_compacted_before_damage_is_mended);
     tcase_add_loop_test(tcase, a_wrong_offset_stops_it, 0, 15);
     tcase_add_loop_test(tcase, a_crash_at_any_moment_loses_nothing, 0, 20);
     tcase_add_loop_test(tcase, a_failing_disk_loses_nothing, 0, 12);
