@@ -170,6 +170,7 @@ static bool part_append(struct shard *owner, struct produce_part *part, struct p
                 .acks = request->acks,
                 .timeout_ms = request->timeout_ms,
                 .current_leader_epoch = -1,
+                .in_doubt = broker_may_lead_no_more(owner->broker, env_now_us(owner->env)),
                 .guard = guard,
                 .no_zstd = scatter_part->scatter->rq->header.api_version < PRODUCE_ZSTD_VERSION,
             },

@@ -21,6 +21,7 @@ struct tls;
 
 #define BROKER_SHARDS_MAX    64
 #define BROKER_LISTENERS_MAX 8
+#define BROKER_NEWS_US       (5 * 1000000ull) /* what was decided while the controllers were away is known then */
 
 /* One address that clients or other brokers connect to; every shard listens on it. */
 struct listener_info {
@@ -65,6 +66,8 @@ struct broker_shared {
      * and nothing is acknowledged on this broker's word alone (acks 0 and 1). What the in-sync replicas hold
      * goes on: reads below the high watermark, acks=all (fault catalogue C2, N3). */
     _Atomic uint64_t session_end_us;
+    /* When (env_now_us) the controllers confirmed it again after a session had ended; 0: none has. */
+    _Atomic uint64_t session_again_us;
 };
 
 /* Whether the broker takes no records just now because it hands its leaders over. */
@@ -78,6 +81,16 @@ static inline bool broker_hands_over(const struct broker_shared *broker, uint64_
 static inline bool broker_session_lives(const struct broker_shared *broker, uint64_t now_us)
 {
     return now_us < atomic_load_explicit(&broker->session_end_us, memory_order_acquire);
+}
+
+/* Whether a leader here may be one of the past and not know it: no controller has confirmed this broker for a
+ * session, or only a moment ago, and who leads since is still on its way to us. */
+static inline bool broker_may_lead_no_more(const struct broker_shared *broker, uint64_t now_us)
+{
+    if (!broker_session_lives(broker, now_us))
+        return true;
+    uint64_t again_us = atomic_load_explicit(&broker->session_again_us, memory_order_acquire);
+    return again_us > 0 && now_us < again_us + BROKER_NEWS_US;
 }
 
 #endif

@@ -201,6 +201,9 @@ static void take_heartbeat(struct control *control, const struct rpc_heartbeat_r
     uint64_t session_us = (uint64_t)control->broker->config->session_timeout_ms * 1000;
     bool was_fenced = control->fenced;
 
+    if (atomic_load(&control->broker->session_end_us) > 0 &&
+        !broker_session_lives(control->broker, env_now_us(control->env)))
+        atomic_store(&control->broker->session_again_us, env_now_us(control->env));
     atomic_store(&control->broker->session_end_us, control->heartbeat_sent_us + session_us);
     control->fenced = reply->fenced;
     if (was_fenced != reply->fenced) {

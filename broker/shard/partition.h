@@ -136,6 +136,7 @@ struct partition_append {
     int32_t current_leader_epoch;            /* -1: unchecked */
     bool no_zstd;                            /* the request's version is too old for it (KIP-110) */
     bool internal;                           /* a coordinator's own: any sequence, no verification */
+    bool in_doubt;                           /* another one may lead by now (broker_may_lead_no_more()) */
     const struct partition_txn_guard *guard; /* from partition_txn_begin(), verified since; or NULL */
 };
 

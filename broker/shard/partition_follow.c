@@ -2,7 +2,6 @@
 /* Replication, both sides: what a leader makes of a follower's fetch, and what a follower makes of the
  * answer. */
 #include "broker/shard/partition_internal.h"
-#include "broker/shard/partition_repair.h"
 #include "common/base/assert.h"
 #include "common/base/mutant.h"
 #include "common/base/probe.h"
@@ -283,8 +282,7 @@ static bool cut(struct partition *p, int64_t offset, const char *why)
     }
     if (event.offset < p->core.log_end)
         partition_step(p, &event);
-    if (partition_damages(p) > 0 && p->host->damaged) /* the way to the cut may have met some */
-        p->host->damaged(p->host->ctx, p);
+    partition_tell_damage(p); /* the way to the cut may have met some */
     partition_persist(p, p->core.synced_end, false);
     p->want_sync = true;
     partition_settle_soon(p);

@@ -135,6 +135,7 @@ void partition_mends_end(struct partition *p);
 
 /* partition_repair.c: plog_setup.damaged and .learned. */
 void partition_damaged(void *ctx, const struct plog_damage *damage);
+void partition_tell_damage(struct partition *p); /* calls host->damaged where there is damage */
 void partition_learned(void *ctx, enum err err);
 
 /* partition_txn.c: whether the producer has a transaction open in this epoch. */

@@ -258,11 +258,19 @@ static int16_t deduplicate(struct partition *p, const struct partition_append *r
 }
 
 /* The same, and whether there are replicas enough. A duplicate is in the log: that it was refused before its
- * append would be wrong. */
+ * append would be wrong. Where another one may lead by now, that one knows the producer better: what it took
+ * meanwhile looks like a gap here, and its transactions like none. */
 static int16_t judge(struct partition *p, const struct partition_append *request, const uint8_t *batch,
                      struct partition_appended *ret, int64_t *ret_need)
 {
     int16_t error = deduplicate(p, request, batch, ret, ret_need);
+    if (error != KAFKA_NONE && request->in_doubt) {
+        PROBE(PRODUCER_NOT_JUDGED);
+        ret->message =
+            "no controller has confirmed this leader for a while, and another one may lead: ask for "
+            "the metadata and send again";
+        return KAFKA_NOT_LEADER_OR_FOLLOWER;
+    }
     if (error != KAFKA_NONE || !lacks_replicas(p, request))
         return error;
     if (*ret_need > 0)

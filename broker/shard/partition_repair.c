@@ -50,14 +50,19 @@ int32_t partition_damages(const struct partition *p)
     return p->log ? plog_damages(p->log, &list) : 0;
 }
 
+void partition_tell_damage(struct partition *p)
+{
+    if (partition_damages(p) > 0 && p->host->damaged)
+        p->host->damaged(p->host->ctx, p);
+}
+
 void partition_damaged(void *ctx, const struct plog_damage *damage)
 {
     struct partition *p = ctx;
     PARTITION_LOG(p, ERROR, "partition.damaged", F_I64("segment", damage->segment),
                   F_I64("position", damage->position), F_I64("bytes", damage->size),
                   F_I64("offset", damage->offset), F_I64("end", damage->end));
-    if (p->host->damaged)
-        p->host->damaged(p->host->ctx, p);
+    partition_tell_damage(p);
 }
 
 /* What may have failed for want of something, and will be asked for again. */
@@ -85,8 +90,8 @@ enum err partition_damage_found(struct partition *p, int64_t offset)
     enum err err = plog_damage_seek(p->log, offset);
     if (!passes(err))
         partition_fail(p, err);
-    else if (err == OK && p->host->damaged) /* who found it may have been unable to tell */
-        p->host->damaged(p->host->ctx, p);
+    else if (err == OK) /* who found it may have been unable to tell */
+        partition_tell_damage(p);
     return err;
 }
 

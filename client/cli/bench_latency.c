@@ -208,8 +208,8 @@ static void print_json(const struct latency *l, struct json *j, int16_t acks)
     bench_hist_json(j, "produce", &l->produce);
     if (!l->no_echo) {
         bench_hist_json(j, "echo", &l->bare);
-        json_f64(j, "ratio_p50", ratio(l, 0.5), 2);
-        json_f64(j, "ratio_p99", ratio(l, 0.99), 2);
+        json_f64(j, "ratio_p50", ratio(l, 0.5), 4);
+        json_f64(j, "ratio_p99", ratio(l, 0.99), 4);
     }
     json_object_end(j);
 }

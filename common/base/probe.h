@@ -25,6 +25,7 @@
     X(DUPLICATE_ANSWERED, "duplicate-answered")                                                              \
     X(SEQUENCE_REFUSED, "sequence-refused")                                                                  \
     X(GAP_AWAITED, "sequence-gap-awaited")                                                                   \
+    X(PRODUCER_NOT_JUDGED, "producer-not-judged")                                                            \
     X(MIN_ISR_REFUSED, "min-isr-refused")                                                                    \
     X(WAIT_TIMED_OUT, "produce-wait-timed-out")                                                              \
     X(WAIT_DEPOSED, "produce-wait-deposed")                                                                  \

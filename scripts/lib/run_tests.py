@@ -21,6 +21,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 TAP_LINE = re.compile(r'^\s*(not ok|ok)\b(.*)$')
 FIGURE = re.compile(r'^#\s*figure:\s*(.*)$', re.MULTILINE)
 TAP_SKIP = re.compile(r'#\s*skip\b\S*\s*(.*)$', re.IGNORECASE)
+TAP_CAUSE = re.compile(r'^#\s*(\w*(?:Error|Exception|Expired)\b.*)$')
 SKIP_STATUS = 77
 
 
@@ -60,11 +61,14 @@ class Count:
 
 
 def count_tap(name, output):
-    """Counts the subtests in TAP output; one that speaks no TAP gives an empty count."""
+    """Counts the subtests in TAP output; one that speaks no TAP gives an empty count. A failure names the exception before it."""
     count = Count()
+    cause = ''
     for line in output.splitlines():
         match = TAP_LINE.match(line)
         if not match:
+            raised = TAP_CAUSE.match(line)
+            cause = f' ({raised.group(1)[:300]})' if raised else cause
             if line.startswith('Bail out!'):
                 count.fail(f'{name}: {line}')
             continue
@@ -74,7 +78,8 @@ def count_tap(name, output):
         elif match.group(1) == 'ok':
             count.passed += 1
         else:
-            count.fail(f'{name}:{match.group(2)}')
+            count.fail(f'{name}:{match.group(2)}{cause}')
+        cause = ''
     return count
 
 

@@ -33,10 +33,12 @@ def inode_of(local, remote):
 class Link:
     """One connection through the relay: two sockets, and what waits to be written to each."""
 
-    def __init__(self, near, far, target):
+    def __init__(self, near, far, target, inode):
         self.ends = (near, far)
         self.held = {near: b'', far: b''}  # to be written to that socket
-        self.target, self.source = target, None
+        self.target = target
+        self.inode = inode  # of the socket at whoever connected
+        self.source = None  # a client, or a node that is not known yet: its pid is written when it runs already
         self.closing = False
 
 
@@ -48,7 +50,8 @@ class Relay(threading.Thread):
         self.pid_of = pid_of
         self.selector = selectors.DefaultSelector()
         self.links, self.listeners = set(), []
-        self.cut_off, self.ending = frozenset(), False
+        self.cut_off = self.judged = frozenset()  # by those who cut, and as far as run() has made of it
+        self.ending = False
 
     def listen(self, port, target_port, node):
         """What comes to port goes on to target_port of node."""
@@ -68,17 +71,22 @@ class Relay(threading.Thread):
         """All is as before; what was held back goes on."""
         self.cut_off = frozenset()
 
-    def owner(self, port, relay_port):
-        """The node whose process has the other end of a connection; None: a client."""
-        inode = inode_of(port, relay_port)
+    def owners(self):
+        """{inode of a socket: the node whose process has it}."""
+        found = {}
         for node, pid in self.pid_of().items():
             for path in glob.glob(f'/proc/{pid}/fd/*'):
                 try:
-                    if os.readlink(path) == f'socket:[{inode}]':
-                        return node
+                    found[os.readlink(path).removeprefix('socket:[').rstrip(']')] = node
                 except OSError:
                     pass
-        return None
+        return found
+
+    def find_sources(self):
+        """Names the nodes behind connections that nobody is known to have made."""
+        owners = self.owners()
+        for link in self.links:
+            link.source = link.source or owners.get(link.inode)
 
     def accept(self, server, target_port, node):
         """A new connection; one to a node that does not listen ends at once, as it would without us."""
@@ -91,12 +99,13 @@ class Relay(threading.Thread):
             near.close()
             far.close()
             return
-        link = Link(near, far, node)
-        link.source = self.owner(peer[1], server.getsockname()[1])
+        link = Link(near, far, node, inode_of(peer[1], server.getsockname()[1]))
         for end in link.ends:
             end.setblocking(False)
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.links.add(link)
+        if self.cut_off:
+            self.find_sources()
 
     def blocked(self, link):
         """Whether one end of it is cut off."""
@@ -138,6 +147,9 @@ class Relay(threading.Thread):
 
     def run(self):
         while not self.ending:
+            if self.judged != self.cut_off:
+                self.judged = self.cut_off
+                self.find_sources()
             for key, _ in self.selector.select(0):
                 self.accept(key.fileobj, *key.data)
             moved = False

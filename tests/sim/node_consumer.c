@@ -210,6 +210,8 @@ static void on_seek(struct env_timer *timer)
     struct consumer *consumer = CONTAINER_OF(timer, struct consumer, seek);
     struct env *env = consumer->client.env;
     uint64_t mean_us = consumer->client.node->cluster->options.seek_interval_us;
+    if (consumer->client.node->cluster->draining)
+        return; /* it must come to the ends */
     seek_one(consumer);
     env_timer_set(env, timer, env_now_us(env) + 1 + prng_below(&env->prng, 2 * mean_us));
 }

@@ -20,6 +20,7 @@
 #define PIPE_ONE_IN    2
 #define ASK_ONE_IN     3 /* pipes that ask where they stand although they know */
 #define ABORT_ONE_IN   4
+#define LEADERS_ONE_IN 8 /* batches behind which anybody is asked who leads: perhaps one of the past */
 #define STALL_ONE_IN   40
 #define STALL_US       2000000
 #define SLEEP_ONE_IN   500 /* past the time-out of a transaction */
@@ -295,6 +296,7 @@ static void sent_one(struct transactor *x)
 {
     iobuf_unref(x->batch);
     x->batch = NULL;
+    x->c.stale |= dice(x, LEADERS_ONE_IN);
     if (++x->sent == x->send_count)
         x->step = !x->pipe ? TXN_STEP_END : x->v1 ? TXN_STEP_ADD_OFFSETS : TXN_STEP_OFFSETS;
 }
@@ -363,8 +365,18 @@ static bool may_have_ended(const struct transactor *x)
                            replays->ended_again[x->identity].epoch == x->epoch);
 }
 
+/* Batches are sent one by one, each until it is answered: unless a leader lost records, none is missing in
+ * front of another. */
+static void judge_refusal(const struct transactor *x, int16_t error)
+{
+    struct cluster *cluster = x->c.client.node->cluster;
+    if (error == KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER && !x->fenced && !cluster->options.unclean_elections)
+        cluster_unhealthy(cluster, x->c.client.node, error, 0);
+}
+
 static void refused(struct transactor *x, int16_t error)
 {
+    judge_refusal(x, error);
     bool disbelieves =
         x->step == TXN_STEP_PRODUCE && txn_error_is_fencing(error) && (x->fenced || dice(x, 2));
     if (disbelieves) { /* a zombie: nothing of the rest may ever be seen, whatever is asked */

@@ -28,6 +28,7 @@ struct broker {
     int alters;
     int32_t alter_isr[8], alter_isr_count, alter_partition_epoch;
     int64_t fenced_broker; /* broker_epoch() answers -1 for it; -1: none */
+    bool in_doubt;         /* what it appends comes while another one may lead */
     enum err failed;
 };
 
@@ -196,7 +197,8 @@ static inline struct partition_appended append_batch(struct broker *b, struct io
                                        .owner = batch,
                                        .acks = acks,
                                        .timeout_ms = 30000,
-                                       .current_leader_epoch = -1};
+                                       .current_leader_epoch = -1,
+                                       .in_doubt = b->in_doubt};
     memset(w, 0, sizeof(*w));
     w->wait.done = waiter_done;
     partition_append(b->p, &request, &w->wait, &ret);

@@ -244,6 +244,23 @@ START_TEST(a_new_leader_takes_a_gap_for_one_that_closes)
 }
 END_TEST
 
+/* It has been cut off: its successor has numbers 1 and 2, and a client is told by it that it still leads. */
+START_TEST(a_leader_in_doubt_finds_no_fault_with_a_producer)
+{
+    struct cluster c;
+    setup(&c, 2, 2);
+    ck_assert_int_eq(send_number(&c, 7, 0), KAFKA_NONE);
+    run_ms(&c, 6000);
+    broker(&c, 1)->in_doubt = true;
+    ck_assert_int_eq(send_number(&c, 7, 3), KAFKA_NOT_LEADER_OR_FOLLOWER);
+    ck_assert_int_eq(send_number(&c, 7, 0), KAFKA_NONE);
+    ck_assert_int_eq(send_number(&c, 7, 1), KAFKA_NONE);
+    broker(&c, 1)->in_doubt = false;
+    ck_assert_int_eq(send_number(&c, 7, 3), KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER);
+    teardown(&c);
+}
+END_TEST
+
 START_TEST(a_follower_that_caught_up_is_proposed_for_the_isr)
 {
     struct cluster c;
@@ -811,6 +828,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, behind_a_batch_that_was_refused_a_gap_closes_by_itself);
     tcase_add_test(tcase, what_was_written_once_is_not_refused_as_if_it_were_not);
     tcase_add_test(tcase, a_new_leader_takes_a_gap_for_one_that_closes);
+    tcase_add_test(tcase, a_leader_in_doubt_finds_no_fault_with_a_producer);
     tcase_add_test(tcase, a_follower_that_caught_up_is_proposed_for_the_isr);
     tcase_add_test(tcase, a_fenced_follower_is_not_proposed);
     tcase_add_test(tcase, a_silent_follower_is_dropped_after_the_lag_time);
