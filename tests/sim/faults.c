@@ -9,12 +9,15 @@
 #include "tests/sim/nodes.h"
 #include "tests/sim/observe.h"
 #include "tests/sim/run_int.h"
+#include "tests/sim/txn_client.h"
 
 #define SECOND_US    1000000u
 #define PLACE_TRIES  8
 #define RETRY_US     200000u
 #define ROLL_STEP_US 200000u
 #define ROLL_WAITS   25 /* steps after which the next broker's turn comes anyhow */
+
+#define OTHERS_ROT_ONE_IN 3 /* flips: in what coordinators and transactors have written */
 
 /* -- choosing -- */
 
@@ -518,22 +521,42 @@ static bool inject_disk_full(struct faults *faults)
     return true;
 }
 
+/* The partitions that rot: mostly users', else those of the transactors or of a coordinator. path: of their
+ * directories, as far as they have it in common. */
+static void choose_rotten(struct faults *faults, char *path, size_t size)
+{
+    static const char *const others[] = {TXN_TOPIC, "__consumer_offsets", "__transaction_state"};
+    const struct cluster_options *options = &faults->cluster->options;
+    bool other = below(faults, OTHERS_ROT_ONE_IN) == 0;
+    if (other && options->transactors > 0)
+        snprintf(path, size, "/data/%s-", others[below(faults, ARRAY_LEN(others))]);
+    else if (other && options->members > 0)
+        snprintf(path, size, "/data/__consumer_offsets-");
+    else
+        snprintf(path, size, "/data/t%llu-", (unsigned long long)below(faults, (uint64_t)options->topics));
+}
+
+static const char *choose_part(struct faults *faults, const char *path)
+{
+    static const char *const parts[] = {".log",   ".log",       ".log",      ".log",
+                                        ".index", ".timeindex", ".snapshot", "epoch"};
+    bool transactional = strcmp(path, "/data/" TXN_TOPIC "-") == 0;
+    return transactional && below(faults, 4) == 0 ? ".txnindex" : parts[below(faults, ARRAY_LEN(parts))];
+}
+
 /* One bit at rest, always on the same machine: what two damaged copies lose together, a third alone does not
  * promise to keep. */
 static bool inject_bit_flip(struct faults *faults)
 {
-    static const char *const parts[] = {".log",   ".log",       ".log",      ".log",
-                                        ".index", ".timeindex", ".snapshot", "epoch"};
     char path[64];
     struct node *node;
     if (faults->flipped == NULL && (node = any_of(faults, ROLE_BROKER)) != faults->replaced)
         faults->flipped = node;
     if (faults->flipped == NULL || a_disk_is_missed(faults))
         return false;
-    const char *part = parts[below(faults, ARRAY_LEN(parts))];
-    snprintf(path, sizeof(path), "/data/t%llu-",
-             (unsigned long long)below(faults, (uint64_t)faults->cluster->options.topics));
-    if (!disk_flip_bit(faults->flipped->process, path, part, replicas_may_flip, faults->flipped))
+    choose_rotten(faults, path, sizeof(path));
+    if (!disk_flip_bit(faults->flipped->process, path, choose_part(faults, path), replicas_may_flip,
+                       faults->flipped))
         return false;
     faults->cluster->rotten = faults->flipped;
     bite(faults, FAULT_BIT_FLIP);

@@ -257,7 +257,7 @@ static bool ends_log(struct process *process, const char *path, uint64_t end)
 
 /* What the manifest of a running broker says of one partition. */
 struct known_synced {
-    int topic, partition;
+    char dir[PARTITION_DIR_MAX];
     int64_t end;
 };
 
@@ -266,9 +266,10 @@ static void look_synced(void *ctx, struct partition *partition)
     struct known_synced *known = ctx;
     struct str topic = partition_topic(partition);
     struct manifest_entry entry;
-    bool it = topic.len == 2 && topic.p[0] == 't' && topic.p[1] - '0' == known->topic &&
-              partition->index == known->partition;
-    if (it && manifest_get(partition->host->manifest, partition->topic_id, partition->index, &entry))
+    char dir[PARTITION_DIR_MAX];
+    snprintf(dir, sizeof(dir), "/data/%.*s-%d", (int)topic.len, topic.p, partition->index);
+    if (strcmp(dir, known->dir) == 0 &&
+        manifest_get(partition->host->manifest, partition->topic_id, partition->index, &entry))
         known->end = entry.recovery_point;
 }
 
@@ -276,11 +277,11 @@ static void look_synced(void *ctx, struct partition *partition)
  * what it knows cannot be lost. */
 static bool is_known_synced(struct node *node, const char *path, const uint8_t *header)
 {
-    struct known_synced known = {.topic = -1};
+    struct known_synced known = {.end = -1};
     bool stays = node->cluster->options.no_power_cuts || disk_is_durable(node->process, "/data/manifest");
-    if (node_broker(node) == NULL || !stays ||
-        sscanf(path, "/data/t%d-%d/", &known.topic, &known.partition) != 2)
+    if (node_broker(node) == NULL || !stays)
         return false;
+    directory_of(path, known.dir);
     broker_each_replica(node_broker(node), look_synced, &known);
     return known.end >= batch_next_offset(header);
 }
