@@ -328,19 +328,6 @@ bool plog_damage_in_line(const struct plog *log, const struct plog_walk *walk,
            !plog_damage_jumps(walk, batch, from, seg_end);
 }
 
-/* The walk has just passed a batch: one flipped bit makes a marker commit what was aborted. */
-static enum err check_marker(const struct plog_walk *walk, const struct batch_header *batch, bool *ret_good)
-{
-    uint8_t bytes[MARKER_BYTES_MAX];
-    size_t got, size = batch->size_bytes;
-    *ret_good = true;
-    if (!(batch->attributes & BATCH_CONTROL) || size > sizeof(bytes))
-        return OK;
-    enum err err = env_file_read(walk->file, walk->position - size, bytes, size, &got);
-    *ret_good = err == OK && batch_verify(bytes, got) == OK;
-    return err;
-}
-
 enum err plog_damage_walk(struct plog *log, struct plog_segment *seg, struct plog_walk *walk,
                           struct plog_line *line, struct batch_header *ret_batch)
 {
@@ -348,11 +335,8 @@ enum err plog_damage_walk(struct plog *log, struct plog_segment *seg, struct plo
     enum err err = OK;
     while (err == OK) {
         line->position = plog_damage_hop(log, seg->base_offset, walk->position);
-        bool good = true;
         err = plog_walk_next(walk, ret_batch, NULL);
-        if (err == OK && line->check_markers)
-            err = check_marker(walk, ret_batch, &good);
-        if (err == OK && good && plog_damage_in_line(log, walk, ret_batch, line->expected, seg_end)) {
+        if (err == OK && plog_damage_in_line(log, walk, ret_batch, line->expected, seg_end)) {
             line->expected = ret_batch->last_offset + 1;
             line->good++;
             return OK;

@@ -35,11 +35,10 @@ enum err plog_damage_measure(struct plog *log, struct plog_walk *walk, int64_t e
 
 /* A walk of headers in which each batch must stand where the one before it ended. */
 struct plog_line {
-    int64_t expected;   /* offset of the next batch; -1: not known */
-    uint32_t position;  /* of the batch that was met last */
-    uint32_t good;      /* batches passed */
-    bool inside;        /* it began at an index entry, not with the segment */
-    bool check_markers; /* one with a wrong checksum is damage */
+    int64_t expected;  /* offset of the next batch; -1: not known */
+    uint32_t position; /* of the batch that was met last */
+    uint32_t good;     /* batches passed */
+    bool inside;       /* it began at an index entry, not with the segment */
 };
 
 /* plog_walk_next(), but what is bad, or out of line, becomes a damaged range and is stepped over.

@@ -174,10 +174,11 @@ static enum err load_snapshot(struct plog *log, int64_t offset)
     return err;
 }
 
-/* Loads the newest good snapshot; *ret_offset is where replay begins. Unusable ones are passed over. */
-static enum err newest_snapshot(struct plog *log, int64_t *ret_offset)
+/* Loads the newest good snapshot at or below `limit`; *ret_offset is where replay begins. Unusable ones are
+ * passed over. */
+static enum err newest_snapshot(struct plog *log, int64_t limit, int64_t *ret_offset)
 {
-    struct snapshot_search search = {.limit = log->end, .found = -1};
+    struct snapshot_search search = {.limit = limit, .found = -1};
     for (;;) {
         search.found = -1;
         enum err err = env_dir_list(log->env, log->dir, find_snapshot, &search);
@@ -278,7 +279,8 @@ static enum err replay_batch(struct plog *log, struct plog_segment *seg, const s
     return plog_take_producer(log, seg, batch, NULL, true);
 }
 
-/* from_begin: of the segment, as its index cannot be believed. */
+/* from_begin: of the segment, as its index cannot be believed. Each batch is checked: one flipped bit makes a
+ * marker commit what was aborted, or lets a transaction begin that never ends. */
 static enum err replay_segment(struct plog *log, struct plog_segment *seg, int64_t from, bool from_begin)
 {
     struct plog_walk walk;
@@ -287,11 +289,10 @@ static enum err replay_segment(struct plog *log, struct plog_segment *seg, int64
     bool inside = from > seg->base_offset && !from_begin;
     enum err err = inside ? plog_index_lookup(log, seg, from, &position) : OK;
     if (err == OK)
-        err = plog_walk_begin(&walk, log, seg, position, false);
+        err = plog_walk_begin(&walk, log, seg, position, true);
     if (err)
         return err;
-    struct plog_line line = {
-        .expected = position > 0 ? -1 : seg->base_offset, .inside = position > 0, .check_markers = true};
+    struct plog_line line = {.expected = position > 0 ? -1 : seg->base_offset, .inside = position > 0};
     while (err == OK) {
         err = plog_damage_walk(log, seg, &walk, &line, &batch); /* nobody looked there before */
         if (err == OK && batch.last_offset >= from)
@@ -301,11 +302,12 @@ static enum err replay_segment(struct plog *log, struct plog_segment *seg, int64
     return err == ERR_NOT_FOUND ? OK : err;
 }
 
-static enum err load_producers(struct plog *log, bool from_begin)
+/* Of the first `count` segments, from a snapshot at or below `limit` on. */
+static enum err load_producers(struct plog *log, int64_t limit, int32_t count, bool from_begin)
 {
     int64_t from;
-    enum err err = newest_snapshot(log, &from);
-    for (int32_t i = 0; i < log->segments_count && err == OK; i++)
+    enum err err = newest_snapshot(log, limit, &from);
+    for (int32_t i = 0; i < count && err == OK; i++)
         if (plog_segment_end(log, i) > from)
             err = replay_segment(log, &log->segments[i], from, from_begin);
     return err;
@@ -313,6 +315,13 @@ static enum err load_producers(struct plog *log, bool from_begin)
 
 enum err plog_producers_load(struct plog *log)
 {
-    enum err err = load_producers(log, false);
-    return err == ERR_OUT_OF_RANGE ? load_producers(log, true) : err;
+    enum err err = load_producers(log, log->end, log->segments_count, false);
+    return err == ERR_OUT_OF_RANGE ? load_producers(log, log->end, log->segments_count, true) : err;
+}
+
+enum err plog_producers_replay(struct plog *log, int32_t place)
+{
+    int64_t base = log->segments[place].base_offset;
+    enum err err = load_producers(log, base, place + 1, false);
+    return err == ERR_OUT_OF_RANGE ? load_producers(log, base, place + 1, true) : err;
 }

@@ -42,6 +42,8 @@ enum err plog_aborted_add(struct plog *log, struct plog_segment *seg, const stru
 enum err plog_aborted_restore(struct plog *log, struct plog_segment *seg, const struct txn_entry *txn);
 /* The abort marker at that offset ends nothing: an entry of it goes, unless a damaged range lies within. */
 enum err plog_aborted_forget(struct plog *log, struct plog_segment *seg, int64_t marker);
+/* What a replay tells meanwhile goes into *remade alone (plog_remake.c). */
+void plog_remade_add(struct plog_remade *remade, const struct plog_segment *seg, const struct txn_entry *txn);
 /* The file of a segment's index, to be synced; the caller closes it. */
 enum err plog_aborted_file(struct plog *log, const struct plog_segment *seg, struct env_file **ret_file);
 

@@ -125,6 +125,8 @@ struct plog {
     struct env_task fail_task; /* tells a failure that was found while starting a sync (E2) */
     bool closing;              /* freed when the running round ends */
     struct plog_asides asides;
+    struct plog_remade *remade; /* an index that is made anew; NULL: none */
+    uint32_t remade_count;
     void (*synced)(void *ctx, int64_t synced_end, enum err err);
     void (*learned)(void *ctx, enum err err);
     void (*damaged)(void *ctx, const struct plog_damage *damage);
@@ -179,6 +181,8 @@ enum err plog_epochs_write(struct plog *log, struct env_file **ret_file);
 enum err plog_snapshot_write(struct plog *log, struct env_file **ret_file); /* at the log end */
 /* Producer state as of the log end: newest usable snapshot, then the batches behind it. */
 enum err plog_producers_load(struct plog *log);
+/* The same up to the end of the segment at that place, from a snapshot at or below its base. */
+enum err plog_producers_replay(struct plog *log, int32_t place);
 
 /* -- plog_segment.c -- */
 /* Opens when needed; what is staged for the segment is written first. */

@@ -34,23 +34,32 @@ static uint32_t good_entries(const uint8_t *p, uint32_t len, int64_t end)
     return count;
 }
 
+/* Entry i of those at p. */
+static struct txn_entry entry_at(const uint8_t *p, uint32_t i)
+{
+    struct txn_entry txn;
+    bool loaded = txn_entry_load(p + (size_t)i * TXN_ENTRY, &txn);
+    ASSERT(loaded);
+    return txn;
+}
+
 enum err plog_aborted_load(struct env *env, const char *path,
                            bool (*each)(void *ctx, const struct txn_entry *txn), void *ctx)
 {
     uint8_t *p = NULL;
-    uint32_t len = 0;
-    struct txn_entry txn;
-    int64_t last = -1;
+    uint32_t len = 0, i = 0;
+    bool more = true;
     enum err err = log_file_load(env, path, TXN_INDEX_BYTES_MAX, &p, &len);
     if (err)
         return err == ERR_NOT_FOUND ? OK : err;
-    for (uint32_t at = 0; at + TXN_ENTRY <= len; at += TXN_ENTRY) {
-        if (!txn_entry_load(p + at, &txn) || !sane(&txn, last) || !each(ctx, &txn))
-            break;
-        last = txn.last_offset;
+    if (good_entries(p, len, INT64_MAX) < len / TXN_ENTRY)
+        err = ERR_CORRUPT;
+    while (err == OK && more && i < len / TXN_ENTRY) {
+        struct txn_entry txn = entry_at(p, i++);
+        more = each(ctx, &txn);
     }
     free(p);
-    return OK;
+    return err;
 }
 
 enum err plog_aborted_file(struct plog *log, const struct plog_segment *seg, struct env_file **ret_file)
@@ -150,6 +159,8 @@ enum err plog_aborted_find(struct plog *log, int64_t from, int64_t end,
         enum err err = ret_cold ? look_warm(log, path, ret_cold) : OK;
         if (err == OK)
             err = plog_aborted_load(log->env, path, take, &search);
+        if (err == ERR_CORRUPT && (err = plog_aborted_check(log)) == OK)
+            err = plog_aborted_load(log->env, path, take, &search);
         if (err)
             return err;
         log->segments[i].txn_none = !search.any;
@@ -174,22 +185,13 @@ static enum err write_kept(struct plog *log, const char *path, uint8_t *p, uint3
     return err;
 }
 
-/* Entry i of those at p. */
-static struct txn_entry entry_at(const uint8_t *p, uint32_t i)
-{
-    struct txn_entry txn;
-    bool loaded = txn_entry_load(p + (size_t)i * TXN_ENTRY, &txn);
-    ASSERT(loaded);
-    return txn;
-}
-
 /* Where the entry of a marker is in a segment's index, or belongs. */
 struct entry_place {
     uint8_t *p; /* the file; to be freed */
     uint32_t len;
-    uint32_t count; /* entries that make sense */
+    uint32_t count; /* entries that are good, up to the first that is not */
     uint32_t i;
-    bool there;
+    bool there, bad; /* bad: not all are good */
 };
 
 static enum err find_entry(struct plog *log, const struct plog_segment *seg, int64_t marker,
@@ -202,6 +204,7 @@ static enum err find_entry(struct plog *log, const struct plog_segment *seg, int
     if (err && err != ERR_NOT_FOUND)
         return err;
     at.count = at.i = good_entries(at.p, at.len, INT64_MAX);
+    at.bad = at.count < at.len / TXN_ENTRY;
     while (at.i > 0 && entry_at(at.p, at.i - 1).last_offset >= marker)
         at.i--;
     at.there = at.i < at.count && entry_at(at.p, at.i).last_offset == marker;
@@ -265,16 +268,20 @@ static enum err correct(struct plog *log, struct plog_segment *seg, const struct
 enum err plog_aborted_restore(struct plog *log, struct plog_segment *seg, const struct txn_entry *txn)
 {
     struct entry_place at;
+    if (log->remade) {
+        plog_remade_add(log->remade, seg, txn);
+        return OK;
+    }
     enum err err = find_entry(log, seg, txn->last_offset, &at);
     if (err)
         return err;
-    if (plog_is_shadow(&log->asides)) /* it has read the file, and writes none */
+    if (plog_is_shadow(&log->asides) || at.bad) /* it has read the file, and writes none; made anew later */
         err = OK;
     else if (at.there)
         err = correct(log, seg, &at, txn);
-    else if (at.i == at.count && at.len / TXN_ENTRY == at.count)
+    else if (at.i == at.count)
         err = plog_aborted_add(log, seg, txn);
-    else /* what follows makes no sense, and goes, or is pushed back */
+    else
         err = put_entry(log, seg, &at, txn);
     free(at.p);
     return err;
@@ -283,17 +290,20 @@ enum err plog_aborted_restore(struct plog *log, struct plog_segment *seg, const 
 enum err plog_aborted_forget(struct plog *log, struct plog_segment *seg, int64_t marker)
 {
     struct entry_place at;
+    if (log->remade)
+        return OK;
     enum err err = find_entry(log, seg, marker, &at);
     if (err)
         return err;
-    if (at.there && !plog_is_shadow(&log->asides) &&
+    if (at.there && !at.bad && !plog_is_shadow(&log->asides) &&
         !reaches_over_damage(log, entry_at(at.p, at.i).first_offset, marker))
         err = put_entry(log, seg, &at, NULL);
     free(at.p);
     return err;
 }
 
-/* What stays is written again, to be synced with the segment: no sync of a killed process is believed. */
+/* What stays is written again, to be synced with the segment: no sync of a killed process is believed. A bad
+ * entry stays, too: without it nobody would see that those behind it are missing. */
 enum err plog_aborted_truncate(struct plog *log, struct plog_segment *seg, int64_t end)
 {
     char path[PLOG_PATH_MAX];
@@ -303,7 +313,10 @@ enum err plog_aborted_truncate(struct plog *log, struct plog_segment *seg, int64
     enum err err = log_file_load(log->env, path, TXN_INDEX_BYTES_MAX, &p, &len);
     if (err)
         return err == ERR_NOT_FOUND ? OK : err;
-    err = write_kept(log, path, p, good_entries(p, len, end) * TXN_ENTRY);
+    uint32_t kept = good_entries(p, len, end), good = good_entries(p, len, INT64_MAX);
+    if (kept == good && good < len / TXN_ENTRY)
+        kept++;
+    err = write_kept(log, path, p, kept * TXN_ENTRY);
     free(p);
     seg->txn_dirty = true;
     return err;

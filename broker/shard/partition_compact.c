@@ -70,6 +70,8 @@ static void compacted(void *ctx, const struct plog_compacted *result)
         return; /* the log tells it by itself */
     if (result->err && result->err != ERR_CANCELED)
         PARTITION_LOG(p, WARN, "partition.compaction_failed", F_ERR("error", result->err));
+    if (result->err == ERR_CORRUPT) /* it may be an index that is bad */
+        partition_check_index(p);
     else if (result->err == OK)
         PARTITION_LOG(p, INFO, "partition.compacted", F_I64("cleaned_to", result->cleaned_to),
                       F_I64("records_before", (int64_t)result->records_before),

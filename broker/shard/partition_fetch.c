@@ -45,7 +45,7 @@ static int16_t read_error(struct partition *p, int64_t offset, enum err err)
             PARTITION_LOG(p, ERROR, "partition.corrupt_batch", F_I64("offset", offset));
         return p->core.failed ? KAFKA_KAFKA_STORAGE_ERROR : KAFKA_CORRUPT_MESSAGE;
     }
-    if (err == ERR_NOMEM || err == ERR_FD_LIMIT) /* the log is whole: ask again */
+    if (err == ERR_NOMEM || err == ERR_FD_LIMIT || err == ERR_BUSY) /* the log is whole, or mended soon */
         return KAFKA_UNKNOWN_SERVER_ERROR;
     partition_fail(p, err);
     return KAFKA_KAFKA_STORAGE_ERROR;
@@ -127,6 +127,7 @@ static void read_aborted(struct partition *p, const struct partition_read *reque
         ret->cold = (struct partition_piece){.file = cold.file, .len = cold.len};
         return;
     }
+    partition_tell_remade(p);
     if (err == OK && take.no_memory)
         err = ERR_NOMEM;
     if (err != OK) {

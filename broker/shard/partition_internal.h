@@ -67,6 +67,7 @@ struct partition {
     struct list waits_high;       /* acks=all until the high watermark; the same */
     struct list waits_start;      /* deletions until all in-sync replicas begin there; the same */
     uint64_t await_gaps_until_us; /* partition_await_gaps() */
+    uint32_t remade_told;         /* of plog_aborted_remade() */
     struct list lookups;          /* ListOffsets by time that read aside */
     struct list mends;            /* partition_repair.c: what a mend reads is read aside first */
     struct list watches[READER_COUNT];
@@ -136,6 +137,9 @@ void partition_mends_end(struct partition *p);
 /* partition_repair.c: plog_setup.damaged and .learned. */
 void partition_damaged(void *ctx, const struct plog_damage *damage);
 void partition_tell_damage(struct partition *p); /* calls host->damaged where there is damage */
+/* Indexes of aborted transactions: what is bad is made anew. Tells of those that were since it was called. */
+void partition_check_index(struct partition *p);
+void partition_tell_remade(struct partition *p);
 void partition_learned(void *ctx, enum err err);
 
 /* partition_txn.c: whether the producer has a transaction open in this epoch. */

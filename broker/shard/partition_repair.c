@@ -7,6 +7,7 @@
 #include "broker/log/plog_aside.h"
 #include "broker/log/plog_damage.h"
 #include "broker/log/plog_scrub.h"
+#include "broker/log/plog_txnindex.h"
 #include "broker/shard/partition_internal.h"
 #include "common/base/assert.h"
 #include "common/base/mutant.h"
@@ -50,10 +51,35 @@ int32_t partition_damages(const struct partition *p)
     return p->log ? plog_damages(p->log, &list) : 0;
 }
 
+/* What may have failed for want of something, and will be asked for again. */
+static bool passes(enum err err)
+{
+    return err == OK || err == ERR_BUSY || err == ERR_NOT_FOUND || err == ERR_NOMEM || err == ERR_FD_LIMIT ||
+           err == ERR_STALE || err == ERR_NO_SPACE;
+}
+
 void partition_tell_damage(struct partition *p)
 {
     if (partition_damages(p) > 0 && p->host->damaged)
         p->host->damaged(p->host->ctx, p);
+}
+
+void partition_tell_remade(struct partition *p)
+{
+    uint32_t remade = plog_aborted_remade(p->log);
+    if (remade > p->remade_told)
+        PARTITION_LOG(p, WARN, "partition.txnindex_remade", F_I64("log_end", p->core.log_end));
+    p->remade_told = remade;
+    partition_tell_damage(p); /* reading the batches may have met some */
+}
+
+void partition_check_index(struct partition *p)
+{
+    enum err err = plog_aborted_check(p->log);
+    if (!passes(err))
+        partition_fail(p, err);
+    else
+        partition_tell_remade(p);
 }
 
 void partition_damaged(void *ctx, const struct plog_damage *damage)
@@ -63,13 +89,6 @@ void partition_damaged(void *ctx, const struct plog_damage *damage)
                   F_I64("position", damage->position), F_I64("bytes", damage->size),
                   F_I64("offset", damage->offset), F_I64("end", damage->end));
     partition_tell_damage(p);
-}
-
-/* What may have failed for want of something, and will be asked for again. */
-static bool passes(enum err err)
-{
-    return err == OK || err == ERR_BUSY || err == ERR_NOT_FOUND || err == ERR_NOMEM || err == ERR_FD_LIMIT ||
-           err == ERR_STALE || err == ERR_NO_SPACE;
 }
 
 /* Work aside has ended: who waits for it asks again. An index that is bad has been made anew, a bad segment

@@ -88,7 +88,7 @@ static void take_epochs(struct state *s, const uint8_t *p, uint32_t len)
         s->epochs[s->epochs_count++] = (struct epoch_start){it.epoch, it.start_offset};
     s->has_epochs = err == ERR_NOT_FOUND;
     if (err == ERR_VERSION)
-        problem(s, 0, -1, "unknown version");
+        problem(s, 0, -1, "bad checksum, or unknown version");
     else if (!s->has_epochs)
         problem(s, it.p ? it.p - (const char *)p : 0, -1, "malformed, or epochs do not rise");
 }

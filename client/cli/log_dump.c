@@ -355,7 +355,7 @@ static void dump_txnindex(struct dump *dump, int64_t base, const uint8_t *p, uin
     struct txn_entry e;
     for (uint32_t at = 0; at + TXN_ENTRY <= len; at += TXN_ENTRY) {
         if (!txn_entry_load(p + at, &e)) {
-            problem(dump, at, "entry of an unknown version");
+            problem(dump, at, "entry with a bad checksum, or of an unknown version");
             continue;
         }
         struct field fields[] = {{"producerId", "producer_id", e.producer_id},

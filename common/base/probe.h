@@ -45,6 +45,7 @@
     X(LOG_RETAINED, "log-retained")                                                                          \
     X(LOG_COMPACTED, "log-compacted")                                                                        \
     X(COMPACTION_STOPPED, "compaction-stopped")                                                              \
+    X(TXNINDEX_REMADE, "txnindex-remade")                                                                    \
     X(SWAP_RECOVERED, "swap-recovered")                                                                      \
     X(ASIDE_TAKEN, "aside-read-taken")                                                                       \
     X(ASIDE_OVERTAKEN, "aside-read-overtaken")                                                               \

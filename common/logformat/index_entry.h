@@ -7,12 +7,18 @@
 
 #include <stdbool.h>
 
+#include "common/base/crc32c.h"
 #include "common/base/wire.h"
 
-#define OFFSET_ENTRY      8
-#define TIME_ENTRY        12
-#define TXN_ENTRY         34
+#define OFFSET_ENTRY 8
+#define TIME_ENTRY   12
+#define TXN_ENTRY    34
+
+/* Kafka's entries have version 0 and no checksum, and its readers take any version up to 0
+ * (TransactionIndex.iterator). So ours is negative, and its other bits are a checksum of what follows. */
 #define TXN_ENTRY_VERSION 0
+#define TXN_ENTRY_CHECKED 0x8000u
+#define TXN_ENTRY_SUM     0x7fffu
 
 /* The last offset of a batch, and the byte of the segment where the batch begins. */
 struct offset_entry {
@@ -52,10 +58,16 @@ static inline void time_entry_store(uint8_t *p, struct time_entry e)
     store_be32(p + 8, e.delta);
 }
 
-/* False: written by a newer version. */
+static inline uint16_t txn_entry_version(const uint8_t *p)
+{
+    return (uint16_t)(TXN_ENTRY_CHECKED | (crc32c(0, p + 2, TXN_ENTRY - 2) & TXN_ENTRY_SUM));
+}
+
+/* False: not as it was written, or by a newer version. */
 static inline bool txn_entry_load(const uint8_t *p, struct txn_entry *ret)
 {
-    if (load_be16(p) != TXN_ENTRY_VERSION)
+    uint16_t version = load_be16(p);
+    if (version != TXN_ENTRY_VERSION && version != txn_entry_version(p))
         return false;
     *ret = (struct txn_entry){(int64_t)load_be64(p + 2), (int64_t)load_be64(p + 10),
                               (int64_t)load_be64(p + 18), (int64_t)load_be64(p + 26)};
@@ -64,11 +76,11 @@ static inline bool txn_entry_load(const uint8_t *p, struct txn_entry *ret)
 
 static inline void txn_entry_store(uint8_t *p, struct txn_entry e)
 {
-    store_be16(p, TXN_ENTRY_VERSION);
     store_be64(p + 2, (uint64_t)e.producer_id);
     store_be64(p + 10, (uint64_t)e.first_offset);
     store_be64(p + 18, (uint64_t)e.last_offset);
     store_be64(p + 26, (uint64_t)e.last_stable_offset);
+    store_be16(p, txn_entry_version(p));
 }
 
 #endif

@@ -496,6 +496,94 @@ START_TEST(a_mended_marker_parts_what_was_committed_from_what_was_aborted)
 }
 END_TEST
 
+/* 0 and its abort marker, 1; 2 and its commit marker, 3; 4 and its abort marker, 5; 6 is not decided. */
+static void abort_two(struct fixture *f)
+{
+    begin(f, PRODUCER, 0, 0);
+    ck_assert_int_eq(mark(f, PRODUCER, 1, false), KAFKA_NONE);
+    begin(f, PRODUCER, 1, 0);
+    ck_assert_int_eq(mark(f, PRODUCER, 2, true), KAFKA_NONE);
+    begin(f, PRODUCER, 2, 0);
+    ck_assert_int_eq(mark(f, PRODUCER, 3, false), KAFKA_NONE);
+    begin(f, PRODUCER, 3, 0);
+    run(f);
+}
+
+static void check_both_aborted(struct fixture *f)
+{
+    struct found_aborted found = aborted_in(f, 0, end_of(f));
+    ck_assert_int_eq(found.count, 2);
+    ck_assert_int_eq(found.last.first_offset, 4);
+    ck_assert_int_eq(found.last.last_offset, 5);
+    ck_assert_int_eq(aborted_in(f, 2, 4).count, 0);
+}
+
+static void flip_in_index(struct fixture *f, uint32_t byte)
+{
+    uint64_t size;
+    uint8_t *bytes = mem_env_bytes(f->b.mem, INDEX_PATH, &size);
+    ck_assert_uint_lt(byte, size);
+    bytes[byte] ^= 1;
+}
+
+/* Each byte of two entries, while the log is open, or closed. */
+START_TEST(a_bad_index_is_made_anew)
+{
+    struct fixture f;
+    setup(&f);
+    abort_two(&f);
+    flip_in_index(&f, (uint32_t)_i / 2);
+    if (_i % 2)
+        reopen(&f, false);
+    check_both_aborted(&f);
+    ck_assert_uint_eq(plog_aborted_remade(f.b.p->log), 1);
+    ck_assert_int_eq(mark(&f, PRODUCER, 4, false), KAFKA_NONE); /* what was open still is */
+    ck_assert_int_eq(aborted_in(&f, 6, 8).count, 1);
+    reopen(&f, false);
+    ck_assert_int_eq(aborted_in(&f, 0, end_of(&f)).count, 3);
+    ck_assert_uint_eq(plog_aborted_remade(f.b.p->log), 0);
+    teardown(&f);
+}
+END_TEST
+
+/* What is not known may begin or end a transaction: readers wait. */
+START_TEST(a_bad_index_waits_for_bad_batches)
+{
+    struct fixture f;
+    struct bad_batch bad;
+    struct found_aborted found = {.count = 0};
+    setup(&f);
+    abort_two(&f);
+    broker_close(&f.b, false);
+    run(&f);
+    spoil_batch(&f, 3, 1, &bad);
+    flip_in_index(&f, 5);
+    broker_open(&f.b, &f.config);
+    lead(&f);
+    ck_assert_int_eq(plog_aborted_find(f.b.p->log, 0, 4, find_one, &found, NULL), ERR_BUSY);
+    ck_assert_int_eq(found.count, 0);
+    mend(&f, &bad);
+    check_both_aborted(&f);
+    teardown(&f);
+}
+END_TEST
+
+/* The first entry is bad, and the log is cut within the last transaction (0), or before it (1). */
+START_TEST(a_cut_does_not_hide_a_bad_index)
+{
+    struct fixture f;
+    int64_t end;
+    setup(&f);
+    abort_two(&f);
+    flip_in_index(&f, 5);
+    ck_assert_int_eq(plog_truncate(f.b.p->log, _i ? 4 : 6, &end), OK);
+    struct found_aborted found = aborted_in(&f, 0, end);
+    ck_assert_int_eq(found.count, _i ? 1 : 2);
+    ck_assert_int_eq(found.last.first_offset, _i ? 0 : 4);
+    teardown(&f);
+}
+END_TEST
+
 /* Not mended yet, it is opened again and again: nothing that was right goes. */
 START_TEST(nothing_is_forgotten_while_a_batch_is_bad)
 {
@@ -596,6 +684,39 @@ START_TEST(a_marker_with_a_flipped_bit_aborts_nothing)
     mend(&f, &bad);
     ck_assert_int_eq(aborted_in(&f, 0, 3).count, 0);
     ck_assert_int_eq(stable(&f), 2);
+    teardown(&f);
+}
+END_TEST
+
+/* The same of a batch that seems to begin a transaction, which would never end. */
+START_TEST(a_bad_batch_begins_no_transaction)
+{
+    enum { ATTRIBUTES_AT = 22, TRANSACTIONAL = 1 << 4 };
+    struct fixture f;
+    struct bad_batch bad;
+    struct waiter w;
+    uint64_t size;
+    setup_with(&f, 64 << 10);
+    for (int i = 0; i < 3; i++) {
+        struct iobuf *batch = make_batch(1, 50, 1000, PRODUCER, 0, i);
+        ck_assert_int_eq(produce_batch(&f.b, batch, 1, &w).error, KAFKA_NONE);
+        iobuf_unref(batch);
+        run(&f);
+    }
+    fill_segments(&f);
+    broker_close(&f.b, true);
+    run(&f);
+    spoil_batch(&f, 1, 1, &bad);
+    uint8_t *bytes = mem_env_bytes(f.b.mem, LOG_PATH, &size);
+    bytes += batch_size(bytes);
+    bytes[bad.len - 1] ^= 1; /* as it was */
+    bytes[ATTRIBUTES_AT] ^= TRANSACTIONAL;
+    ck_assert_int_eq(env_dir_list(f.b.env, DATA_DIR "/orders-0", drop_snapshot, &f), OK);
+    broker_open(&f.b, &f.config);
+    lead(&f);
+    ck_assert_int_eq(producer_state_open_txn(plog_producers(f.b.p->log), PRODUCER), -1);
+    mend(&f, &bad);
+    ck_assert_int_eq(producer_state_open_txn(plog_producers(f.b.p->log), PRODUCER), -1);
     teardown(&f);
 }
 END_TEST
@@ -708,8 +829,12 @@ static void add(TCase *tcase)
     tcase_add_loop_test(tcase, a_mended_batch_is_aborted_as_it_was, 0, 4);
     tcase_add_loop_test(tcase, a_mended_marker_parts_what_was_committed_from_what_was_aborted, 0, 4);
     tcase_add_test(tcase, nothing_is_forgotten_while_a_batch_is_bad);
+    tcase_add_loop_test(tcase, a_bad_index_is_made_anew, 0, 2 * 2 * ENTRY_BYTES);
+    tcase_add_test(tcase, a_bad_index_waits_for_bad_batches);
+    tcase_add_loop_test(tcase, a_cut_does_not_hide_a_bad_index, 0, 2);
     tcase_add_test(tcase, what_was_stable_at_a_marker_is_corrected_when_a_batch_is_mended);
     tcase_add_test(tcase, a_marker_with_a_flipped_bit_aborts_nothing);
+    tcase_add_test(tcase, a_bad_batch_begins_no_transaction);
     tcase_add_test(tcase, lost_power_brings_back_no_snapshot_from_before_a_mend);
     tcase_add_loop_test(tcase, zeros_in_the_index_are_no_aborted_transactions_and_hide_none, 0, 2);
     tcase_add_test(tcase, what_the_first_producer_committed_at_offset_0_is_not_called_aborted);
