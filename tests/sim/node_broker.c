@@ -132,6 +132,7 @@ struct broker *node_broker(const struct node *node)
 struct epoch_look {
     const char *topic;
     int32_t partition, epoch;
+    bool any_role;
 };
 
 static void look_for_epoch(void *ctx, struct partition *partition)
@@ -142,16 +143,25 @@ static void look_for_epoch(void *ctx, struct partition *partition)
     if (!str_eq_z(partition_topic(partition), look->topic) || partition_index(partition) != look->partition)
         return;
     partition_get(partition, &view);
-    look->epoch = view.is_leader ? view.leader_epoch : -1;
+    look->epoch = view.is_leader || look->any_role ? view.leader_epoch : -1;
+}
+
+static int32_t look_up_epoch(const struct node *node, struct epoch_look look)
+{
+    if (node_broker(node) != NULL)
+        broker_each_replica(node_broker(node), look_for_epoch, &look);
+    return look.epoch;
 }
 
 int32_t node_leader_epoch(const struct node *node, const char *topic, int32_t partition)
 {
-    struct epoch_look look = {.topic = topic, .partition = partition, .epoch = -1};
+    return look_up_epoch(node, (struct epoch_look){.topic = topic, .partition = partition, .epoch = -1});
+}
 
-    if (node_broker(node) != NULL)
-        broker_each_replica(node_broker(node), look_for_epoch, &look);
-    return look.epoch;
+int32_t node_known_epoch(const struct node *node, const char *topic, int32_t partition)
+{
+    return look_up_epoch(
+        node, (struct epoch_look){.topic = topic, .partition = partition, .epoch = -1, .any_role = true});
 }
 
 const struct role_ops role_broker = {

@@ -99,16 +99,17 @@ static void note(struct group_member *m, enum history_type type, enum history_op
     cluster_record(m->client.node->cluster, record);
 }
 
+typedef int32_t epoch_fn(const struct node *node, const char *topic, int32_t partition);
+
 /* As the coordinator that the member knows sees itself. */
-static int32_t coordinator_epoch(struct group_member *m)
+static int32_t coordinator_epoch(struct group_member *m, epoch_fn *epoch_of)
 {
     struct cluster *cluster = m->client.node->cluster;
     int32_t id = client_group_coordinator(m->group);
 
     for (int i = 0; i < cluster->options.brokers; i++)
         if (cluster_node(cluster, ROLE_BROKER, i)->id == id)
-            return node_leader_epoch(cluster_node(cluster, ROLE_BROKER, i), "__consumer_offsets",
-                                     GROUP_PLACE);
+            return epoch_of(cluster_node(cluster, ROLE_BROKER, i), "__consumer_offsets", GROUP_PLACE);
     return -1;
 }
 
@@ -162,7 +163,8 @@ static void look_for_confirmations(struct group_member *m)
                 told->call = 0;
             if (told->call == 0 || committed != told->position)
                 continue;
-            note(m, HISTORY_OK, HISTORY_COMMIT, t, p, told->call, told->position, coordinator_epoch(m));
+            note(m, HISTORY_OK, HISTORY_COMMIT, t, p, told->call, told->position,
+                 coordinator_epoch(m, node_leader_epoch));
             told->call = 0;
             m->client.node->cluster->group_committed[t][p] = m->client.node->cluster->draining;
         }
@@ -340,7 +342,7 @@ static void read_on(struct group_member *m)
 static void each_call(struct group_member *m, enum history_type type)
 {
     const struct cluster_options *options = &m->client.node->cluster->options;
-    int32_t epoch = type == HISTORY_INVOKE ? coordinator_epoch(m) : -1;
+    int32_t epoch = type == HISTORY_INVOKE ? coordinator_epoch(m, node_known_epoch) : -1;
 
     for (int t = 0; t < options->topics; t++)
         for (int32_t p = 0; p < options->partitions; p++) {
@@ -395,10 +397,11 @@ static void on_answer(struct group_member *m, const struct client_reply *reply)
         each_call(m, HISTORY_FAIL);
         return;
     }
+    int32_t epoch = coordinator_epoch(m, node_leader_epoch);
     for (int t = 0; t < options->topics; t++)
         for (int32_t p = 0; p < options->partitions; p++)
             note(m, HISTORY_OK, HISTORY_COMMITTED, t, p, m->calls[t][p],
-                 offset_in(&response->groups[0], client_topic_name(m->client.topics[t]), p), -1);
+                 offset_in(&response->groups[0], client_topic_name(m->client.topics[t]), p), epoch);
 }
 
 static void on_reply(void *ctx, const struct client_reply *reply)

@@ -16,6 +16,8 @@ struct broker *node_broker(const struct node *node);
 
 /* The epoch in which a broker believes to lead a partition; -1: it does not. */
 int32_t node_leader_epoch(const struct node *node, const char *topic, int32_t partition);
+/* The newest leader epoch that a broker knows of a partition, whoever leads; -1: it has no replica. */
+int32_t node_known_epoch(const struct node *node, const char *topic, int32_t partition);
 
 /* A scripted producer writes so many records to a partition of the first topic. */
 void producer_send(struct node *node, int partition, int count);
