@@ -44,6 +44,7 @@ enum err client_consume(struct client *client, uint64_t now_us, struct client_to
     p->in.position = start.value;
     p->in.moved_from = -1;
     p->in.last_epoch = -1;
+    p->in.stayed = false;
     p->in.retry_at_us = 0;
     p->in.state = start.from == CLIENT_FROM_OFFSET ? CLIENT_IN_FETCH : CLIENT_IN_LOOKUP;
     client_wake(client, client->now_us);
@@ -191,6 +192,7 @@ static void take_records(struct client *client, struct client_partition *partiti
         return;
     }
     partition->in.failures = 0;
+    partition->in.stayed = false;
     effect->records = (struct client_records){.topic = partition->topic,
                                               .partition = partition->index,
                                               .p = in->records.p,

@@ -56,6 +56,19 @@ static const struct kafka_list_offsets_response_partition *answer_for(
     return &response->topics[0].partitions[0];
 }
 
+/* We stood where one broker's log did not reach, and the one that answers now has records in front of that:
+ * leaders delete at their own pace, and after a change of the leader a log may begin further in front. Before
+ * what was read is read again, the position is asked for once more. */
+static bool stays(struct client_partition *partition, int64_t offset)
+{
+    if (partition->in.start.from != CLIENT_FROM_EARLIEST || offset >= partition->in.moved_from ||
+        partition->in.stayed)
+        return false;
+    partition->in.position = partition->in.moved_from;
+    partition->in.moved_from = -1;
+    return true;
+}
+
 /* No record is as young as the time asked for: the end of the log it is. */
 static void found(struct client_partition *partition, int64_t offset)
 {
@@ -63,7 +76,9 @@ static void found(struct client_partition *partition, int64_t offset)
         partition->in.start.from = CLIENT_FROM_LATEST;
         return;
     }
-    partition->in.position = MAX(offset, 0);
+    partition->in.stayed = stays(partition, offset);
+    if (!partition->in.stayed)
+        partition->in.position = MAX(offset, 0);
     partition->in.state = CLIENT_IN_FETCH;
     partition->in.failures = 0;
 }

@@ -48,6 +48,7 @@ struct client_in {
     int64_t position, moved_from;
     int32_t last_epoch;  /* of the record before position, -1 unknown */
     bool busy;           /* a request is on its way */
+    bool stayed;         /* position was out of range, and is asked for once more */
     uint32_t generation; /* of this use: answers to an older one are dropped */
     uint32_t failures;
     uint64_t retry_at_us;

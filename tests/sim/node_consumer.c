@@ -107,6 +107,16 @@ static void part_at_end(struct consumer *consumer, int topic, int32_t partition,
         node->done = true;
 }
 
+/* Where it stood was deleted, and now another one leads whose log begins further in front. */
+static void went_back(struct consumer *consumer, int topic, int32_t partition, int64_t from)
+{
+    if (consumer->out_of_range[topic][partition] && from < consumer->position[topic][partition]) {
+        record_move(consumer, HISTORY_SEEK, topic, partition, from);
+        begin_poll(consumer, topic, partition);
+    }
+    consumer->out_of_range[topic][partition] = false;
+}
+
 /* The client may have been moved by the broker (out of range, KIP-320): nothing is written down of that, as
  * it excuses nothing. What was deleted may be left out; what was not has to come, in its order. */
 static void on_records(void *ctx, const struct client_records *records)
@@ -116,6 +126,7 @@ static void on_records(void *ctx, const struct client_records *records)
     struct client_records_iter it = client_records_begin(records, &consumer->scratch);
     struct record record;
     bool any = false, compacted = topic == consumer->client.node->cluster->options.compact_topic;
+    went_back(consumer, topic, records->partition, records->from);
     while (client_records_next(&it, &record)) {
         uint64_t value = compacted ? payload_keyed_value(&record, CLUSTER_KEYS) : payload_value(&record);
         record_poll(consumer, topic, records->partition, value != 0 ? value : DAMAGED, record.offset);

@@ -162,6 +162,33 @@ START_TEST(offset_that_is_gone_follows_the_policy)
 }
 END_TEST
 
+static int16_t out_of_range_so_often(struct crig *rig, int32_t partition, int64_t offset)
+{
+    int *left = rig->ctx;
+    return *left > 0 && (*left)-- > 0 ? KAFKA_OFFSET_OUT_OF_RANGE : KAFKA_NONE;
+}
+
+/* The leader that denied the position had deleted more than the one that is asked where the log begins; or
+ * (1) that one denies it, too. */
+START_TEST(nobody_goes_back_for_the_word_of_one)
+{
+    struct client_config config;
+    int left = 1 + _i;
+    crig_config(&config);
+    config.consumer.reset = CLIENT_RESET_EARLIEST;
+    struct crig *rig = crig_new(&config, 1);
+    struct client_topic *topic = filled(rig, 50);
+    rig->on_fetch = out_of_range_so_often;
+    rig->ctx = &left;
+    start(rig, topic, CLIENT_FROM_OFFSET, 30);
+    crig_run(rig, SECOND);
+    ck_assert_int_eq(left, 0);
+    expect_range(rig, _i == 0 ? 30 : 0, 50);
+    ck_assert_int_eq(rig->moved_from, _i == 0 ? -1 : 30);
+    crig_free(rig);
+}
+END_TEST
+
 /* The new leader's log ends its part of the old epoch at 30. */
 START_TEST(truncated_log_takes_the_reader_back)
 {
@@ -228,6 +255,7 @@ static void add(TCase *tcase)
     tcase_add_test(tcase, stopped_partition_brings_nothing_more);
     tcase_add_test(tcase, records_from_before_a_move_are_not_told);
     tcase_add_test(tcase, offset_that_is_gone_follows_the_policy);
+    tcase_add_loop_test(tcase, nobody_goes_back_for_the_word_of_one, 0, 2);
     tcase_add_test(tcase, truncated_log_takes_the_reader_back);
     tcase_add_test(tcase, damaged_batch_is_never_passed_on);
     tcase_add_test(tcase, unknown_partition_and_topic_are_refused);
