@@ -94,7 +94,8 @@ static void indexes(const uint8_t *p, size_t len)
         if (!txn_entry_load(p + at, &e))
             continue;
         txn_entry_store(again, e);
-        ASSERT(memcmp(again, p + at, TXN_ENTRY) == 0);
+        size_t version = load_be16(p + at) == TXN_ENTRY_VERSION ? 2 : 0; /* Kafka's, without a checksum */
+        ASSERT(memcmp(again + version, p + at + version, TXN_ENTRY - version) == 0);
     }
 }
 
