@@ -105,7 +105,7 @@ typedef int32_t epoch_fn(const struct node *node, const char *topic, int32_t par
 static int32_t coordinator_epoch(struct group_member *m, epoch_fn *epoch_of)
 {
     struct cluster *cluster = m->client.node->cluster;
-    int32_t id = client_group_coordinator(m->group);
+    int32_t id = m->group != NULL ? client_group_coordinator(m->group) : -1; /* NULL: it has left */
 
     for (int i = 0; i < cluster->options.brokers; i++)
         if (cluster_node(cluster, ROLE_BROKER, i)->id == id)
