@@ -255,12 +255,10 @@ static bool explained(const struct member_key *m, const struct checker_event *la
 }
 
 /* Whether the commit is news to the coordinator that was asked: one that was deposed meanwhile, and does not
- * know it, answers from its memory (as Kafka's does); it cannot commit, so what is read twice is all. Its
- * epoch is at least the one that it knew when it was asked, and as a leader's when it had answered. */
-static bool is_news(const struct commit *acked, const struct checker_event *e)
+ * know it, answers from its memory (as Kafka's does); it cannot commit, so what is read twice is all. */
+static bool is_news(const struct commit *acked, const struct checker_event *asked)
 {
-    int32_t epoch = MAX(e->invoke->rec.epoch, e->rec.epoch);
-    return epoch >= 0 && acked->event->rec.epoch > epoch;
+    return asked->rec.epoch >= 0 && acked->event->rec.epoch > asked->rec.epoch;
 }
 
 /* Somebody put the group there who may have. */
@@ -286,7 +284,7 @@ static void check_clean(struct groups *g, const struct member_key *m, const stru
 static void on_committed(struct groups *g, const struct member_key *m, const struct checker_event *e)
 {
     const struct commit *last = m->acked;
-    while (last && (last->since->rec.time_us >= e->invoke->rec.time_us || is_news(last, e)))
+    while (last && (last->since->rec.time_us >= e->invoke->rec.time_us || is_news(last, e->invoke)))
         last = last->before;
     if (last && last->event->invoke->rec.offset > e->rec.offset && !explained(m, last->event, e))
         check_report(g->c, &CHECK_FOUND(LOST_COMMIT, e, last->event->invoke, last->event,

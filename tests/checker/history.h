@@ -36,12 +36,12 @@
  * - SAMPLE: what = LATEST, HIGH_WATERMARK, LAST_STABLE or LOG_START; OK: key, offset, epoch of the answering
  *   leader. FINAL: no transaction is under way any more; LAST_STABLE first, then HIGH_WATERMARK of one answer
  * - COMMIT: group, key, offset; txn when committed in a transaction; epoch: the member's generation, if
- *   known; OK: epoch of the coordinator, if known. COMMITTED: group, key, the newest epoch of the
- *   coordinator's partition that the broker knew; OK: offset (-1: none), epoch that it leads in. With
- * require_stable when the group commits in transactions. A commit that its member sends again over another
- * connection is one call, each attempt that was given up one more: INFO, with OVER when nothing is left of
- * its connection. COMMIT, ASSIGN: arg = number of the static member (KIP-345) or 0. These and BEAT: arg2 =
- * number that stands for the member's id, 0 unknown
+ *   known; OK: epoch of the coordinator, if known. COMMITTED: group, key, epoch: the newest of the
+ *   coordinator's partition that the broker knows; OK: offset (-1: none). With require_stable when the group
+ *   commits in transactions. A commit that its member sends again over another connection is one call, each
+ *   attempt that was given up one more: INFO, with OVER when nothing is left of its connection. COMMIT,
+ *   ASSIGN: arg = number of the static member (KIP-345) or 0. These and BEAT: arg2 = number that stands for
+ *   the member's id, 0 unknown
  * - BEAT: a heartbeat or a SyncGroup: group, epoch = generation that it names, node = broker that is asked,
  *   arg = by how many generations it may be behind (KIP-848: an answer may have got lost)
  * - TXN_BEGIN, TXN_COMMIT, TXN_ABORT: txn, an id that is never used again

@@ -105,7 +105,7 @@ typedef int32_t epoch_fn(const struct node *node, const char *topic, int32_t par
 static int32_t coordinator_epoch(struct group_member *m, epoch_fn *epoch_of)
 {
     struct cluster *cluster = m->client.node->cluster;
-    int32_t id = m->group != NULL ? client_group_coordinator(m->group) : -1; /* NULL: it has left */
+    int32_t id = client_group_coordinator(m->group);
 
     for (int i = 0; i < cluster->options.brokers; i++)
         if (cluster_node(cluster, ROLE_BROKER, i)->id == id)
@@ -397,11 +397,10 @@ static void on_answer(struct group_member *m, const struct client_reply *reply)
         each_call(m, HISTORY_FAIL);
         return;
     }
-    int32_t epoch = coordinator_epoch(m, node_leader_epoch);
     for (int t = 0; t < options->topics; t++)
         for (int32_t p = 0; p < options->partitions; p++)
             note(m, HISTORY_OK, HISTORY_COMMITTED, t, p, m->calls[t][p],
-                 offset_in(&response->groups[0], client_topic_name(m->client.topics[t]), p), epoch);
+                 offset_in(&response->groups[0], client_topic_name(m->client.topics[t]), p), -1);
 }
 
 static void on_reply(void *ctx, const struct client_reply *reply)
