@@ -33,7 +33,7 @@ enum err plog_damage_step(struct plog *log, struct plog_segment *seg, struct plo
 enum err plog_damage_measure(struct plog *log, struct plog_walk *walk, int64_t expected, int64_t seg_end,
                              int64_t point, struct plog_damage *ret_damage);
 
-/* A walk of headers in which each batch must stand where the one before it ended. */
+/* A walk in which each batch must stand where the one before it ended. */
 struct plog_line {
     int64_t expected;  /* offset of the next batch; -1: not known */
     uint32_t position; /* of the batch that was met last */

@@ -302,8 +302,8 @@ static enum err replay_segment(struct plog *log, struct plog_segment *seg, int64
     return err == ERR_NOT_FOUND ? OK : err;
 }
 
-/* Of the first `count` segments, from a snapshot at or below `limit` on. */
-static enum err load_producers(struct plog *log, int64_t limit, int32_t count, bool from_begin)
+/* from_begin: of the segment that the snapshot lies in. */
+static enum err load_from(struct plog *log, int64_t limit, int32_t count, bool from_begin)
 {
     int64_t from;
     enum err err = newest_snapshot(log, limit, &from);
@@ -313,15 +313,19 @@ static enum err load_producers(struct plog *log, int64_t limit, int32_t count, b
     return err;
 }
 
+/* Of the first `count` segments, from a snapshot at or below `limit` on. */
+static enum err load_producers(struct plog *log, int64_t limit, int32_t count)
+{
+    enum err err = load_from(log, limit, count, false);
+    return err == ERR_OUT_OF_RANGE ? load_from(log, limit, count, true) : err;
+}
+
 enum err plog_producers_load(struct plog *log)
 {
-    enum err err = load_producers(log, log->end, log->segments_count, false);
-    return err == ERR_OUT_OF_RANGE ? load_producers(log, log->end, log->segments_count, true) : err;
+    return load_producers(log, log->end, log->segments_count);
 }
 
 enum err plog_producers_replay(struct plog *log, int32_t place)
 {
-    int64_t base = log->segments[place].base_offset;
-    enum err err = load_producers(log, base, place + 1, false);
-    return err == ERR_OUT_OF_RANGE ? load_producers(log, base, place + 1, true) : err;
+    return load_producers(log, log->segments[place].base_offset, place + 1);
 }

@@ -28,9 +28,9 @@ enum err plog_compact_recover(struct plog *log, struct plog_report *report);
 /* -- plog_txnindex.c -- */
 /* The segment ends at `end` now. */
 enum err plog_aborted_truncate(struct plog *log, struct plog_segment *seg, int64_t end);
-/* At a start that does not follow an orderly end: what stands behind the first entry that is none goes, and,
- * where a closed segment was not synced, the snapshots of producers that are newer; so the replay restores
- * what is missing. */
+/* At a start that does not follow an orderly end: what stands behind the log's end, or a bad entry, goes,
+ * and, where a closed segment was not synced, the snapshots of producers that are newer; so the replay
+ * restores what is missing. */
 enum err plog_aborted_settle(struct plog *log);
 /* Makes a segment's index durable, if it has one; blocks. */
 enum err plog_aborted_sync_wait(struct plog *log, struct plog_segment *seg);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `.txnindex`: the aborted transactions of a segment, in Kafka's format (storage AbortedTxn, version 0), for
+/* `.txnindex`: the aborted transactions of a segment, in Kafka's format (storage AbortedTxn), for
  * readers that want committed records only and for compaction. An entry is written when the abort marker is
  * appended. The index is derived from the batches, and its entries have a checksum (index_entry.h): one that
  * is bad stays so until the whole index is made anew. */

@@ -88,7 +88,7 @@ static void take_epochs(struct state *s, const uint8_t *p, uint32_t len)
         s->epochs[s->epochs_count++] = (struct epoch_start){it.epoch, it.start_offset};
     s->has_epochs = err == ERR_NOT_FOUND;
     if (err == ERR_VERSION)
-        problem(s, 0, -1, "bad checksum, or unknown version");
+        problem(s, 0, -1, "unknown version");
     else if (!s->has_epochs)
         problem(s, it.p ? it.p - (const char *)p : 0, -1, "malformed, or epochs do not rise");
 }
@@ -269,7 +269,7 @@ static enum err check_txnindex(struct state *s)
         return err == ERR_NOT_FOUND ? OK : err;
     for (f.at = 0; f.at + TXN_ENTRY <= f.len; f.at += TXN_ENTRY) {
         if (!txn_entry_load(f.p + f.at, &e))
-            problem(s, f.at, -1, "unknown version");
+            problem(s, f.at, -1, "bad checksum, or unknown version");
         else if (e.first_offset > e.last_offset || e.last_offset <= last || e.last_offset < s->base ||
                  e.last_offset >= s->next_base)
             problem(s, f.at, e.last_offset, "offsets do not rise, or are not this segment's");

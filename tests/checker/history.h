@@ -48,8 +48,8 @@
  * - ADMIN: what = SET, GET, CREATE or DELETE of the register named by key; arg = value (0: absent)
  * - ASSIGN: key (or none: all keys of the process), offset it starts at (-1 unknown), group and epoch =
  *   generation, node = coordinator that gave it. REVOKE: key (or none), group
- * - SEEK: key (or none), offset (-1 unknown). Not a reset after an out-of-range answer: TRIM says what may be
- *   passed over
+ * - SEEK: key (or none), offset (-1 unknown). Not a reset after an out-of-range answer, but one that went
+ *   back: TRIM says what may be passed over
  * - TRIM: key, offset: from now on retention or DeleteRecords may remove what is below it
  * - METADATA: key; what = LEADER: epoch, node = leader (topic HISTORY_QUORUM, partition 0, epoch = term: the
  *   leader of the controllers); ISR: arg, arg2 = bit sets of ISR and replicas; JOINED: node was in the ISR
